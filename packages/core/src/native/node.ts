@@ -1,0 +1,68 @@
+import { createCipheriv, createDecipheriv, createHash, createPublicKey, type KeyObject, verify } from "node:crypto";
+import { createKeccak } from "hash-wasm";
+import { P256_SPKI_PREFIX } from "../spki.ts";
+
+// The primitives with native and WASM code, for Node. native/web.ts gives the same results in plain JavaScript.
+
+const keccak = await createKeccak(256);
+
+export const keccak256 = (data: Uint8Array): Uint8Array => keccak.init().update(data).digest("binary");
+export const sha256 = (data: Uint8Array): Uint8Array => new Uint8Array(createHash("sha256").update(data).digest());
+
+const keys = new Map<string, KeyObject>();
+const KEYS_KEPT = 10_000;
+
+/** Importing a key costs more than verifying with it, so imported keys are kept. */
+function publicKey(point: Uint8Array): KeyObject {
+  const id = Buffer.from(point).toString("base64");
+  let key = keys.get(id);
+  if (key === undefined) {
+    key = createPublicKey({ key: Buffer.concat([P256_SPKI_PREFIX, point]), format: "der", type: "spki" });
+    if (keys.size >= KEYS_KEPT) keys.clear();
+    keys.set(id, key);
+  }
+  return key;
+}
+
+const HALF_N = Buffer.from("7fffffff800000007fffffffffffffffde737d56d38bcf4279dce5617e3192a8", "hex");
+
+/** ES256 over `message` with the public key as an uncompressed point (65 bytes); signature r ‖ s, s ≤ n/2. */
+export function p256Verify(point: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
+  if (signature.length !== 64 || Buffer.compare(signature.subarray(32), HALF_N) > 0) return false;
+  try {
+    return verify("sha256", message, { key: publicKey(point), dsaEncoding: "ieee-p1363" }, signature);
+  } catch {
+    return false;
+  }
+}
+
+const TAG = { authTagLength: 16 };
+
+export function chachaSeal(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array {
+  const cipher = createCipheriv("chacha20-poly1305", key, nonce, TAG);
+  cipher.setAAD(aad, { plaintextLength: plaintext.length });
+  const body = cipher.update(plaintext);
+  cipher.final();
+  return new Uint8Array(Buffer.concat([body, cipher.getAuthTag()]));
+}
+
+/** The plaintext, or undefined where the tag does not fit. */
+export function chachaOpen(
+  key: Uint8Array,
+  nonce: Uint8Array,
+  aad: Uint8Array,
+  sealed: Uint8Array,
+): Uint8Array | undefined {
+  if (sealed.length < 16) return undefined;
+  const length = sealed.length - 16;
+  const decipher = createDecipheriv("chacha20-poly1305", key, nonce, TAG);
+  decipher.setAAD(aad, { plaintextLength: length });
+  decipher.setAuthTag(sealed.subarray(length));
+  const body = decipher.update(sealed.subarray(0, length));
+  try {
+    decipher.final();
+  } catch {
+    return undefined;
+  }
+  return new Uint8Array(body);
+}

@@ -1,0 +1,140 @@
+import { defineStruct, type ValueOfFields } from "./struct.ts";
+
+// Every struct of the protocol, field for field as contracts and wallets hash it.
+
+export const STREAM = defineStruct("Stream", [
+  ["bytes32", "deviceId"],
+  ["uint32", "ownerEpoch"],
+  ["bytes32", "nameHash"],
+  ["bytes32", "schemaHash"],
+  ["uint32", "slotSeconds"],
+  ["uint8", "mode"],
+  ["bytes32", "salt"],
+]);
+export type Stream = ValueOfFields<typeof STREAM.fields>;
+
+export const PACK = defineStruct("Pack", [
+  ["bytes32", "streamId"],
+  ["uint32", "keyEpoch"],
+  ["uint64", "seq"],
+  ["bytes32", "headerDigest"],
+  ["bytes32", "root"],
+  ["uint32", "count"],
+  ["uint64", "fromMs"],
+  ["uint64", "toMs"],
+  ["uint32", "slot"],
+  ["bytes32", "keyCommitment"],
+  ["bytes32", "contentDigest"],
+]);
+export type Pack = ValueOfFields<typeof PACK.fields>;
+
+export const EPOCH = defineStruct("Epoch", [
+  ["uint64", "number"],
+  ["bytes32", "prev"],
+  ["bytes32", "root"],
+  ["uint32", "packs"],
+  ["uint64", "readings"],
+  ["uint64", "fromMs"],
+  ["uint64", "toMs"],
+  ["uint64", "closedAt"],
+  ["uint64", "stateBlock"],
+  ["bytes32", "manifest"],
+  ["bytes32", "configDigest"],
+]);
+export type Epoch = ValueOfFields<typeof EPOCH.fields>;
+
+export const CONFIG = defineStruct("Config", [
+  ["uint16", "q"],
+  ["address[]", "members"],
+  ["bytes32[]", "organisations"],
+  ["uint64", "fromEpoch"],
+]);
+export type Config = ValueOfFields<typeof CONFIG.fields>;
+
+export const HOLDERS = defineStruct("Holders", [
+  ["bytes32", "streamId"],
+  ["uint64", "version"],
+  ["address[]", "holders"],
+]);
+export type Holders = ValueOfFields<typeof HOLDERS.fields>;
+
+export const OPENED = defineStruct("Opened", [["bytes32", "headerDigest"]]);
+export type Opened = ValueOfFields<typeof OPENED.fields>;
+
+export const REFUSED = defineStruct("Refused", [
+  ["bytes32", "headerDigest"],
+  ["uint16", "reason"],
+]);
+export type Refused = ValueOfFields<typeof REFUSED.fields>;
+
+export const RECEIPT = defineStruct("Receipt", [
+  ["bytes32", "streamId"],
+  ["uint32", "keyEpoch"],
+  ["uint64", "seq"],
+  ["bytes32", "headerDigest"],
+  ["uint64", "atMs"],
+]);
+export type Receipt = ValueOfFields<typeof RECEIPT.fields>;
+
+export const HEAD = defineStruct("Head", [
+  ["bytes32", "streamId"],
+  ["uint64", "epoch"],
+  ["uint32", "keyEpoch"],
+  ["uint64", "seq"],
+  ["bytes32", "headerDigest"],
+]);
+export type Head = ValueOfFields<typeof HEAD.fields>;
+
+export const DEAL_KEYS = defineStruct("DealKeys", [
+  ["address", "escrow"],
+  ["bytes32", "streamId"],
+  ["uint32", "fromSlot"],
+  ["uint32", "toSlot"],
+  ["bytes32", "holesHash"],
+  ["uint64", "asOfEpoch"],
+  ["bytes32", "nonce"],
+]);
+export type DealKeys = ValueOfFields<typeof DEAL_KEYS.fields>;
+
+export const DEAL = defineStruct("Deal", [
+  ["address", "anchor"],
+  ["bytes32", "streamId"],
+  ["address", "buyer"],
+  ["address", "seller"],
+  ["address", "deliverer"],
+  ["address", "fallbackDeliverer"],
+  ["address", "token"],
+  ["uint128", "price"],
+  ["uint128", "fee"],
+  ["uint128", "bond"],
+  ["uint64", "asOfEpoch"],
+  ["uint32", "packs"],
+  ["uint64", "readings"],
+  ["uint64", "endMs"],
+  ["uint32", "fromSlot"],
+  ["uint32", "toSlot"],
+  ["bytes32", "holesHash"],
+  ["uint16", "nodes"],
+  ["bytes32", "keysRoot"],
+  ["bytes32", "purpose"],
+  ["uint64", "erasures"],
+  ["uint32", "deliverSeconds"],
+  ["uint32", "complainSeconds"],
+  ["bytes32", "nonce"],
+]);
+export type Deal = ValueOfFields<typeof DEAL.fields>;
+
+export const ENROL = defineStruct("Enrol", [
+  ["bytes32", "deviceId"],
+  ["bytes32", "ekHash"],
+  ["bytes32", "akName"],
+  ["uint8", "keyAlg"],
+  ["bytes32", "keyHash"],
+  ["address", "owner"],
+  ["bytes32", "organisation"],
+  ["bytes32", "policyId"],
+  ["bytes32", "evidenceDigest"],
+  ["uint256", "nonce"],
+  ["uint64", "deadline"],
+]);
+export type Enrol = ValueOfFields<typeof ENROL.fields>;
