@@ -1,1 +1,4 @@
-export {};
+export * from "./embedded.ts";
+export * from "./erasure-keys.ts";
+export * from "./frontiers.ts";
+export * from "./pool.ts";
