@@ -1,1 +1,6 @@
-export {};
+export * from "./anvil.ts";
+export * from "./contracts.ts";
+export * from "./deploy.ts";
+export * from "./errors.ts";
+export * from "./provider.ts";
+export * from "./sender.ts";

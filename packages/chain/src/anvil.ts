@@ -1,0 +1,87 @@
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+
+/** The embedded chain: one node at Istanbul rules, gas price 0, a block a second, its state kept over a restart. */
+export interface EmbeddedChain {
+  rpc: string;
+  chainId: number;
+  pid: number;
+  stop(): Promise<void>;
+}
+
+export const EMBEDDED_CHAIN_ID = 20_260;
+const VERSION = "1.7.1";
+
+/** The program that runs the chain: from the npm package of this platform, else by npx, which fetches it once. */
+function program(): [string, string[]] {
+  if (process.env.ANVIL_BIN) return [process.env.ANVIL_BIN, []];
+  try {
+    const manifest = createRequire(import.meta.url).resolve("@foundry-rs/anvil-linux-amd64/package.json");
+    const binary = join(dirname(manifest), "bin", "anvil");
+    if (process.platform === "linux" && process.arch === "x64" && existsSync(binary)) return [binary, []];
+  } catch {
+    // Another platform: its package is not installed here.
+  }
+  return ["npx", ["-y", `@foundry-rs/anvil@${VERSION}`]];
+}
+
+async function blockNumber(rpc: string): Promise<number | undefined> {
+  try {
+    const response = await fetch(rpc, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ jsonrpc: "2.0", id: 1, method: "eth_blockNumber", params: [] }),
+      signal: AbortSignal.timeout(2000),
+    });
+    return Number(((await response.json()) as { result: string }).result);
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Starts the chain on a loopback port. State goes to `folder` every `saveSeconds` and at a clean stop, so a SIGKILL loses
+ * at most that much; whoever sent transactions sends them again. Only the newest
+ * 256 states are kept, blocks and receipts all.
+ */
+export async function startChain(folder: string, port: number, saveSeconds = 2): Promise<EmbeddedChain> {
+  mkdirSync(folder, { recursive: true });
+  const [command, before] = program();
+  const log = openSync(join(folder, "chain.log"), "a");
+  const child = spawn(
+    command,
+    [
+      ...before,
+      ...["--hardfork", "istanbul", "--gas-price", "0", "--block-time", "1", "--host", "127.0.0.1"],
+      ...["--port", String(port), "--chain-id", String(EMBEDDED_CHAIN_ID), "--accounts", "0", "--prune-history", "256"],
+      ...["--state", join(folder, "state.json"), "--state-interval", String(saveSeconds), "--silent"],
+    ],
+    { stdio: ["ignore", log, log], detached: true },
+  );
+  child.unref();
+  let exited = false;
+  child.on("exit", () => (exited = true));
+  child.on("error", () => (exited = true));
+  const rpc = `http://127.0.0.1:${port}`;
+  for (let i = 0; i < 1200; i++) {
+    if (exited) throw new Error(`the embedded chain did not start: ${readFileSync(join(folder, "chain.log"), "utf8").slice(-500)}`);
+    if ((await blockNumber(rpc)) !== undefined) {
+      return {
+        rpc,
+        chainId: EMBEDDED_CHAIN_ID,
+        pid: child.pid as number,
+        async stop() {
+          if (exited) return;
+          child.kill("SIGINT");
+          for (let waited = 0; waited < 200 && !exited; waited++) await sleep(50);
+          if (!exited) child.kill("SIGKILL");
+        },
+      };
+    }
+    await sleep(100);
+  }
+  throw new Error("the embedded chain did not answer within two minutes");
+}

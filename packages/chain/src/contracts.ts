@@ -1,0 +1,49 @@
+import { Contract, type ContractRunner } from "ethers";
+import { type Hex } from "@msec/core";
+import { artifact } from "./artifacts.ts";
+import type { AccessManager } from "./generated/@openzeppelin/contracts/access/manager/AccessManager.js";
+import type {
+  ConsentRegistry,
+  DataAnchor,
+  DeviceRegistry,
+  Directory,
+  Escrow,
+  Marketplace,
+  MSecToken,
+  OracleCommittee,
+} from "./generated/index.js";
+
+/** Source of every contract that is deployed, by its name. */
+export const SOURCES = {
+  AccessManager: "@openzeppelin/contracts/access/manager/AccessManager.sol",
+  Directory: "contracts/access/Directory.sol",
+  OracleCommittee: "contracts/oracle/OracleCommittee.sol",
+  DeviceRegistry: "contracts/identity/DeviceRegistry.sol",
+  DataAnchor: "contracts/data/DataAnchor.sol",
+  ConsentRegistry: "contracts/data/ConsentRegistry.sol",
+  MSecToken: "contracts/market/MSecToken.sol",
+  Escrow: "contracts/market/Escrow.sol",
+  Marketplace: "contracts/market/Marketplace.sol",
+} as const;
+export type ContractName = keyof typeof SOURCES;
+export type Addresses = Record<ContractName, Hex>;
+
+/** The city's contracts, typed. */
+export interface Contracts {
+  AccessManager: AccessManager;
+  Directory: Directory;
+  OracleCommittee: OracleCommittee;
+  DeviceRegistry: DeviceRegistry;
+  DataAnchor: DataAnchor;
+  ConsentRegistry: ConsentRegistry;
+  MSecToken: MSecToken;
+  Escrow: Escrow;
+  Marketplace: Marketplace;
+}
+
+export function contractsAt(addresses: Addresses, runner: ContractRunner): Contracts {
+  const names = Object.keys(SOURCES) as ContractName[];
+  return Object.fromEntries(
+    names.map((name) => [name, new Contract(addresses[name], artifact(SOURCES[name]).abi, runner)]),
+  ) as unknown as Contracts;
+}

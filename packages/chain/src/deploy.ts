@@ -1,0 +1,126 @@
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { type Config, type Hex, ZERO_ADDRESS } from "@msec/core";
+import { ContractFactory, encodeBytes32String, getCreateAddress, type Interface, type JsonRpcProvider, ZeroAddress } from "ethers";
+import { artifact } from "./artifacts.ts";
+import { type Addresses, type ContractName, type Contracts, contractsAt, SOURCES } from "./contracts.ts";
+import { Sender } from "./sender.ts";
+
+/** What a city deployed, where, and from which account. */
+export interface Deployment {
+  chainId: number;
+  deployer: Hex;
+  addresses: Addresses;
+}
+
+/** Who makes up a city at its start. */
+export interface Founding {
+  committee: Config;
+  /** Organisations of accounts, beyond the committee's. */
+  organisations: { account: Hex; organisation: Hex }[];
+  registrars: Hex[];
+  /** How many registrars vouch for a device. */
+  threshold: number;
+  /** Most software elements of each organisation. */
+  softwareCap: number;
+  /** First holders of the city's token, in its smallest unit. */
+  balances: { account: Hex; amount: bigint }[];
+}
+
+const TOKEN_CAP = 10n ** 15n;
+/** Role of AccessManager that may open deals: held by the Marketplace alone. */
+export const MARKETPLACE_ROLE = 1n;
+const PUBLIC_MODULES: ContractName[] = ["OracleCommittee", "DeviceRegistry", "DataAnchor", "ConsentRegistry", "MSecToken", "Escrow", "Marketplace"];
+
+/**
+ * Deploys the city's contracts and founds it, or goes on where an earlier call was cut off: every address follows from
+ * deployer and nonce, and every step is skipped where the chain shows that it was done.
+ */
+export async function deployCity(provider: JsonRpcProvider, chainId: number, deployerKey: Hex, founding: Founding): Promise<Deployment> {
+  const sender = new Sender(deployerKey, provider, chainId);
+  const names = Object.keys(SOURCES) as ContractName[];
+  const addresses = Object.fromEntries(
+    names.map((name, nonce) => [name, getCreateAddress({ from: sender.address, nonce }).toLowerCase()]),
+  ) as Addresses;
+  const a = addresses;
+  const args: Record<ContractName, unknown[]> = {
+    AccessManager: [sender.address],
+    Directory: [a.AccessManager],
+    OracleCommittee: [a.AccessManager, a.Directory],
+    DeviceRegistry: [a.AccessManager, a.Directory],
+    DataAnchor: [a.OracleCommittee, ZERO_ADDRESS],
+    ConsentRegistry: [a.DeviceRegistry],
+    MSecToken: [a.AccessManager, TOKEN_CAP],
+    Escrow: [a.AccessManager, a.Directory, a.DeviceRegistry, a.ConsentRegistry],
+    Marketplace: [a.AccessManager, a.Escrow, a.DeviceRegistry],
+  };
+  const creations: Step[] = [];
+  for (const name of names) {
+    if ((await provider.getCode(addresses[name])) !== "0x") continue;
+    const { abi, bytecode } = artifact(SOURCES[name]);
+    const { data } = await new ContractFactory(abi, bytecode).getDeployTransaction(...args[name]);
+    creations.push({ what: `deploying ${name}`, data });
+  }
+  await sendAll(sender, creations, names.length - creations.length);
+  await sendAll(sender, await foundingSteps(contractsAt(addresses, provider), addresses, founding), await sender.nonce());
+  return { chainId, deployer: sender.address, addresses };
+}
+
+interface Step {
+  what: string;
+  to?: Hex;
+  data: string;
+}
+
+/** Sends the steps one nonce after the other, all at once, and waits for them in order. */
+async function sendAll(sender: Sender, steps: Step[], firstNonce: number): Promise<void> {
+  const signed = await Promise.all(steps.map((step, i) => sender.sign(step, firstNonce + i)));
+  for (const { raw } of signed) await sender.broadcast(raw);
+  for (const [i, { hash }] of signed.entries())
+    if ((await sender.wait(hash)).status !== 1) throw new Error(`${steps[i]?.what} failed: transaction ${hash} was reverted`);
+}
+
+/** What the chain does not show as done yet. */
+async function foundingSteps(contracts: Contracts, addresses: Addresses, founding: Founding): Promise<Step[]> {
+  const { AccessManager, Directory, OracleCommittee, DeviceRegistry, MSecToken, Escrow } = contracts;
+  const steps: Step[] = [];
+  const add = (name: ContractName, method: string, ...values: unknown[]) =>
+    steps.push({
+      what: `${name}.${method}`,
+      to: addresses[name],
+      data: (contracts[name].interface as Interface).encodeFunctionData(method, values),
+    });
+  for (const name of PUBLIC_MODULES)
+    if ((await Directory.addressOf(encodeBytes32String(name))) === ZeroAddress)
+      add("Directory", "setModule", encodeBytes32String(name), addresses[name], 1);
+  const { members, organisations } = founding.committee;
+  const committee = members.map((account, i) => ({ account, organisation: organisations[i] as Hex }));
+  const accounts = [...committee, ...founding.organisations];
+  for (const { account, organisation } of accounts)
+    if ((await Directory.organisationOf(account)) !== organisation) add("Directory", "setOrganisation", account, organisation);
+  if ((await OracleCommittee.configCount()) === 0n) add("OracleCommittee", "setConfig", founding.committee);
+  for (const registrar of founding.registrars)
+    if (!(await DeviceRegistry.isRegistrar(registrar))) add("DeviceRegistry", "setRegistrar", registrar, true);
+  if ((await DeviceRegistry.threshold()) !== BigInt(founding.threshold)) add("DeviceRegistry", "setThreshold", founding.threshold);
+  for (const organisation of new Set(accounts.map((row) => row.organisation)))
+    if ((await DeviceRegistry.softwareElements(organisation)).cap === 0n)
+      add("DeviceRegistry", "setSoftwareCap", organisation, founding.softwareCap);
+  const open = Escrow.interface.getFunction("open").selector;
+  if ((await AccessManager.getTargetFunctionRole(addresses.Escrow, open)) !== MARKETPLACE_ROLE)
+    add("AccessManager", "setTargetFunctionRole", addresses.Escrow, [open], MARKETPLACE_ROLE);
+  if (!(await AccessManager.hasRole(MARKETPLACE_ROLE, addresses.Marketplace)).isMember)
+    add("AccessManager", "grantRole", MARKETPLACE_ROLE, addresses.Marketplace, 0);
+  if (!(await Escrow.isTokenAllowed(addresses.MSecToken))) add("Escrow", "setToken", addresses.MSecToken, true);
+  for (const { account, amount } of founding.balances)
+    if ((await MSecToken.balanceOf(account)) === 0n) add("MSecToken", "mint", account, amount);
+  return steps;
+}
+
+export function readDeployment(file: string): Deployment | undefined {
+  return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Deployment) : undefined;
+}
+
+export function writeDeployment(file: string, deployment: Deployment): void {
+  writeFileSync(`${file}.new`, `${JSON.stringify(deployment, null, 2)}\n`);
+  renameSync(`${file}.new`, file);
+}
+

@@ -1,0 +1,92 @@
+import { type Hex } from "@msec/core";
+import { isError, type JsonRpcProvider, keccak256, type TransactionReceipt, Wallet } from "ethers";
+
+/** A transaction that was signed but perhaps not sent. The same bytes may be sent any number of times. */
+export interface SignedTransaction {
+  hash: Hex;
+  nonce: number;
+  raw: Hex;
+}
+
+export interface Call {
+  /** Absent where a contract is deployed. */
+  to?: Hex;
+  data: string;
+  gasLimit?: number;
+}
+
+const GAS_LIMIT = 8_000_000;
+
+/**
+ * Signs legacy transactions at gas price 0. What is signed is kept by the caller before it is sent, so that a crash ends
+ * in the same bytes being sent again and never in two transactions for one purpose.
+ */
+export class Sender {
+  readonly wallet: Wallet;
+  readonly #provider: JsonRpcProvider;
+  readonly #chainId: number;
+
+  constructor(privateKey: Hex, provider: JsonRpcProvider, chainId: number) {
+    this.wallet = new Wallet(privateKey, provider);
+    this.#provider = provider;
+    this.#chainId = chainId;
+  }
+
+  get address(): Hex {
+    return this.wallet.address.toLowerCase() as Hex;
+  }
+
+  /** Transactions of this account that the chain holds, in blocks or waiting. */
+  async nonce(): Promise<number> {
+    return this.#provider.getTransactionCount(this.address, "pending");
+  }
+
+  async sign(call: Call, nonce: number): Promise<SignedTransaction> {
+    const raw = (await this.wallet.signTransaction({
+      type: 0,
+      chainId: this.#chainId,
+      gasPrice: 0,
+      gasLimit: call.gasLimit ?? GAS_LIMIT,
+      nonce,
+      to: call.to ?? null,
+      data: call.data,
+    })) as Hex;
+    return { hash: keccak256(raw) as Hex, nonce, raw };
+  }
+
+  /** Sends signed bytes. A node that has them already, or has mined them, is as good as one that takes them now. */
+  async broadcast(raw: Hex): Promise<void> {
+    try {
+      await this.#provider.send("eth_sendRawTransaction", [raw]);
+    } catch (error) {
+      const text = String((error as { error?: { message?: string } }).error?.message ?? (error as Error).message);
+      if (/already known|already imported|known transaction|nonce too low|nonce has already been used/i.test(text)) return;
+      if (isError(error, "NONCE_EXPIRED")) return;
+      throw error;
+    }
+  }
+
+  async receipt(hash: Hex): Promise<TransactionReceipt | null> {
+    return this.#provider.getTransactionReceipt(hash);
+  }
+
+  /** Signs, sends and waits, for tools that a person sits in front of. Throws with the contract's own error. */
+  async transact(call: Call): Promise<TransactionReceipt> {
+    await this.#provider.call({ from: this.address, to: call.to ?? null, data: call.data, gasLimit: GAS_LIMIT });
+    const signed = await this.sign(call, await this.nonce());
+    await this.broadcast(signed.raw);
+    const receipt = await this.wait(signed.hash);
+    if (receipt.status !== 1) throw new Error(`transaction ${signed.hash} was reverted`);
+    return receipt;
+  }
+
+  /** The receipt of a transaction, once it is in a block; an error after 60 s without one. */
+  async wait(hash: Hex): Promise<TransactionReceipt> {
+    for (let waited = 0; waited < 60_000; waited += 100) {
+      const receipt = await this.receipt(hash);
+      if (receipt) return receipt;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    throw new Error(`transaction ${hash} is not in a block after 60 s: does the chain make blocks?`);
+  }
+}
