@@ -1,0 +1,45 @@
+import { type Contracts, type Sender } from "@msec/chain";
+import { type Frontiers } from "@msec/companion-db";
+import { anchorDomain, type Domain, type Hex, faults, quorum } from "@msec/core";
+import { type JsonRpcProvider } from "ethers";
+import { type Logger } from "pino";
+import { type Config } from "./config.ts";
+import { type Lines } from "./lines.ts";
+import { type Metrics } from "./metrics.ts";
+import { type Peers } from "./peers.ts";
+import { type ContentStore } from "@msec/content-store";
+import { type DeviceCache } from "./registry.ts";
+import { type Store } from "./store.ts";
+
+/** What every part of the process works with. Made once, in main. */
+export interface Context {
+  config: Config;
+  log: Logger;
+  metrics: Metrics;
+  store: Store;
+  lines: Lines;
+  frontiers: Frontiers;
+  devices: DeviceCache;
+  peers: Peers;
+  contents: ContentStore;
+  contracts: Contracts;
+  provider: JsonRpcProvider;
+  sender: Sender;
+  /** The operator's signing key (secp256k1). */
+  key: Uint8Array;
+  address: Hex;
+  /** X25519 key pair that seeds are sealed to. */
+  sealing: { publicKey: Uint8Array; privateKey: Uint8Array };
+}
+
+export const domainOf = (ctx: Context): Domain =>
+  anchorDomain(ctx.config.chain.chainId, ctx.config.chain.addresses.DataAnchor as Hex);
+
+/** Organisations whose word is needed so that one honest one is among them. */
+export const honest = (ctx: Context): number => faults(ctx.config.committee.length) + 1;
+export const needed = (ctx: Context): number => quorum(ctx.config.committee.length);
+
+/** Whether this operator must open a stream's packs itself. */
+export function opens(ctx: Context, line: { stream: { mode: number }; holders: { holders: Hex[] } }): boolean {
+  return line.stream.mode !== 1 || line.holders.holders.includes(ctx.address);
+}

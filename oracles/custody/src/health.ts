@@ -1,0 +1,86 @@
+import { type Section } from "@msec/service";
+import { type Committee } from "./committee.ts";
+import { type Context } from "./context.ts";
+import { type Watcher } from "./watcher.ts";
+
+/** An operator's state in one object: what the health page shows and `msec status` reads. */
+export interface Status {
+  name: string;
+  address: string;
+  healthy: boolean;
+  problems: string[];
+  epoch: number;
+  chainEpoch: number;
+  block: number;
+  leader: string;
+  view: number;
+  pending: number;
+  waitingForHolders: number;
+  streams: number;
+  packs: number;
+  readings: number;
+  peers: { address: string; url: string; up: boolean }[];
+  /** Operators whose proposals were refused here, with how often. */
+  refusedProposals: { operator: string; reason: string; times: number }[];
+  refusedPacks: { reason: string; times: number }[];
+  equivocations: number;
+}
+
+export async function status(ctx: Context, committee: Committee, watcher: Watcher): Promise<Status> {
+  const { metrics, lines, config, peers } = ctx;
+  const problems: string[] = [];
+  const up = peers.all.filter((p) => p.up).length;
+  metrics.peersUp.set(up);
+  const missing = Math.ceil((2 * config.committee.length) / 3) - 1 - up;
+  if (!watcher.chainUp) problems.push("the chain does not answer: nothing is anchored until it does");
+  if (missing > 0) problems.push(`${peers.all.length - up} of ${config.committee.length} operators do not answer: anchoring stops until one is back, nothing is lost`);
+  if (committee.view > 0) problems.push(`the leader is silent: operator ${committee.leader(committee.view)} takes over`);
+  const totals = await ctx.store.totals();
+  const refused = (await metrics.proposalsRefused.get()).values;
+  const packs = (await metrics.packsRefused.get()).values;
+  return {
+    name: config.name,
+    address: ctx.address,
+    healthy: problems.length === 0,
+    problems,
+    epoch: committee.next - 1,
+    chainEpoch: committee.chainNumber,
+    block: committee.block,
+    leader: committee.leader(committee.view),
+    view: committee.view,
+    pending: lines.pendingCount,
+    waitingForHolders: [...lines.byId.values()].reduce(
+      (sum, line) => sum + (line.stream.mode === 1 ? line.pending.filter((p) => p.opened.size === 0).length : 0),
+      0,
+    ),
+    streams: lines.byId.size,
+    packs: totals.packs,
+    readings: totals.readings,
+    peers: peers.all.map(({ address, url, up: answers }) => ({ address, url, up: answers })),
+    refusedProposals: refused.map((v) => ({ operator: String(v.labels.operator), reason: String(v.labels.reason), times: v.value })),
+    refusedPacks: packs.map((v) => ({ reason: String(v.labels.reason), times: v.value })),
+    equivocations: [...lines.byId.values()].reduce((sum, line) => sum + line.equivocal.size, 0),
+  };
+}
+
+export function sections(s: Status): Section[] {
+  return [
+    {
+      rows: [
+        ["Newest confirmed epoch", s.epoch],
+        ["Newest epoch on the chain", s.chainEpoch],
+        ["Block", s.block],
+        ["Leader", s.leader],
+        ["Streams", s.streams],
+        ["Packs anchored", s.packs],
+        ["Readings anchored", s.readings],
+        ["Packs waiting for an epoch", s.pending],
+        ["Sealed packs waiting for a seed holder", s.waitingForHolders],
+        ["Sequence numbers signed twice by devices", s.equivocations],
+      ],
+    },
+    { title: "Operators", rows: s.peers.map((p) => [p.address, p.up ? "answers" : "does not answer"]) },
+    { title: "Proposals refused", rows: s.refusedProposals.map((r) => [r.operator, `${r.reason}: ${r.times}`]) },
+    { title: "Packs refused", rows: s.refusedPacks.map((r) => [r.reason, r.times]) },
+  ];
+}

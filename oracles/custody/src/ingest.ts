@@ -1,0 +1,387 @@
+import {
+  checkFollows,
+  checkHeader,
+  checkSignature,
+  decodeCose,
+  decodeMessage,
+  FLAG,
+  FUTURE_MS,
+  headerSlot,
+  type Hex,
+  leafNode,
+  MODE,
+  OPENED,
+  openPack,
+  ProtocolError,
+  RECEIPT,
+  recoverTyped,
+  REFUSED,
+  REFUSAL_NUMBERS,
+  sha256,
+  type SignedHeader,
+  signTyped,
+  toHex,
+  ZERO32,
+} from "@msec/core";
+import { step } from "@msec/service";
+import { ACTIVE } from "./registry.ts";
+import { type Context, domainOf, opens } from "./context.ts";
+import { type Line, type Pending, seqId } from "./lines.ts";
+import { type PackRow } from "./store.ts";
+
+/** What an operator says to devices. */
+export interface Voice {
+  publish(topic: string, payload: string, retain: boolean): void;
+}
+
+interface Accepted {
+  line: Line;
+  pending: Pending;
+  row: PackRow;
+  opened: { headerDigest: Hex; signer: Hex; signature: Hex } | undefined;
+}
+
+const BATCH = 256;
+const QUEUE = 4096;
+
+/**
+ * Takes packs in, in the order of their lines: checks, commits, and only then acknowledges with a signed receipt. What it
+ * refuses is counted by reason and, where the device's signature stands, answered with a signed `Refused`.
+ */
+export class Ingest {
+  readonly #ctx: Context;
+  readonly #voice: Voice;
+  readonly #queue: Uint8Array[] = [];
+  readonly #waiting: (() => void)[] = [];
+  readonly #catchingUp = new Set<Hex>();
+  #running = false;
+  #tail: Promise<void> = Promise.resolve();
+
+  constructor(ctx: Context, voice: Voice) {
+    this.#ctx = ctx;
+    this.#voice = voice;
+  }
+
+  /** Queues a message from the broker. Resolves at once while there is room, else when there is: that holds the broker back. */
+  push(message: Uint8Array): Promise<void> {
+    this.#queue.push(message);
+    void this.#run();
+    if (this.#queue.length < QUEUE) return Promise.resolve();
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  async #run(): Promise<void> {
+    if (this.#running) return;
+    this.#running = true;
+    try {
+      while (this.#queue.length > 0) {
+        const batch = this.#queue.splice(0, BATCH);
+        if (this.#queue.length < QUEUE / 2) for (const resume of this.#waiting.splice(0)) resume();
+        await this.take(batch);
+      }
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  /** Checks and commits messages; one call at a time, whether they come from the broker or from another operator. */
+  async take(messages: readonly Uint8Array[], opened: ReadonlyMap<Hex, [Hex, Hex][]> = new Map()): Promise<void> {
+    try {
+      await this.exclusive(() => this.#take(messages, opened));
+    } catch (error) {
+      this.#ctx.log.error({ error: (error as Error).message }, "packs could not be committed: they are asked for again");
+    }
+  }
+
+  /** Runs `work` while nothing else changes the lines. Must not be called from within itself. */
+  exclusive<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#tail.then(work);
+    this.#tail = result.then(
+      () => undefined,
+      () => undefined,
+    );
+    return result;
+  }
+
+  /**
+   * Takes packs that the chain shows as anchored, ascending by seq: q operators opened them, so they stand, and whatever
+   * waited here in their place does not.
+   */
+  adopt(messages: readonly Uint8Array[]): Promise<void> {
+    return this.exclusive(async () => {
+      const { lines, store } = this.#ctx;
+      const packs = messages.map(decodeMessage).map(({ cose, content }) => ({ signed: decodeCose(cose), content }));
+      packs.sort((a, b) => a.signed.header.seq - b.signed.header.seq);
+      for (const { signed, content } of packs) {
+        const line = lines.byId.get(signed.header.streamId);
+        if (!line || lines.pendingByDigest.has(signed.headerDigest)) continue;
+        const spki = line.keys.get(signed.header.keyEpoch);
+        if (spki === undefined) throw new ProtocolError("unknown-key", "no signing key of this key epoch is known", signed.header.keyEpoch);
+        checkSignature(signed, spki);
+        checkHeader(line.stream, signed.header);
+        const at = line.pending.findIndex((p) => p.signed.headerDigest === signed.header.previous);
+        await store.dropPacks(lines.cut(line, at + 1));
+        checkFollows(line.stream, lines.tip(line), signed.header);
+        const kept = content.length > 0 && toHex(sha256(content)) === signed.header.contentDigest ? content : null;
+        const pending = lines.create(line, signed, Date.now());
+        await store.putPacks([rowOf(pending, kept)], []);
+        lines.append(line, pending);
+      }
+    });
+  }
+
+  async #take(messages: readonly Uint8Array[], opened: ReadonlyMap<Hex, [Hex, Hex][]>): Promise<void> {
+    const { lines, metrics, store } = this.#ctx;
+    const accepted: Accepted[] = [];
+    const touched = new Set<Line>();
+    const again = new Set<Line>();
+    step("ingest");
+    for (const message of messages) {
+      metrics.packsReceived.inc();
+      const result = await this.#check(message, again);
+      if (result === undefined) continue;
+      for (const [signer, signature] of opened.get(result.pending.signed.headerDigest) ?? [])
+        this.#accept(result.line, result.pending, signer, signature);
+      lines.append(result.line, result.pending);
+      touched.add(result.line);
+      accepted.push(result);
+    }
+    if (accepted.length > 0) {
+      try {
+        await store.putPacks(
+          accepted.map((a) => a.row),
+          accepted.flatMap((a) => [...a.pending.opened].map(([signer, signature]) => ({ headerDigest: a.pending.signed.headerDigest, signer, signature }))),
+        );
+      } catch (error) {
+        for (const line of touched) await lines.open(line.stream, line.holders);
+        throw error;
+      }
+      step("commit");
+      metrics.packsHeld.inc(accepted.length);
+      metrics.readingsHeld.inc(accepted.reduce((sum, a) => sum + a.row.readings, 0));
+      const said = accepted.flatMap((a) => (a.opened ? [a.opened] : []));
+      if (said.length > 0) this.#ctx.peers.tell("/peer/opened", { opened: said });
+    }
+    for (const line of new Set([...touched, ...again])) this.receipt(line);
+  }
+
+  /** Tells the device, cumulatively, up to where its line is held. */
+  receipt(line: Line): void {
+    const tip = this.#ctx.lines.tip(line);
+    if (tip === undefined) return;
+    const receipt = {
+      streamId: line.id,
+      keyEpoch: tip.header.keyEpoch,
+      seq: tip.header.seq,
+      headerDigest: tip.headerDigest,
+      atMs: Date.now(),
+    };
+    const signature = signTyped(this.#ctx.key, domainOf(this.#ctx), RECEIPT, receipt);
+    this.#voice.publish(`msec/v1/${line.id}/receipts/${this.#ctx.address}`, JSON.stringify({ receipt, signature }), true);
+  }
+
+  /** One message: what is to be committed, or undefined where it is refused, known, or must wait. */
+  async #check(message: Uint8Array, again: Set<Line>): Promise<Accepted | undefined> {
+    const { metrics, log, lines, store } = this.#ctx;
+    let signed: SignedHeader | undefined;
+    let line: Line | undefined;
+    let authentic = false;
+    try {
+      const { cose, content } = decodeMessage(message);
+      signed = decodeCose(cose);
+      line = lines.byId.get(signed.header.streamId);
+      if (line === undefined) throw new ProtocolError("wrong-stream", "no such stream is registered here", signed.header.streamId);
+      if (lines.pendingByDigest.has(signed.headerDigest) || line.head?.headerDigest === signed.headerDigest) {
+        again.add(line);
+        return undefined;
+      }
+      await this.#checkKey(line, signed);
+      authentic = true;
+      const tip = lines.tip(line);
+      if (tip && signed.header.seq <= tip.header.seq) {
+        const known = await store.packAt(line.id, signed.header.keyEpoch, signed.header.seq);
+        if (known?.headerDigest === signed.headerDigest) {
+          again.add(line);
+          return undefined;
+        }
+        const rival = known?.cose ?? line.pending.find((p) => p.signed.header.seq === signed?.header.seq && p.signed.header.keyEpoch === signed.header.keyEpoch)?.signed.cose;
+        if (rival) {
+          await this.equivocation(rival, cose);
+          throw new ProtocolError("equivocation", "two packs under one sequence number", signed.header.seq);
+        }
+      }
+      if (line.equivocal.has(seqId(signed.header.keyEpoch, signed.header.seq)))
+        throw new ProtocolError("equivocation", "two packs under one sequence number", signed.header.seq);
+      checkHeader(line.stream, signed.header, content.length);
+      if (signed.header.toMs > Date.now() + FUTURE_MS) throw new ProtocolError("time", "the pack is of a future time", signed.header.toMs);
+      if (!(await this.#fits(line, signed))) return undefined;
+      if (line.pending.length >= this.#ctx.config.maxPending) {
+        log.warn({ stream: line.id, pending: line.pending.length }, "too many packs of one stream wait: no more are taken");
+        return undefined;
+      }
+      return await this.#open(line, signed, content);
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      metrics.packsRefused.inc({ reason: error.code });
+      log.info({ stream: line?.id, seq: signed?.header.seq, reason: error.code, error: error.message }, "pack refused");
+      if (signed && line && authentic) await this.#refuse(line, signed, error);
+      return undefined;
+    }
+  }
+
+  async #checkKey(line: Line, signed: SignedHeader): Promise<void> {
+    const { devices } = this.#ctx;
+    const { keyEpoch } = signed.header;
+    const device = await devices.device(line.stream.deviceId);
+    if (device.status === 0) throw new ProtocolError("unknown-key", "the device is not enrolled", line.stream.deviceId);
+    const spki = line.keys.get(keyEpoch);
+    if (spki === undefined) throw new ProtocolError("unknown-key", "no signing key of this key epoch is registered", keyEpoch);
+    checkSignature(signed, spki);
+    if (device.status !== ACTIVE) throw new ProtocolError("inactive-device", "the device is suspended, quarantined or retired", device.status);
+    if (device.ownerEpoch !== line.stream.ownerEpoch)
+      throw new ProtocolError("inactive-device", "the device has a new owner: this stream has ended", device.ownerEpoch);
+    if (await devices.isRevoked(line.stream.deviceId, keyEpoch)) throw new ProtocolError("revoked", "the signing key is revoked", keyEpoch);
+    const { header } = this.#ctx.lines.tip(line) ?? {};
+    if (header && keyEpoch < header.keyEpoch) throw new ProtocolError("order", "keyEpoch never falls", keyEpoch);
+  }
+
+  /** Whether a header continues the line; false where headers between are missing and were asked for. */
+  async #fits(line: Line, signed: SignedHeader): Promise<boolean> {
+    const { lines, store } = this.#ctx;
+    const { previous, flags, seq } = signed.header;
+    const tip = lines.tip(line);
+    if (previous === (tip?.headerDigest ?? ZERO32)) {
+      checkFollows(line.stream, tip, signed.header);
+      return true;
+    }
+    const fromHead = previous === (line.head?.headerDigest ?? ZERO32);
+    if (fromHead && (flags & FLAG.break) !== 0 && seq > (tip?.header.seq ?? 0)) {
+      checkFollows(line.stream, line.head, signed.header);
+      await store.dropPacks(lines.cut(line, 0));
+      return true;
+    }
+    const [known] = await store.packs([previous]);
+    if (known || fromHead) throw new ProtocolError("branch", "the header starts a second branch of the stream's line", previous);
+    void this.catchUp(line);
+    return false;
+  }
+
+  /** Asks the other operators for what follows this operator's end of a line. */
+  async catchUp(line: Line): Promise<void> {
+    if (this.#catchingUp.has(line.id)) return;
+    this.#catchingUp.add(line.id);
+    try {
+      for (const peer of this.#ctx.peers.all) {
+        for (;;) {
+          const afterSeq = this.#ctx.lines.tip(line)?.header.seq ?? 0;
+          const page = await this.#ctx.peers.post<{ messages: string[]; opened: [Hex, Hex, Hex][] }>(peer, "/peer/line", { streamId: line.id, afterSeq });
+          if (!page || page.messages.length === 0) break;
+          await this.take(page.messages.map((m) => new Uint8Array(Buffer.from(m, "base64"))), groupOpened(page.opened));
+          if ((this.#ctx.lines.tip(line)?.header.seq ?? 0) <= afterSeq) break;
+        }
+      }
+    } finally {
+      this.#catchingUp.delete(line.id);
+    }
+  }
+
+  async #open(line: Line, signed: SignedHeader, content: Uint8Array): Promise<Accepted | undefined> {
+    const { lines, frontiers, log, key, address } = this.#ctx;
+    const { header, headerDigest } = signed;
+    const pending = lines.create(line, signed, Date.now());
+    let opened: Accepted["opened"];
+    if (opens(this.#ctx, line)) {
+      const frontier = await frontiers.get(line.id);
+      if (frontier === undefined) {
+        log.warn({ stream: line.id }, "the stream's seed has not arrived: its packs wait on the device");
+        return undefined;
+      }
+      openPack(line.stream, header, leafNode(frontier, headerSlot(line.stream, header)), content);
+      if (line.stream.mode === MODE.sealed) {
+        const signature = signTyped(key, domainOf(this.#ctx), OPENED, { headerDigest });
+        pending.opened.set(address, signature);
+        opened = { headerDigest, signer: address, signature };
+      }
+    } else if (toHex(sha256(content)) !== header.contentDigest)
+      throw new ProtocolError("content-digest", "the content is not what the header names");
+    const row = rowOf(pending, content);
+    return { line, pending, row, opened };
+  }
+
+  async #refuse(line: Line, signed: SignedHeader, error: ProtocolError): Promise<void> {
+    const refused = { headerDigest: signed.headerDigest, reason: REFUSAL_NUMBERS[error.code] };
+    const signature = signTyped(this.#ctx.key, domainOf(this.#ctx), REFUSED, refused);
+    await this.#ctx.store.putRefused({ ...refused, signer: this.#ctx.address, signature });
+    const { keyEpoch, seq } = signed.header;
+    this.#voice.publish(
+      `msec/v1/${line.id}/refused/${this.#ctx.address}`,
+      JSON.stringify({ refused, signature, keyEpoch, seq, message: error.message }),
+      false,
+    );
+  }
+
+  /** Notes two signatures under one seq; while neither is anchored, neither enters. Told to every operator once. */
+  async equivocation(coseA: Uint8Array, coseB: Uint8Array): Promise<boolean> {
+    const [a, b] = [decodeCose(coseA), decodeCose(coseB)];
+    const line = this.#ctx.lines.byId.get(a.header.streamId);
+    const same = a.header.streamId === b.header.streamId && a.header.keyEpoch === b.header.keyEpoch && a.header.seq === b.header.seq;
+    if (!line || !same || a.headerDigest === b.headerDigest) return false;
+    const spki = line.keys.get(a.header.keyEpoch);
+    if (spki === undefined) return false;
+    checkSignature(a, spki);
+    checkSignature(b, spki);
+    const id = seqId(a.header.keyEpoch, a.header.seq);
+    const at = line.pending.findIndex((p) => seqId(p.signed.header.keyEpoch, p.signed.header.seq) === id);
+    if (at >= 0) await this.#ctx.store.dropPacks(this.#ctx.lines.cut(line, at));
+    line.equivocal.add(id);
+    if (!(await this.#ctx.store.putEquivocation(line.id, a.header.keyEpoch, a.header.seq, coseA, coseB))) return true;
+    this.#ctx.metrics.equivocations.inc();
+    this.#ctx.log.warn({ stream: line.id, device: line.stream.deviceId, seq: a.header.seq }, "the device signed two packs under one seq");
+    this.#ctx.peers.tell("/peer/equivocation", {
+      a: Buffer.from(coseA).toString("base64"),
+      b: Buffer.from(coseB).toString("base64"),
+    });
+    return true;
+  }
+
+  /** Takes another operator's word that it opened a sealed pack; counted only from a holder of the stream's seed. */
+  async opened(rows: readonly { headerDigest: Hex; signature: Hex }[]): Promise<void> {
+    for (const { headerDigest, signature } of rows) {
+      const pending = this.#ctx.lines.pendingByDigest.get(headerDigest);
+      if (pending === undefined) continue;
+      const line = this.#ctx.lines.byId.get(pending.pack.streamId) as Line;
+      const signer = recoverTyped(domainOf(this.#ctx), OPENED, { headerDigest }, signature);
+      if (pending.opened.has(signer) || !line.holders.holders.includes(signer)) continue;
+      pending.opened.set(signer, signature);
+      await this.#ctx.store.putOpened({ headerDigest, signer, signature });
+    }
+  }
+
+  #accept(line: Line, pending: Pending, signer: Hex, signature: Hex): void {
+    const { headerDigest } = pending.signed;
+    if (line.holders.holders.includes(signer) && recoverTyped(domainOf(this.#ctx), OPENED, { headerDigest }, signature) === signer)
+      pending.opened.set(signer, signature);
+  }
+}
+
+function rowOf({ signed, pack, receivedAt }: Pending, content: Uint8Array | null): PackRow {
+  return {
+    headerDigest: signed.headerDigest,
+    streamId: pack.streamId,
+    keyEpoch: pack.keyEpoch,
+    seq: pack.seq,
+    slot: pack.slot,
+    readings: pack.count,
+    cose: signed.cose,
+    content,
+    contentDigest: pack.contentDigest,
+    receivedAt,
+    epoch: null,
+  };
+}
+
+export function groupOpened(rows: readonly [Hex, Hex, Hex][]): Map<Hex, [Hex, Hex][]> {
+  const out = new Map<Hex, [Hex, Hex][]>();
+  for (const [digest, signer, signature] of rows) out.set(digest, [...(out.get(digest) ?? []), [signer, signature]]);
+  return out;
+}

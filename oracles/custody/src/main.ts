@@ -1,0 +1,160 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { type Addresses, connectChain, contractsAt, embedded, Sender } from "@msec/chain";
+import { connect, ErasureKeys, Frontiers } from "@msec/companion-db";
+import { heliaStore, kuboStore } from "@msec/content-store";
+import { addressOfKey, type Hex, toHex } from "@msec/core";
+import { Loops, onStop, runMain, secretFile } from "@msec/service";
+import sodium from "libsodium-wrappers";
+import mqtt from "mqtt";
+import { pino } from "pino";
+import { Committee } from "./committee.ts";
+import { readConfig } from "./config.ts";
+import { type Context } from "./context.ts";
+import { Epochs } from "./epochs.ts";
+import { Ingest } from "./ingest.ts";
+import { Lines } from "./lines.ts";
+import { Metrics } from "./metrics.ts";
+import { Peers } from "./peers.ts";
+import { DeviceCache } from "./registry.ts";
+import { startServer } from "./server.ts";
+import { Store } from "./store.ts";
+import { learnStream } from "./streams.ts";
+import { Watcher } from "./watcher.ts";
+
+const TICK_MS = 100;
+const ROOT_ROTATION_MS = 60 * 60 * 1000;
+const IPFS_DIAL_MS = 10_000;
+
+async function main(file: string): Promise<void> {
+  const config = readConfig(file);
+  const log = pino({ level: config.logLevel, base: { operator: config.name } });
+  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+  await sodium.ready;
+  const key = secretFile(config.dataDir, "operator");
+  const address = addressOfKey(key);
+  if (!config.committee.some((member) => member.address === address))
+    throw new Error(`${address}, the key in ${config.dataDir}, is not in the committee of ${file}`);
+
+  const db = connect(config.databaseUrl);
+  const store = await Store.open(db);
+  const erasureKeys = new ErasureKeys(join(config.dataDir, "erasure.keys"), join(config.dataDir, "erasure.root"));
+  const frontiers = await Frontiers.open(db, erasureKeys);
+  const profile = embedded(config.chain.rpc, config.chain.chainId);
+  const provider = connectChain(profile);
+  const contracts = contractsAt(config.chain.addresses as Addresses, provider);
+  const contents = config.ipfsApiUrl
+    ? await kuboStore(config.ipfsApiUrl)
+    : await heliaStore(async (digest) => (await store.packByContent(digest))?.content ?? undefined, { host: config.host, port: config.ipfsPort });
+
+  const ctx: Context = {
+    config,
+    log,
+    metrics: new Metrics(),
+    store,
+    lines: new Lines(store),
+    frontiers,
+    devices: new DeviceCache(contracts),
+    peers: new Peers(config.committee, address, log),
+    contents,
+    contracts,
+    provider,
+    sender: new Sender(toHex(key), provider, config.chain.chainId),
+    key,
+    address,
+    sealing: sodium.crypto_box_seed_keypair(secretFile(config.dataDir, "sealing")),
+  };
+  await ctx.lines.load();
+
+  const client = mqtt.connect(config.mqttUrl, {
+    clientId: `msec-custody-${address}`,
+    clean: true,
+    protocolVersion: 4,
+    reconnectPeriod: 1000,
+    connectTimeout: 5000,
+  });
+  const ingest = new Ingest(ctx, {
+    publish: (topic, payload, retain) => void client.publish(topic, payload, { qos: 1, retain }),
+  });
+  client.handleMessage = (packet, callback) => {
+    if (packet.cmd !== "publish") return callback();
+    const streamId = packet.topic.split("/")[2] as Hex;
+    const payload = packet.payload as Buffer;
+    const known = ctx.lines.byId.has(streamId) ? Promise.resolve() : learn(streamId);
+    known.then(() => ingest.push(new Uint8Array(payload))).then(() => callback(), () => callback());
+  };
+  const learn = async (streamId: Hex) => {
+    if (/^0x[0-9a-f]{64}$/.test(streamId)) await learnStream(ctx, streamId);
+  };
+  client.on("connect", () => {
+    client.subscribe("msec/v1/+/packs", { qos: 1 }, (error) => {
+      if (error) log.error({ error: error.message }, "the broker refuses the subscription to packs");
+    });
+    for (const line of ctx.lines.byId.values()) ingest.receipt(line);
+    log.info({ broker: config.mqttUrl }, "connected to the broker");
+  });
+  client.on("error", (error) => log.warn({ error: error.message }, "the broker cannot be reached: tried again every second"));
+
+  const epochs = new Epochs(ctx);
+  const committee = new Committee(ctx, ingest, epochs);
+  await committee.load();
+  const watcher = new Watcher(ctx, committee, ingest, async (row) => {
+    const beacon = JSON.stringify({ number: row.epoch.number, hash: row.hash });
+    client.publish(`msec/v1/beacon/${address}`, beacon, { qos: 0, retain: true });
+    if (!config.ipfsApiUrl) return;
+    const packs = await store.packs(row.headerDigests);
+    const held = packs.flatMap((p) => (p.content ? [{ digest: p.contentDigest, bytes: p.content }] : []));
+    void contents.provide(held).catch((error: Error) => log.warn({ error: error.message }, "IPFS does not take the epoch's contents"));
+  });
+  const token = Buffer.from(secretFile(config.dataDir, "token")).toString("hex");
+  const server = await startServer(ctx, { committee, ingest, epochs, watcher, token });
+  log.info({ address, port: config.port, streams: ctx.lines.byId.size, epoch: committee.next - 1 }, "custody oracle runs");
+
+  const loops = new Loops((loop, error) => log.error({ loop, error: error.message, stack: error.stack }, "a step failed: it is tried again"));
+  loops.every(2 * TICK_MS, "chain", () => watcher.tick());
+  loops.every(TICK_MS, "committee", () => committee.tick());
+  loops.every(2000, "peers", () => askPeers(ctx, ingest));
+  const rotation = setInterval(() => erasureKeys.rotateRoot(), ROOT_ROTATION_MS);
+  const dialling = setInterval(() => void dialPeers(ctx), IPFS_DIAL_MS);
+  void dialPeers(ctx);
+
+  onStop(async () => {
+    clearInterval(rotation);
+    clearInterval(dialling);
+    server.close();
+    server.closeAllConnections();
+    await loops.stop();
+    await client.endAsync(true);
+    await contents.stop();
+    provider.destroy();
+    log.info("custody oracle stopped");
+  });
+}
+
+/** Learns of streams and of sealed packs' openings that this operator missed while it was away. */
+async function askPeers(ctx: Context, ingest: Ingest): Promise<void> {
+  for (const peer of ctx.peers.all) {
+    const streams = await ctx.peers.get<{ streamId: Hex }[]>(peer, "/streams");
+    for (const { streamId } of streams ?? []) if (!ctx.lines.byId.has(streamId)) await learnStream(ctx, streamId);
+  }
+  const now = Date.now();
+  for (const line of ctx.lines.byId.values()) {
+    if (line.stream.mode !== 1) continue;
+    const waiting = line.pending.filter((p) => p.opened.size === 0 && now - p.receivedAt > 1000).slice(0, 500);
+    if (waiting.length === 0) continue;
+    for (const peer of ctx.peers.all.filter((p) => line.holders.holders.includes(p.address))) {
+      const page = await ctx.peers.post<{ opened: [Hex, Hex, Hex][] }>(peer, "/peer/packs", { digests: waiting.map((p) => p.signed.headerDigest) });
+      if (page) await ingest.opened(page.opened.map(([headerDigest, , signature]) => ({ headerDigest, signature })));
+    }
+  }
+}
+
+async function dialPeers(ctx: Context): Promise<void> {
+  for (const peer of ctx.peers.all) {
+    const info = await ctx.peers.get<{ ipfs: string[] }>(peer, "/info");
+    const [first] = info?.ipfs ?? [];
+    if (first) await ctx.contents.dial(first).catch(() => undefined);
+  }
+}
+
+runMain("custody", main);

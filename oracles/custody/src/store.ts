@@ -1,0 +1,495 @@
+import { type Epoch, type Hex, type StreamPreimage, toHex } from "@msec/core";
+import { transaction } from "@msec/companion-db";
+import type pg from "pg";
+
+// Everything of an operator that must outlive its process. Each function is one query or one transaction.
+
+const TABLES = `
+create table if not exists streams (
+  stream_id bytea primary key,
+  preimage jsonb not null,
+  holders jsonb not null
+);
+create table if not exists stream_keys (
+  stream_id bytea not null,
+  key_epoch bigint not null,
+  spki bytea not null,
+  primary key (stream_id, key_epoch)
+);
+create table if not exists packs (
+  header_digest bytea primary key,
+  stream_id bytea not null,
+  key_epoch bigint not null,
+  seq bigint not null,
+  slot bigint not null,
+  readings bigint not null,
+  cose bytea not null,
+  content bytea,
+  content_digest bytea not null,
+  received_at bigint not null,
+  epoch bigint,
+  unique (stream_id, key_epoch, seq)
+);
+create index if not exists packs_by_slot on packs (stream_id, slot, seq);
+create index if not exists packs_by_epoch on packs (epoch);
+create index if not exists packs_by_content on packs (content_digest);
+create table if not exists opened (
+  header_digest bytea not null,
+  signer bytea not null,
+  signature text not null,
+  primary key (header_digest, signer)
+);
+create table if not exists refused (
+  header_digest bytea not null,
+  signer bytea not null,
+  reason int not null,
+  signature text not null,
+  primary key (header_digest, signer)
+);
+create table if not exists equivocations (
+  stream_id bytea not null,
+  key_epoch bigint not null,
+  seq bigint not null,
+  cose_a bytea not null,
+  cose_b bytea not null,
+  at bigint not null,
+  primary key (stream_id, key_epoch, seq)
+);
+create table if not exists candidates (
+  hash bytea primary key,
+  number bigint not null,
+  epoch jsonb not null,
+  header_digests bytea not null,
+  signatures jsonb,
+  raw text,
+  nonce bigint
+);
+create index if not exists candidates_by_number on candidates (number);
+create table if not exists epochs (
+  number bigint primary key,
+  hash bytea not null,
+  epoch jsonb not null,
+  signatures jsonb not null,
+  proposer bytea not null,
+  header_digests bytea not null,
+  tx text not null
+);
+create table if not exists erasures (
+  stream_id bytea not null,
+  number bigint not null,
+  from_slot bigint not null,
+  to_slot bigint not null,
+  requested_at bigint not null,
+  done_at bigint,
+  primary key (stream_id, number)
+);
+`;
+
+export interface StreamRow {
+  preimage: StreamPreimage;
+  holders: HoldersRow;
+}
+
+export interface HoldersRow {
+  version: number;
+  holders: Hex[];
+  signature: Hex;
+}
+
+export interface PackRow {
+  headerDigest: Hex;
+  streamId: Hex;
+  keyEpoch: number;
+  seq: number;
+  slot: number;
+  readings: number;
+  cose: Uint8Array;
+  content: Uint8Array | null;
+  contentDigest: Hex;
+  receivedAt: number;
+  epoch: number | null;
+}
+
+export interface EpochRow {
+  epoch: Epoch;
+  hash: Hex;
+  signatures: Hex[];
+  proposer: Hex;
+  /** In the order of the epoch's leaves. */
+  headerDigests: Hex[];
+  tx: Hex;
+}
+
+export interface Candidate {
+  epoch: Epoch;
+  hash: Hex;
+  headerDigests: Hex[];
+  signatures: Hex[] | null;
+  raw: Hex | null;
+  nonce: number | null;
+}
+
+export interface Erasure {
+  streamId: Hex;
+  number: number;
+  fromSlot: number;
+  toSlot: number;
+  requestedAt: number;
+  doneAt: number | null;
+}
+
+const buf = (hex: Hex) => Buffer.from(hex.slice(2), "hex");
+const hex = (bytes: Buffer) => `0x${bytes.toString("hex")}` as Hex;
+const join = (digests: readonly Hex[]) => Buffer.concat(digests.map(buf));
+const split = (bytes: Uint8Array): Hex[] =>
+  Array.from({ length: bytes.length / 32 }, (_, i) => toHex(bytes.subarray(32 * i, 32 * i + 32)));
+
+const PACK_COLUMNS = "header_digest, stream_id, key_epoch, seq, slot, readings, cose, content, content_digest, received_at, epoch";
+
+function packRow(row: Record<string, Buffer & string>): PackRow {
+  const at = (name: string) => row[name] as Buffer & string;
+  return {
+    headerDigest: hex(at("header_digest")),
+    streamId: hex(at("stream_id")),
+    keyEpoch: Number(at("key_epoch")),
+    seq: Number(at("seq")),
+    slot: Number(at("slot")),
+    readings: Number(at("readings")),
+    cose: new Uint8Array(at("cose")),
+    content: row.content === null ? null : new Uint8Array(at("content")),
+    contentDigest: hex(at("content_digest")),
+    receivedAt: Number(at("received_at")),
+    epoch: row.epoch === null ? null : Number(at("epoch")),
+  };
+}
+
+export class Store {
+  readonly db: pg.Pool;
+
+  private constructor(db: pg.Pool) {
+    this.db = db;
+  }
+
+  /** Makes the tables where they are missing. Refuses a database that another process of this kind has open. */
+  static async open(db: pg.Pool): Promise<Store> {
+    const holder = await db.connect();
+    const { rows } = await holder.query("select pg_try_advisory_lock(20260) as free");
+    if (!(rows[0] as { free: boolean }).free) {
+      holder.release();
+      throw new Error("another custody process has this database open: one operator runs one process");
+    }
+    holder.on("error", () => process.exit(1));
+    await db.query(TABLES);
+    return new Store(db);
+  }
+
+  async streams(): Promise<StreamRow[]> {
+    const { rows } = await this.db.query("select preimage, holders from streams");
+    return rows as StreamRow[];
+  }
+
+  async putStream(streamId: Hex, row: StreamRow): Promise<void> {
+    await this.db.query(
+      "insert into streams (stream_id, preimage, holders) values ($1, $2, $3) on conflict (stream_id) do update set holders = excluded.holders",
+      [buf(streamId), row.preimage, row.holders],
+    );
+  }
+
+  async keys(streamId: Hex): Promise<{ keyEpoch: number; spki: Uint8Array }[]> {
+    const { rows } = await this.db.query("select key_epoch, spki from stream_keys where stream_id = $1 order by 1", [buf(streamId)]);
+    return rows.map((row) => ({ keyEpoch: Number(row.key_epoch), spki: new Uint8Array(row.spki) }));
+  }
+
+  async putKey(streamId: Hex, keyEpoch: number, spki: Uint8Array): Promise<void> {
+    await this.db.query("insert into stream_keys values ($1, $2, $3) on conflict do nothing", [buf(streamId), keyEpoch, Buffer.from(spki)]);
+  }
+
+  /** Commits packs, and what this operator says of those it opened, in one transaction. */
+  async putPacks(packs: readonly PackRow[], opened: readonly { headerDigest: Hex; signer: Hex; signature: Hex }[]): Promise<void> {
+    await transaction(this.db, async (tx) => {
+      await tx.query(
+        `insert into packs (header_digest, stream_id, key_epoch, seq, slot, readings, cose, content, content_digest, received_at)
+         select * from unnest($1::bytea[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bytea[], $8::bytea[], $9::bytea[], $10::bigint[])
+         on conflict (header_digest) do nothing`,
+        [
+          packs.map((p) => buf(p.headerDigest)),
+          packs.map((p) => buf(p.streamId)),
+          packs.map((p) => p.keyEpoch),
+          packs.map((p) => p.seq),
+          packs.map((p) => p.slot),
+          packs.map((p) => p.readings),
+          packs.map((p) => Buffer.from(p.cose)),
+          packs.map((p) => p.content && Buffer.from(p.content)),
+          packs.map((p) => buf(p.contentDigest)),
+          packs.map((p) => p.receivedAt),
+        ],
+      );
+      for (const row of opened)
+        await tx.query("insert into opened values ($1, $2, $3) on conflict do nothing", [buf(row.headerDigest), buf(row.signer), row.signature]);
+    });
+  }
+
+  /** Takes packs that were never anchored off a stream's line. */
+  async dropPacks(headerDigests: readonly Hex[]): Promise<void> {
+    await this.db.query("delete from packs where header_digest = any($1::bytea[]) and epoch is null", [headerDigests.map(buf)]);
+  }
+
+  async packs(headerDigests: readonly Hex[]): Promise<PackRow[]> {
+    const { rows } = await this.db.query(`select ${PACK_COLUMNS} from packs where header_digest = any($1::bytea[])`, [headerDigests.map(buf)]);
+    return rows.map(packRow);
+  }
+
+  async packByContent(contentDigest: Hex): Promise<PackRow | undefined> {
+    const { rows } = await this.db.query(`select ${PACK_COLUMNS} from packs where content_digest = $1 limit 1`, [buf(contentDigest)]);
+    return rows[0] && packRow(rows[0]);
+  }
+
+  /** Packs of a stream's line after `seq`, ascending. */
+  async packsAfter(streamId: Hex, seq: number, limit: number): Promise<PackRow[]> {
+    const { rows } = await this.db.query(
+      `select ${PACK_COLUMNS} from packs where stream_id = $1 and seq > $2 order by seq limit $3`,
+      [buf(streamId), seq, limit],
+    );
+    return rows.map(packRow);
+  }
+
+  /** Headers (no contents) of anchored packs with a slot in a range, ascending by seq. */
+  async window(streamId: Hex, fromSlot: number, toSlot: number, limit: number): Promise<PackRow[]> {
+    const columns = PACK_COLUMNS.replace("content,", "case when content is null then null else ''::bytea end as content,");
+    const { rows } = await this.db.query(
+      `select ${columns} from packs where stream_id = $1 and slot between $2 and $3 and epoch is not null order by seq limit $4`,
+      [buf(streamId), fromSlot, toSlot, limit],
+    );
+    return rows.map(packRow);
+  }
+
+  /** The anchored header next to a slot range on the stream's line: the last before it, or the first after it. */
+  async neighbour(streamId: Hex, side: "before" | "after", slot: number): Promise<PackRow | undefined> {
+    const [compare, order] = side === "before" ? ["<", "desc"] : [">", "asc"];
+    const { rows } = await this.db.query(
+      `select ${PACK_COLUMNS} from packs where stream_id = $1 and slot ${compare} $2 and epoch is not null order by seq ${order} limit 1`,
+      [buf(streamId), slot],
+    );
+    return rows[0] && packRow(rows[0]);
+  }
+
+  async packAt(streamId: Hex, keyEpoch: number, seq: number): Promise<PackRow | undefined> {
+    const { rows } = await this.db.query(`select ${PACK_COLUMNS} from packs where stream_id = $1 and key_epoch = $2 and seq = $3`, [
+      buf(streamId),
+      keyEpoch,
+      seq,
+    ]);
+    return rows[0] && packRow(rows[0]);
+  }
+
+  /** Last anchored pack of a stream. */
+  async head(streamId: Hex, atOrBeforeEpoch = Number.MAX_SAFE_INTEGER): Promise<PackRow | undefined> {
+    const { rows } = await this.db.query(
+      `select ${PACK_COLUMNS} from packs where stream_id = $1 and epoch <= $2 order by seq desc limit 1`,
+      [buf(streamId), atOrBeforeEpoch],
+    );
+    return rows[0] && packRow(rows[0]);
+  }
+
+  /** Packs held and not anchored, of all streams, in the order of their lines. */
+  async pending(): Promise<PackRow[]> {
+    const { rows } = await this.db.query(`select ${PACK_COLUMNS} from packs where epoch is null order by stream_id, seq`);
+    return rows.map(packRow);
+  }
+
+  async totals(): Promise<{ packs: number; readings: number; streams: number }> {
+    const { rows } = await this.db.query(
+      "select count(*) as packs, coalesce(sum(readings), 0) as readings, count(distinct stream_id) as streams from packs where epoch is not null",
+    );
+    const row = rows[0] as Record<string, string>;
+    return { packs: Number(row.packs), readings: Number(row.readings), streams: Number(row.streams) };
+  }
+
+  async opened(headerDigests: readonly Hex[]): Promise<{ headerDigest: Hex; signer: Hex; signature: Hex }[]> {
+    const { rows } = await this.db.query("select header_digest, signer, signature from opened where header_digest = any($1::bytea[])", [
+      headerDigests.map(buf),
+    ]);
+    return rows.map((row) => ({ headerDigest: hex(row.header_digest), signer: hex(row.signer), signature: row.signature as Hex }));
+  }
+
+  async putOpened(row: { headerDigest: Hex; signer: Hex; signature: Hex }): Promise<void> {
+    await this.db.query("insert into opened values ($1, $2, $3) on conflict do nothing", [buf(row.headerDigest), buf(row.signer), row.signature]);
+  }
+
+  async putRefused(row: { headerDigest: Hex; signer: Hex; reason: number; signature: Hex }): Promise<void> {
+    await this.db.query("insert into refused values ($1, $2, $3, $4) on conflict do nothing", [
+      buf(row.headerDigest),
+      buf(row.signer),
+      row.reason,
+      row.signature,
+    ]);
+  }
+
+  async refusal(headerDigest: Hex, signer: Hex): Promise<{ reason: number; signature: Hex } | undefined> {
+    const { rows } = await this.db.query("select reason, signature from refused where header_digest = $1 and signer = $2", [
+      buf(headerDigest),
+      buf(signer),
+    ]);
+    return rows[0] as { reason: number; signature: Hex } | undefined;
+  }
+
+  async refusers(headerDigest: Hex): Promise<Hex[]> {
+    const { rows } = await this.db.query("select signer from refused where header_digest = $1", [buf(headerDigest)]);
+    return rows.map((row) => hex(row.signer));
+  }
+
+  async putEquivocation(streamId: Hex, keyEpoch: number, seq: number, a: Uint8Array, b: Uint8Array): Promise<boolean> {
+    const { rowCount } = await this.db.query("insert into equivocations values ($1, $2, $3, $4, $5, $6) on conflict do nothing", [
+      buf(streamId),
+      keyEpoch,
+      seq,
+      Buffer.from(a),
+      Buffer.from(b),
+      Date.now(),
+    ]);
+    return rowCount === 1;
+  }
+
+  async equivocations(): Promise<{ streamId: Hex; keyEpoch: number; seq: number; coseA: Uint8Array; coseB: Uint8Array }[]> {
+    const { rows } = await this.db.query("select * from equivocations");
+    return rows.map((row) => ({
+      streamId: hex(row.stream_id),
+      keyEpoch: Number(row.key_epoch),
+      seq: Number(row.seq),
+      coseA: new Uint8Array(row.cose_a),
+      coseB: new Uint8Array(row.cose_b),
+    }));
+  }
+
+  /** Keeps a candidate before it is signed, so that its packs are known when the chain shows it. */
+  async putCandidate(candidate: Pick<Candidate, "epoch" | "hash" | "headerDigests">): Promise<void> {
+    await this.db.query("insert into candidates (hash, number, epoch, header_digests) values ($1, $2, $3, $4) on conflict do nothing", [
+      buf(candidate.hash),
+      candidate.epoch.number,
+      candidate.epoch,
+      join(candidate.headerDigests),
+    ]);
+  }
+
+  /** Keeps a candidate's signatures and the transaction that will carry it, before it is sent. */
+  async putSigned(hash: Hex, signatures: readonly Hex[], raw: Hex, nonce: number): Promise<void> {
+    await this.db.query("update candidates set signatures = $2, raw = $3, nonce = $4 where hash = $1", [
+      buf(hash),
+      JSON.stringify(signatures),
+      raw,
+      nonce,
+    ]);
+  }
+
+  async candidate(hash: Hex): Promise<Candidate | undefined> {
+    const { rows } = await this.db.query("select * from candidates where hash = $1", [buf(hash)]);
+    return rows[0] && candidateRow(rows[0]);
+  }
+
+  /** A candidate for a number that was signed by a quorum and perhaps sent. */
+  async signedCandidate(number: number): Promise<Candidate | undefined> {
+    const { rows } = await this.db.query("select * from candidates where number = $1 and signatures is not null limit 1", [number]);
+    return rows[0] && candidateRow(rows[0]);
+  }
+
+  async lastEpoch(): Promise<EpochRow | undefined> {
+    const { rows } = await this.db.query("select * from epochs order by number desc limit 1");
+    return rows[0] && epochRow(rows[0]);
+  }
+
+  async epoch(number: number): Promise<EpochRow | undefined> {
+    const { rows } = await this.db.query("select * from epochs where number = $1", [number]);
+    return rows[0] && epochRow(rows[0]);
+  }
+
+  /** How many of the newest epochs one operator proposed in a row. */
+  async termLength(proposer: Hex): Promise<number> {
+    const { rows } = await this.db.query(
+      "select number from epochs where number > coalesce((select max(number) from epochs where proposer <> $1), 0)",
+      [buf(proposer)],
+    );
+    return rows.length;
+  }
+
+  /** Confirms an epoch: its packs are anchored, its rivals for the number forgotten, all in one transaction. */
+  async confirm(row: EpochRow): Promise<void> {
+    await transaction(this.db, async (tx) => {
+      await tx.query("insert into epochs values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing", [
+        row.epoch.number,
+        buf(row.hash),
+        row.epoch,
+        JSON.stringify(row.signatures),
+        buf(row.proposer),
+        join(row.headerDigests),
+        row.tx,
+      ]);
+      const { rowCount } = await tx.query("update packs set epoch = $1 where header_digest = any($2::bytea[]) and (epoch is null or epoch = $1)", [
+        row.epoch.number,
+        row.headerDigests.map(buf),
+      ]);
+      if (rowCount !== row.headerDigests.length)
+        throw new Error(`epoch ${row.epoch.number} has ${row.headerDigests.length} packs, ${rowCount} of them are held and free`);
+      await tx.query("delete from candidates where number <= $1 and hash <> $2", [row.epoch.number, buf(row.hash)]);
+    });
+  }
+
+  async putErasure(e: Omit<Erasure, "doneAt">): Promise<void> {
+    await this.db.query("insert into erasures values ($1, $2, $3, $4, $5) on conflict do nothing", [
+      buf(e.streamId),
+      e.number,
+      e.fromSlot,
+      e.toSlot,
+      e.requestedAt,
+    ]);
+  }
+
+  async erasures(streamId?: Hex): Promise<Erasure[]> {
+    const { rows } = await this.db.query(
+      "select * from erasures where $1::bytea is null or stream_id = $1 order by stream_id, number",
+      [streamId ? buf(streamId) : null],
+    );
+    return rows.map((row) => ({
+      streamId: hex(row.stream_id),
+      number: Number(row.number),
+      fromSlot: Number(row.from_slot),
+      toSlot: Number(row.to_slot),
+      requestedAt: Number(row.requested_at),
+      doneAt: row.done_at === null ? null : Number(row.done_at),
+    }));
+  }
+
+  /** Deletes the contents of a range of slots and marks the erasure as carried out. Headers and leaves stay. */
+  async finishErasure(e: Erasure, doneAt: number): Promise<Hex[]> {
+    return transaction(this.db, async (tx) => {
+      const { rows } = await tx.query(
+        "update packs set content = null where stream_id = $1 and slot between $2 and $3 and content is not null returning content_digest",
+        [buf(e.streamId), e.fromSlot, e.toSlot],
+      );
+      await tx.query("update erasures set done_at = $3 where stream_id = $1 and number = $2", [buf(e.streamId), e.number, doneAt]);
+      return rows.map((row) => hex(row.content_digest));
+    });
+  }
+}
+
+function candidateRow(row: Record<string, unknown>): Candidate {
+  return {
+    epoch: row.epoch as Epoch,
+    hash: hex(row.hash as Buffer),
+    headerDigests: split(row.header_digests as Buffer),
+    signatures: row.signatures as Hex[] | null,
+    raw: row.raw as Hex | null,
+    nonce: row.nonce === null ? null : Number(row.nonce),
+  };
+}
+
+function epochRow(row: Record<string, unknown>): EpochRow {
+  return {
+    epoch: row.epoch as Epoch,
+    hash: hex(row.hash as Buffer),
+    signatures: row.signatures as Hex[],
+    proposer: hex(row.proposer as Buffer),
+    headerDigests: split(row.header_digests as Buffer),
+    tx: row.tx as Hex,
+  };
+}
+

@@ -1,0 +1,40 @@
+import { type Hex, sha256, toHex } from "@msec/core";
+import { create } from "kubo-rpc-client";
+import { cidOf } from "./digest.ts";
+import { type ContentStore } from "./store.ts";
+
+/** A Kubo node of one's own, by its RPC API. Every option that could change a CID is set here. */
+export async function kuboStore(url: string): Promise<ContentStore> {
+  const kubo = create({ url });
+  try {
+    await kubo.version({ timeout: 5000 });
+  } catch (error) {
+    throw new Error(`no IPFS API answers at ${url}: start Kubo or unset IPFS_API_URL (${(error as Error).message})`);
+  }
+  return {
+    async provide(contents) {
+      for (const { digest, bytes } of contents) {
+        const cid = await kubo.block.put(bytes, { format: "raw", mhtype: "sha2-256", version: 1, pin: true });
+        if (!cid.equals(cidOf(digest))) throw new Error(`Kubo named a content ${cid} that is ${cidOf(digest)}`);
+      }
+    },
+    async fetch(digest: Hex, timeoutMs) {
+      try {
+        const bytes = await kubo.block.get(cidOf(digest), { timeout: timeoutMs });
+        return toHex(sha256(bytes)) === digest ? bytes : undefined;
+      } catch {
+        return undefined;
+      }
+    },
+    async remove(digests) {
+      for (const digest of digests) {
+        await kubo.pin.rm(cidOf(digest)).catch(() => undefined);
+        for await (const result of kubo.block.rm(cidOf(digest), { force: true }))
+          if (result.error) throw new Error(`Kubo still holds ${result.cid}: ${result.error.message}`);
+      }
+    },
+    addresses: () => [],
+    dial: () => Promise.resolve(),
+    stop: () => Promise.resolve(),
+  };
+}

@@ -1,0 +1,6 @@
+export * from "./config.ts";
+export * from "./http.ts";
+export * from "./loop.ts";
+export * from "./page.ts";
+export * from "./secrets.ts";
+export * from "./step.ts";
