@@ -1,1 +1,2 @@
-export {};
+export * from "./deals.ts";
+export { holesOf } from "./prepare.ts";

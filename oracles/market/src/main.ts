@@ -1,0 +1,88 @@
+import { mkdirSync } from "node:fs";
+import { type Addresses, connectChain, contractsAt, embedded, Sender } from "@msec/chain";
+import { connect } from "@msec/companion-db";
+import { type Hex, toHex } from "@msec/core";
+import { healthPage, Loops, onStop, Reply, runMain, secretFile, serve } from "@msec/service";
+import { pino } from "pino";
+import { readConfig } from "./config.ts";
+import { Custody } from "./custody.ts";
+import { Deals } from "./deals.ts";
+import { Metrics } from "./metrics.ts";
+import { Store } from "./store.ts";
+
+const TICK_MS = 250;
+const BOND_MS = 5000;
+
+async function main(file: string): Promise<void> {
+  const config = readConfig(file);
+  const log = pino({ level: config.logLevel, base: { deliverer: config.name } });
+  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+  const provider = connectChain(embedded(config.chain.rpc, config.chain.chainId));
+  const contracts = contractsAt(config.chain.addresses as Addresses, provider);
+  const sender = new Sender(toHex(secretFile(config.dataDir, "deliverer")), provider, config.chain.chainId);
+  const db = connect(config.databaseUrl);
+  const store = await Store.open(db);
+  const metrics = new Metrics();
+  const token = Buffer.from(secretFile(config.custody.dataDir, "token")).toString("hex");
+  const custody = new Custody(config.custody.url, token);
+  const deals = new Deals({ contracts, provider, sender, store, custody, metrics, log, chainId: config.chain.chainId });
+
+  let failure = "";
+  const loops = new Loops((loop, error) => {
+    failure = error.message;
+    log.error({ loop, error: error.message }, "a step failed: it is tried again");
+  });
+  loops.every(TICK_MS, "deals", async () => {
+    await deals.tick();
+    failure = "";
+  });
+  loops.every(BOND_MS, "bond", async () => {
+    const { token: bondToken, amount } = config.bond;
+    const [free, credit, balance] = await Promise.all([
+      contracts.Escrow.bondOf(sender.address, bondToken),
+      contracts.Escrow.creditOf(sender.address, bondToken),
+      contracts.MSecToken.balanceOf(sender.address),
+    ]);
+    metrics.bond.set(Number(free));
+    if (credit > 0n) log.info({ credit: credit.toString() }, "fees can be withdrawn");
+    if (free < BigInt(amount) / 2n && balance < BigInt(amount)) log.warn({ free: free.toString() }, "the free bond runs low: deposit more");
+  });
+
+  const status = async () => ({
+    name: config.name,
+    address: sender.address,
+    healthy: failure === "",
+    problems: failure === "" ? [] : [failure],
+    deals: await store.counts(),
+    bond: (await contracts.Escrow.bondOf(sender.address, config.bond.token as Hex)).toString(),
+  });
+  const server = await serve(
+    {
+      "GET /status": status,
+      "GET /health": async () => {
+        const now = await status();
+        const rows = Object.entries(now.deals) as [string, unknown][];
+        const page = healthPage(`Deliverer ${now.name}`, now.problems, [
+          { rows: [["Account", now.address], ["Free bond", now.bond]] },
+          { title: "Deals", rows },
+        ]);
+        return new Reply(200, page, "text/html; charset=utf-8");
+      },
+      "GET /metrics": async () => new Reply(200, await metrics.registry.metrics(), metrics.registry.contentType),
+    },
+    config.host,
+    config.port,
+    (error) => log.error({ error: error.message }, "a request failed"),
+  );
+  log.info({ address: sender.address, port: config.port }, "market oracle runs");
+  onStop(async () => {
+    server.close();
+    server.closeAllConnections();
+    await loops.stop();
+    await db.end();
+    provider.destroy();
+    log.info("market oracle stopped");
+  });
+}
+
+runMain("market", main);
