@@ -1,3 +1,4 @@
+import { readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import hardhatEthers from "@nomicfoundation/hardhat-ethers";
 import hardhatTypechain from "@nomicfoundation/hardhat-typechain";
@@ -17,6 +18,22 @@ const compiler = {
     metadata: { bytecodeHash: "none" as const },
   },
 };
+
+/**
+ * Tests take the contracts under test from their artifacts and are themselves built with hardly any optimisation, since
+ * only their own speed depends on it: a full build takes one minute instead of several.
+ */
+const testCompiler = {
+  ...compiler,
+  settings: {
+    ...compiler.settings,
+    optimizer: { enabled: true, runs: 1, details: { yul: true, yulDetails: { optimizerSteps: "u:" } } },
+  },
+};
+const tests = readdirSync(new URL("./contracts", import.meta.url), { recursive: true, encoding: "utf8" })
+  .filter((file) => file.endsWith(".t.sol"))
+  .map((file) => [`contracts/${file.replaceAll("\\", "/")}`, testCompiler] as const);
+const build = { compilers: [compiler], overrides: Object.fromEntries(tests) };
 
 /**
  * Every compiler warning is an error, except one kind: notices that a name ("at", "error") becomes a keyword in some
@@ -45,7 +62,7 @@ const long = process.env.MSEC_LONG === "1";
 export default defineConfig({
   plugins: [hardhatEthers, hardhatTypechain, strictWarnings],
   solidity: {
-    profiles: { default: { compilers: [compiler] }, production: { compilers: [compiler] } },
+    profiles: { default: build, production: build },
     npmFilesToBuild: ["@openzeppelin/contracts/access/manager/AccessManager.sol"],
   },
   paths: { sources: "./contracts", tests: { solidity: "./contracts" } },
@@ -55,6 +72,7 @@ export default defineConfig({
   typechain: { outDir: "packages/chain/src/generated" },
   test: {
     solidity: {
+      fsPermissions: { readDirectory: ["./contracts"] },
       fuzz: { runs: long ? 10_000 : 256 },
       invariant: { runs: long ? 256 : 32, depth: long ? 128 : 64, failOnRevert: true },
     },

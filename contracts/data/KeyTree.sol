@@ -8,7 +8,13 @@ library KeyTree {
     /// @dev Walks from a node at `depth` above `slot` down to the slot's leaf. The caller checks that it is above.
     function leafOf(bytes32 node, uint8 depth, uint32 slot) internal pure returns (bytes32) {
         for (uint256 d = depth; d < 32; ++d) {
-            node = keccak256(abi.encodePacked(uint8((slot >> (31 - d)) & 1), node));
+            uint256 bit = (slot >> (31 - d)) & 1;
+            // keccak256(abi.encodePacked(uint8(bit), node)) in the scratch space
+            assembly ("memory-safe") {
+                mstore8(0x00, bit)
+                mstore(0x01, node)
+                node := keccak256(0x00, 0x21)
+            }
         }
         return node;
     }

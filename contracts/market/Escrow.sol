@@ -20,6 +20,8 @@ import {DealState, Delivery, IEscrow, KeyNode, Status, WrongKey} from "./IEscrow
 import {Secp256k1} from "./Secp256k1.sol";
 
 /// @title Escrow
+/// @dev The guard stands on every function that moves tokens. The others call nothing but views of the contracts that
+/// the deal or the deployment pins, and only book.
 contract Escrow is IEscrow, AccessManaged, EIP712, Pausable, ReentrancyGuard {
     using SafeERC20 for IERC20;
 
@@ -94,7 +96,7 @@ contract Escrow is IEscrow, AccessManaged, EIP712, Pausable, ReentrancyGuard {
         uint256 Ex,
         uint8 vE,
         bytes32[] calldata masked
-    ) external nonReentrant {
+    ) external {
         bytes32 dealId = _checkStatus(deal, status, FUNDED);
         if (_closed(status, deal.deliverSeconds)) revert Escrow_WindowClosed(dealId);
         uint8 flag = _role(dealId, deal, status);
@@ -116,7 +118,7 @@ contract Escrow is IEscrow, AccessManaged, EIP712, Pausable, ReentrancyGuard {
     }
 
     /// @inheritdoc IEscrow
-    function decline(Deal calldata deal, Status calldata status) external nonReentrant {
+    function decline(Deal calldata deal, Status calldata status) external {
         bytes32 dealId = _checkStatus(deal, status, FUNDED);
         uint8 flag = _role(dealId, deal, status);
         emit Declined(dealId, msg.sender);
@@ -127,14 +129,14 @@ contract Escrow is IEscrow, AccessManaged, EIP712, Pausable, ReentrancyGuard {
     }
 
     /// @inheritdoc IEscrow
-    function refund(Deal calldata deal, Status calldata status) external nonReentrant {
+    function refund(Deal calldata deal, Status calldata status) external {
         bytes32 dealId = _checkStatus(deal, status, FUNDED);
         if (!_closed(status, deal.deliverSeconds)) revert Escrow_WindowOpen(dealId);
         _refund(dealId, deal, status, Refund.NotDelivered);
     }
 
     /// @inheritdoc IEscrow
-    function release(Deal calldata deal, Status calldata status) external nonReentrant {
+    function release(Deal calldata deal, Status calldata status) external {
         bytes32 dealId = _checkStatus(deal, status, DELIVERED);
         if (!_closed(status, deal.complainSeconds)) revert Escrow_WindowOpen(dealId);
         address deliverer = status.state & FALLBACK == 0 ? deal.deliverer : deal.fallbackDeliverer;
@@ -142,7 +144,7 @@ contract Escrow is IEscrow, AccessManaged, EIP712, Pausable, ReentrancyGuard {
         _credits[deal.seller][deal.token] += toSeller;
         _credits[deliverer][deal.token] += deal.fee;
         _bonds[deliverer][deal.token] += deal.bond;
-        _set(dealId, RELEASED | (status.state & FALLBACK), status.deliveryHash);
+        _finish(dealId, RELEASED | (status.state & FALLBACK), status.deliveryHash);
         emit Released(dealId, deliverer, toSeller, deal.fee);
     }
 
@@ -152,7 +154,7 @@ contract Escrow is IEscrow, AccessManaged, EIP712, Pausable, ReentrancyGuard {
         Status calldata status,
         Delivery calldata delivery,
         WrongKey calldata claim
-    ) external nonReentrant {
+    ) external {
         bytes32 dealId = _checkStatus(deal, status, DELIVERED);
         bytes32 deliveryHash = keccak256(abi.encode(delivery.Ex, delivery.vE, delivery.masked));
         if (deliveryHash != status.deliveryHash) revert Escrow_WrongDelivery(status.deliveryHash, deliveryHash);
@@ -265,10 +267,11 @@ contract Escrow is IEscrow, AccessManaged, EIP712, Pausable, ReentrancyGuard {
         uint256 amount = deal.price;
         if (reason == Refund.WrongKey) amount += deal.bond;
         _credits[deal.buyer][deal.token] += amount;
-        _set(dealId, REFUNDED | (status.state & FALLBACK), status.deliveryHash);
+        _finish(dealId, REFUNDED | (status.state & FALLBACK), status.deliveryHash);
         emit Refunded(dealId, reason, amount);
     }
 
+    /// @dev A state that goes on: says what the next caller must supply.
     function _set(bytes32 dealId, uint8 state, bytes32 deliveryHash) private {
         _store(dealId, Status(state, ProtocolTypes.nowMs(), uint64(block.number), deliveryHash));
     }
@@ -276,6 +279,11 @@ contract Escrow is IEscrow, AccessManaged, EIP712, Pausable, ReentrancyGuard {
     function _store(bytes32 dealId, Status memory status) private {
         _words[dealId] = keccak256(abi.encode(status));
         emit StatusChanged(dealId, status);
+    }
+
+    /// @dev A finished deal: the word stays for ever, so the deal can't be opened again; nobody supplies it again.
+    function _finish(bytes32 dealId, uint8 state, bytes32 deliveryHash) private {
+        _words[dealId] = keccak256(abi.encode(state, ProtocolTypes.nowMs(), uint64(block.number), deliveryHash));
     }
 
     function _checkStatus(

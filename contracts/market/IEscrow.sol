@@ -86,7 +86,7 @@ interface IEscrow {
         Deal deal,
         KeyNode[] nodes
     );
-    /// @dev With every change; what callers must supply as `Status` next.
+    /// @dev With every change that leaves the deal unfinished; what callers must supply as `Status` next.
     event StatusChanged(bytes32 indexed dealId, Status status);
     event Declined(bytes32 indexed dealId, address indexed by);
     event Delivered(bytes32 indexed dealId, address indexed by, uint256 Ex, uint8 vE, bytes32[] masked);
