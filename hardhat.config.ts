@@ -1,7 +1,9 @@
+import { readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import hardhatEthers from "@nomicfoundation/hardhat-ethers";
 import hardhatTypechain from "@nomicfoundation/hardhat-typechain";
 import { defineConfig } from "hardhat/config";
+import type { HardhatPlugin } from "hardhat/types/plugins";
 
 const soljson = createRequire(import.meta.url).resolve("solc/soljson.js");
 
@@ -17,10 +19,50 @@ const compiler = {
   },
 };
 
+/**
+ * Tests take the contracts under test from their artifacts and are themselves built with hardly any optimisation, since
+ * only their own speed depends on it: a full build takes one minute instead of several.
+ */
+const testCompiler = {
+  ...compiler,
+  settings: {
+    ...compiler.settings,
+    optimizer: { enabled: true, runs: 1, details: { yul: true, yulDetails: { optimizerSteps: "u:" } } },
+  },
+};
+const tests = readdirSync(new URL("./contracts", import.meta.url), { recursive: true, encoding: "utf8" })
+  .filter((file) => file.endsWith(".t.sol"))
+  .map((file) => [`contracts/${file.replaceAll("\\", "/")}`, testCompiler] as const);
+const build = { compilers: [compiler], overrides: Object.fromEntries(tests) };
+
+/**
+ * Every compiler warning is an error, except one kind: notices that a name ("at", "error") becomes a keyword in some
+ * later Solidity. The compiler is pinned, OpenZeppelin uses both names, and the protocol has a field `at`.
+ */
+const strictWarnings: HardhatPlugin = {
+  id: "msec-strict-warnings",
+  hookHandlers: {
+    solidity: async () => ({
+      default: async () => ({
+        invokeSolc: async (context, solc, input, config, next) => {
+          const output = await next(context, solc, input, config);
+          const errors = output.errors
+            ?.filter((e) => !e.message.includes("will be promoted to keyword in the future"))
+            .map((e) => (e.severity === "warning" ? { ...e, severity: "error" as const } : e));
+          return { ...output, errors };
+        },
+      }),
+    }),
+  },
+};
+
+/** MSEC_LONG=1 runs what a nightly build should: 10,000 inputs a fuzz test, 256 sequences of 128 calls an invariant. */
+const long = process.env.MSEC_LONG === "1";
+
 export default defineConfig({
-  plugins: [hardhatEthers, hardhatTypechain],
+  plugins: [hardhatEthers, hardhatTypechain, strictWarnings],
   solidity: {
-    profiles: { default: { compilers: [compiler] }, production: { compilers: [compiler] } },
+    profiles: { default: build, production: build },
     npmFilesToBuild: ["@openzeppelin/contracts/access/manager/AccessManager.sol"],
   },
   paths: { sources: "./contracts", tests: { solidity: "./contracts" } },
@@ -28,5 +70,11 @@ export default defineConfig({
     istanbul: { type: "edr-simulated", chainType: "l1", hardfork: "istanbul", chainId: 31337, gasPrice: 0 },
   },
   typechain: { outDir: "packages/chain/src/generated" },
-  test: { solidity: { fuzz: { runs: 256 }, invariant: { runs: 32, depth: 64, failOnRevert: true } } },
+  test: {
+    solidity: {
+      fsPermissions: { readDirectory: ["./contracts"] },
+      fuzz: { runs: long ? 10_000 : 256 },
+      invariant: { runs: long ? 256 : 32, depth: long ? 128 : 64, failOnRevert: true },
+    },
+  },
 });

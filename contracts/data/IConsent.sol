@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.24;
+
+/// @title What a sale asks about consent
+interface IConsent {
+    /// @return How many erasures of the stream were ever requested; only rises.
+    function erasures(bytes32 streamId) external view returns (uint64);
+
+    /// @notice Whether `buyer` may have the stream's data for `purpose` now.
+    /// @dev Warning: true for everybody until grants exist; then deny by default.
+    function authorised(bytes32 streamId, bytes32 purpose, address buyer) external view returns (bool);
+}

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.24;
+
+import {Deal, Epoch, Pack, Stream} from "../data/ProtocolTypes.sol";
+
+/// @dev The state of a deal. A `Status.state` is one of these, plus {IEscrow-FALLBACK} where the fallback is concerned.
+/// Disputed and Resolved will follow when there is arbitration.
+enum DealState {
+    None,
+    Funded,
+    Delivered,
+    Released,
+    Refunded
+}
+
+/// @dev What the stored word of a deal hashes: H(abi.encode(state, at, atBlock, deliveryHash)).
+struct Status {
+    uint8 state;
+    /// Unix milliseconds of the block in which the state began.
+    uint64 at;
+    /// Number of that block.
+    uint64 atBlock;
+    /// H(abi.encode(Ex, vE, masked)) once delivered, else zero.
+    bytes32 deliveryHash;
+}
+
+/// @dev The i-th cover node that is sold, with the buyer's public key B_i for it.
+struct KeyNode {
+    uint8 depth;
+    uint32 firstSlot;
+    /// x of B_i.
+    uint256 x;
+    /// 27 if y of B_i is even, 28 if it is odd.
+    uint8 v;
+}
+
+/// @dev What `deliver` published.
+struct Delivery {
+    uint256 Ex;
+    uint8 vE;
+    bytes32[] masked;
+}
+
+/// @dev The claim that node `index` of a delivery does not give the key of `pack`.
+struct WrongKey {
+    uint16 index;
+    KeyNode node;
+    /// Path of the node to `deal.keysRoot`.
+    bytes32[] nodeProof;
+    /// Private key of the node's point. Revealing it opens this node and no other.
+    uint256 b;
+    /// Coordinates of S = b·E.
+    uint256 Sx;
+    uint256 Sy;
+    Pack pack;
+    /// Path of the pack to `epoch.root`.
+    bytes32[] packProof;
+    Epoch epoch;
+}
+
+/// @title Deals that nobody has to trust
+/// @notice Funded → Delivered → Released or Refunded. A deal is one stored word; everything else is supplied again by
+/// the caller and checked against it. Every state has an exit by time alone, that anyone may take, and that nobody can
+/// pause. A finished deal's word is never cleared, so no deal can be opened twice.
+/// @dev `dealId` = hashStruct(Deal), no domain. EIP-712 domain ("Escrow", "1", chainId, this) for what clients sign
+/// off chain (DealKeys). Time windows close after their seconds *and* at least seconds/20 blocks, so that a halted chain
+/// takes nobody's right away.
+///
+/// Money: balance of each token ≥ accounted = free bonds + credits + price of each Funded and Delivered deal + bond of
+/// each Delivered deal. Tokens must be plain (allow-listed by role): no fee, no rebase; one that takes a fee is refused
+/// by the balance check.
+interface IEscrow {
+    /// @dev Why a buyer got the price back.
+    enum Refund {
+        NotDelivered,
+        Declined,
+        Erased,
+        ConsentGone,
+        WrongKey
+    }
+
+    event DealOpened(
+        bytes32 indexed dealId,
+        address indexed buyer,
+        address indexed deliverer,
+        Deal deal,
+        KeyNode[] nodes
+    );
+    /// @dev With every change that leaves the deal unfinished; what callers must supply as `Status` next.
+    event StatusChanged(bytes32 indexed dealId, Status status);
+    event Declined(bytes32 indexed dealId, address indexed by);
+    event Delivered(bytes32 indexed dealId, address indexed by, uint256 Ex, uint8 vE, bytes32[] masked);
+    event Released(bytes32 indexed dealId, address indexed deliverer, uint128 toSeller, uint128 fee);
+    event Refunded(bytes32 indexed dealId, Refund indexed reason, uint256 toBuyer);
+    event WrongKeyProved(bytes32 indexed dealId, address indexed by, uint16 index, bytes32 packLeaf);
+    event BondDeposited(address indexed account, address indexed token, uint256 amount);
+    event BondWithdrawn(address indexed account, address indexed token, uint256 amount);
+    event Withdrawn(address indexed account, address indexed token, uint256 amount);
+    event TokenSet(address indexed token, bool allowed);
+
+    error Escrow_DealKnown(bytes32 dealId);
+    error Escrow_WrongStatus(bytes32 dealId, bytes32 word);
+    error Escrow_WrongState(bytes32 dealId, uint8 state);
+    error Escrow_WrongStream(bytes32 expected, bytes32 given);
+    error Escrow_WrongSeller(address expected, address given);
+    error Escrow_WrongWindow(uint32 fromSlot, uint32 toSlot);
+    error Escrow_WrongEnd(uint256 expected, uint64 given);
+    error Escrow_WrongNodeCount(uint256 nodes, uint16 given);
+    error Escrow_WrongKeysRoot(bytes32 expected, bytes32 given);
+    error Escrow_UnknownAnchor(address current, address given);
+    error Escrow_EpochNotAnchored(uint64 epoch);
+    error Escrow_TokenNotAllowed(address token);
+    error Escrow_FeeAbovePrice(uint128 price, uint128 fee);
+    error Escrow_WindowZero(uint32 deliverSeconds, uint32 complainSeconds);
+    error Escrow_PartyZero(address buyer, address deliverer);
+    error Escrow_WrongErasures(uint64 expected, uint64 given);
+    error Escrow_NotAuthorised(bytes32 streamId, bytes32 purpose, address buyer);
+    error Escrow_NotFunded(address token, uint256 needed, uint256 found);
+    error Escrow_WindowClosed(bytes32 dealId);
+    error Escrow_WindowOpen(bytes32 dealId);
+    error Escrow_NotYourTurn(bytes32 dealId, address caller);
+    error Escrow_BeforeEnd(uint64 endMs, uint64 nowMs);
+    error Escrow_WrongMaskedCount(uint16 expected, uint256 given);
+    error Escrow_NotAPoint(uint256 x, uint8 v);
+    error Escrow_BondTooSmall(address account, uint256 free, uint256 needed);
+    error Escrow_WrongDelivery(bytes32 expected, bytes32 given);
+    error Escrow_WrongNode(bytes32 leaf);
+    error Escrow_NodeMisplaced(uint8 depth, uint32 firstSlot, uint32 slot);
+    error Escrow_WrongPrivateKey(uint16 index);
+    error Escrow_WrongSharedPoint(uint16 index);
+    error Escrow_PackOfOtherStream(bytes32 expected, bytes32 given);
+    error Escrow_EpochTooLate(uint64 asOfEpoch, uint64 given);
+    error Escrow_PackNotAnchored(bytes32 packLeaf);
+    error Escrow_KeyIsRight(bytes32 keyCommitment);
+    error Escrow_NothingToWithdraw(address account, address token);
+
+    /// @notice Opens a deal whose price is already here, above what is accounted for. Restricted to the marketplace.
+    /// @dev Checks: stream hashes to streamId; seller owned its device in its owner epoch; endMs; fromSlot ≤ toSlot, both
+    /// 0 for a data set; 1 to 48 nodes under keysRoot; the anchor is the Directory's current "DataAnchor" and has
+    /// asOfEpoch; token allow-listed; fee ≤ price; both windows above 0; `erasures` is the stream's present count (else a
+    /// deal could be made deaf to tombstones); consent for purpose and buyer. Warning: whether nodes are the canonical
+    /// cover, points lie on the curve, and packs and readings are right is the deliverer's to check before delivering.
+    function open(Deal calldata deal, Stream calldata stream, KeyNode[] calldata nodes) external;
+
+    /// @notice Publishes the masked nodes and locks the bond out of the caller's free balance. Only in Funded.
+    /// @dev By the deliverer, or by the fallback once half of deliverSeconds (and its blocks) is over or the deliverer has
+    /// declined; not before endMs. If the stream's tombstone count has risen or consent is gone, the buyer is refunded
+    /// instead and nobody is at fault: then the call succeeds and emits Refunded. 0 < Ex < n and on the curve.
+    function deliver(
+        Deal calldata deal,
+        Status calldata status,
+        uint256 Ex,
+        uint8 vE,
+        bytes32[] calldata masked
+    ) external;
+
+    /// @notice Says that the deal can't or won't be served. Only in Funded.
+    /// @dev The deliverer's sets the FALLBACK bit of the state (at and atBlock stay): from then on the fallback alone may
+    /// deliver. Without a fallback (zero, or the deliverer itself) it refunds. The fallback's refunds; it may decline
+    /// only when it might deliver, so it can't end a deal in the deliverer's own time.
+    function decline(Deal calldata deal, Status calldata status) external;
+
+    /// @notice Gives the price back when nobody delivered in time. Anyone may call.
+    function refund(Deal calldata deal, Status calldata status) external;
+
+    /// @notice Pays seller (price − fee) and whoever delivered (fee, bond back) when nobody proved a fault in time.
+    /// Anyone may call.
+    function release(Deal calldata deal, Status calldata status) external;
+
+    /// @notice Proves that a delivered node does not give the key of a pack: price and bond go to the buyer. By anyone,
+    /// as long as the deal is Delivered, also after the window if nobody has released it yet.
+    function proveWrongKey(
+        Deal calldata deal,
+        Status calldata status,
+        Delivery calldata delivery,
+        WrongKey calldata claim
+    ) external;
+
+    /// @notice Adds to the caller's free bond balance, which any of its deliveries may draw on.
+    function depositBond(address token, uint256 amount) external;
+
+    /// @notice Pays out free bond.
+    function withdrawBond(address token, uint256 amount) external;
+
+    /// @notice Pays out all of the caller's credit.
+    /// @return amount That was paid.
+    function withdraw(address token) external returns (uint256 amount);
+
+    /// @notice Lets a token into new deals and bonds, or not any more. Restricted. What is inside stays payable.
+    function setToken(address token, bool allowed) external;
+
+    /// @notice Stops `open` and `depositBond`. Restricted. Nothing else stops.
+    function pause() external;
+
+    /// @notice Lets them in again. Restricted.
+    function unpause() external;
+
+    /// @return Bit of `Status.state`: in Funded, the right has passed to the fallback; from Delivered on, it delivered.
+    function FALLBACK() external view returns (uint8);
+
+    /// @return The stored word: zero, or H(abi.encode(state, at, atBlock, deliveryHash)).
+    function statusWord(bytes32 dealId) external view returns (bytes32);
+
+    /// @return hashStruct(Deal).
+    function dealIdOf(Deal calldata deal) external pure returns (bytes32);
+
+    /// @return The root of the nodes' leaves, `keysRoot` of a deal.
+    function keysRootOf(KeyNode[] calldata nodes) external pure returns (bytes32);
+
+    /// @return The account's free bond.
+    function bondOf(address account, address token) external view returns (uint256);
+
+    /// @return What the account may withdraw.
+    function creditOf(address account, address token) external view returns (uint256);
+
+    /// @return Bonds, credits and held amounts together.
+    function accountedOf(address token) external view returns (uint256);
+
+    /// @return Whether new deals and bonds may use the token.
+    function isTokenAllowed(address token) external view returns (bool);
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.24;
+
+import {Config} from "../data/ProtocolTypes.sol";
+
+/// @title Who may sign epochs, from which epoch on
+/// @notice n operators of different organisations tolerate f = ⌊(n−1)/3⌋ faulty ones; q = n − f must sign.
+/// @dev Nothing here knows what an epoch says: the digest that is signed carries the domain of the contract that asks,
+/// so a report can't cross chains or contracts, and the epoch names its configuration, so it can't cross those either.
+interface IOracleCommittee {
+    event ConfigSet(uint256 indexed index, uint64 indexed fromEpoch, bytes32 indexed digest, Config config);
+
+    error OracleCommittee_WrongQuorum(uint16 expected, uint16 given);
+    error OracleCommittee_MemberCount(uint256 members, uint256 organisations);
+    error OracleCommittee_MembersNotAscending(address previous, address member);
+    error OracleCommittee_WrongOrganisation(address member, bytes32 expected, bytes32 given);
+    error OracleCommittee_OrganisationRepeated(bytes32 organisation, address member);
+    error OracleCommittee_EpochNotFuture(uint64 notBefore, uint64 fromEpoch);
+    error OracleCommittee_NoConfig(uint64 epoch);
+    error OracleCommittee_SignatureCount(uint16 expected, uint256 given);
+    error OracleCommittee_SignatureLength(uint256 length);
+    error OracleCommittee_SignersNotAscending(address previous, address signer);
+    error OracleCommittee_NotMember(uint64 epoch, address signer);
+
+    /// @notice Announces the committee from a future epoch on. Restricted.
+    /// @dev `fromEpoch` is above the number last anchored (by the Directory's "DataAnchor") and above that of the
+    /// configuration before. Members ascend; each is in the Directory under the organisation named for it, and no two
+    /// share one. 1 to 64 members. Warning: the Directory is asked now and not again; an operator that changes its
+    /// organisation later stays until the next configuration.
+    function setConfig(Config calldata config_) external;
+
+    /// @notice Requires exactly q signatures, ascending by signer, of members of the configuration in force.
+    /// @param epoch Number of the epoch that is signed.
+    /// @param digest EIP-712 digest that was signed.
+    /// @param signatures 65 bytes each, r ‖ s ‖ v with s in the lower half.
+    /// @return configDigest Of the configuration in force at that epoch.
+    function verify(
+        uint64 epoch,
+        bytes32 digest,
+        bytes[] calldata signatures
+    ) external view returns (bytes32 configDigest);
+
+    /// @return The digest in force at an epoch number; reverts before the first.
+    function configDigestAt(uint64 epoch) external view returns (bytes32);
+
+    /// @return The configuration in force at an epoch number; reverts before the first.
+    function configAt(uint64 epoch) external view returns (Config memory);
+
+    /// @return How many configurations there have been.
+    function configCount() external view returns (uint256);
+
+    /// @return The configuration by index, the first is 0.
+    function config(uint256 index) external view returns (Config memory);
+
+    /// @return Whether the account is a member at an epoch number.
+    function isMember(uint64 epoch, address account) external view returns (bool);
+}
