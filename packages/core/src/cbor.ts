@@ -9,8 +9,10 @@ const DECIMAL_FRACTION = 4;
 const encodeOptions: EncodeOptions = {
   typeEncoders: {
     bigint: bigIntEncoder,
-    Decimal: (value: Decimal, _type, options) =>
-      objectToTokens(new Tagged(DECIMAL_FRACTION, [value.exponent, value.mantissa]), options),
+    Decimal: ({ exponent, mantissa }: Decimal, _type, options) => {
+      Decimal.fromCbor([exponent, mantissa]); // refuses one built by hand that no reader would take
+      return objectToTokens(new Tagged(DECIMAL_FRACTION, [exponent, mantissa]), options);
+    },
   },
 };
 
