@@ -146,7 +146,12 @@ export function slotOf(timeMs: number, slotSeconds: number): number {
   if (slotSeconds === 0) return 0;
   const length = 1000 * slotSeconds;
   const slot = (timeMs - (timeMs % length)) / length; // exact: a rounded quotient could reach the next slot
-  demand(slot >= 0 && slot <= 0xffffffff, "slot", "a slot is a uint32", slot);
+  demand(
+    Number.isSafeInteger(timeMs) && timeMs >= 0 && slot <= 0xffffffff,
+    "slot",
+    "a time is in Unix milliseconds and its slot a uint32",
+    timeMs,
+  );
   return slot;
 }
 
