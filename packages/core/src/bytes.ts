@@ -3,7 +3,6 @@ import { ProtocolError } from "./errors.ts";
 /** `0x` and lower-case hex digits. Ids, hashes and addresses travel as this; contents travel as bytes. */
 export type Hex = `0x${string}`;
 
-const HEX = /^0x([0-9a-fA-F]{2})*$/;
 const text = new TextEncoder();
 
 export const ZERO32: Hex = `0x${"00".repeat(32)}`;
@@ -20,11 +19,23 @@ export function toHex(bytes: Uint8Array): Hex {
   return `0x${out}`;
 }
 
+/** Value of a hex digit by its character code; 255 for any other character. */
+const DIGIT = new Uint8Array(128).fill(255);
+for (const [i, c] of [..."0123456789abcdef"].entries())
+  DIGIT[c.charCodeAt(0)] = DIGIT[c.toUpperCase().charCodeAt(0)] = i;
+
 /** Bytes of a hex string; `length` in bytes is checked when given. */
 export function fromHex(hex: string, length?: number): Uint8Array {
-  if (!HEX.test(hex)) throw new ProtocolError("malformed", "expected 0x and an even number of hex digits", hex);
-  const out = new Uint8Array((hex.length - 2) / 2);
-  for (let i = 0; i < out.length; i++) out[i] = Number.parseInt(hex.slice(2 + 2 * i, 4 + 2 * i), 16);
+  const isText = typeof hex === "string" && hex.startsWith("0x") && hex.length % 2 === 0;
+  const out = new Uint8Array(isText ? (hex.length - 2) / 2 : 0);
+  let wrong = isText ? 0 : 255;
+  for (let i = 0; i < out.length; i++) {
+    const high = DIGIT[hex.charCodeAt(2 + 2 * i)] ?? 255;
+    const low = DIGIT[hex.charCodeAt(3 + 2 * i)] ?? 255;
+    wrong |= (high | low) & 0xf0;
+    out[i] = (high << 4) | low;
+  }
+  if (wrong !== 0) throw new ProtocolError("malformed", "expected 0x and an even number of hex digits", hex);
   if (length !== undefined && out.length !== length)
     throw new ProtocolError("malformed", `expected ${length} bytes, got ${out.length}`, hex);
   return out;
@@ -55,8 +66,16 @@ export function compare(a: Uint8Array, b: Uint8Array): number {
 
 /** Big-endian unsigned integer of `length` bytes. */
 export function uint(value: number | bigint, length: number): Uint8Array {
-  let v = checkUint(value, length * 8);
   const out = new Uint8Array(length);
+  if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0 && (length > 6 || value < 256 ** length)) {
+    let rest = value;
+    for (let i = length - 1; rest > 0; i--) {
+      out[i] = rest % 256;
+      rest = Math.floor(rest / 256);
+    }
+    return out;
+  }
+  let v = checkUint(value, length * 8);
   for (let i = length - 1; i >= 0; i--) {
     out[i] = Number(v & 0xffn);
     v >>= 8n;
@@ -87,5 +106,8 @@ export function toBase64(bytes: Uint8Array): string {
 export function fromBase64(s: unknown): Uint8Array {
   if (typeof s !== "string" || !/^[A-Za-z0-9+/]*={0,2}$/.test(s) || s.length % 4 !== 0)
     throw new ProtocolError("malformed", "expected base64 text", s);
-  return Uint8Array.from(atob(s), (c) => c.charCodeAt(0));
+  const binary = atob(s);
+  const out = new Uint8Array(binary.length);
+  for (let i = 0; i < out.length; i++) out[i] = binary.charCodeAt(i);
+  return out;
 }

@@ -57,7 +57,10 @@ export class Decimal {
     demand(String(mantissa).length <= MAX_DIGITS, "malformed", `a number has at most ${MAX_DIGITS} digits`);
     const value = canonical(BigInt(mantissa), exponent);
     demand(
-      value instanceof Decimal && value.exponent === exponent && value.mantissa === mantissa,
+      value instanceof Decimal &&
+        value.exponent === exponent &&
+        value.mantissa === mantissa &&
+        BigInt(mantissa) % 10n !== 0n,
       "malformed",
       "tag 4 is only for numbers that no double's shortest text stands for, with 10 not dividing the mantissa",
       content,
@@ -78,10 +81,9 @@ function parts(text: string): { mantissa: bigint; exponent: number } | undefined
   if (digits === "") return { mantissa: 0n, exponent: 0 };
   const stripped = digits.replace(/0+$/, "");
   const magnitude = BigInt(stripped);
-  return {
-    mantissa: sign === "-" ? -magnitude : magnitude,
-    exponent: Number(exponent) - fraction.length + (digits.length - stripped.length),
-  };
+  const tens = Number(exponent) - fraction.length + (digits.length - stripped.length);
+  if (Math.abs(tens) > MAX_EXPONENT) return undefined;
+  return { mantissa: sign === "-" ? -magnitude : magnitude, exponent: tens };
 }
 
 /** The protocol's one form of mantissa · 10^exponent: a double where its shortest text is that number. */
@@ -98,7 +100,8 @@ function canonical(mantissa: bigint, exponent: number): number | Decimal {
 
 /**
  * Reads decimal text so that the number comes back exactly: a double where the text stands for what the double's
- * shortest text stands for, else a {@link Decimal}. −0 becomes 0. Undefined for text that is not a number.
+ * shortest text stands for, else a {@link Decimal}. −0 becomes 0. Undefined for text that is not a number, has more than
+ * 1,000 digits or an exponent beyond ±1,000,000.
  */
 export function parseNumber(text: string): number | Decimal | undefined {
   const read = parts(text.trim());

@@ -2,7 +2,7 @@ import { secp256k1 } from "@noble/curves/secp256k1.js";
 import { keccak256 } from "#native";
 import { concat, fromHex, type Hex, toBigInt, toHex, uint, utf8 } from "./bytes.ts";
 import { demand } from "./errors.ts";
-import { checkPlace, MAX_NODES, type NodePlace, type TreeNode } from "./keytree.ts";
+import { checkPlace, cover, MAX_NODES, type NodePlace, type SlotRange, type TreeNode } from "./keytree.ts";
 import { merkleTree, type MerkleTree } from "./merkle.ts";
 import { hashStruct, word } from "./struct.ts";
 import { DEAL, type Deal } from "./types.ts";
@@ -79,6 +79,30 @@ export function keysTree(nodes: readonly KeyNode[]): MerkleTree {
   return merkleTree(nodes.map((node, i) => keyNodeLeaf(i, node)));
 }
 
+/** Refuses a buyer's nodes that are not the canonical cover of the window without its holes, in number or in place. */
+export function checkKeyNodes(
+  nodes: readonly KeyNode[],
+  fromSlot: number,
+  toSlot: number,
+  holes: readonly SlotRange[],
+): void {
+  const places = cover(fromSlot, toSlot, holes);
+  demand(
+    places.length >= 1 && places.length <= MAX_NODES,
+    "deal",
+    `a deal has 1 to ${MAX_NODES} cover nodes: split it`,
+    places.length,
+  );
+  demand(
+    nodes.length === places.length &&
+      places.every((place, i) => nodes[i]?.depth === place.depth && nodes[i]?.firstSlot === place.firstSlot),
+    "deal",
+    "the nodes are not the canonical cover of the window",
+    nodes.length,
+  );
+  nodes.forEach(liftPoint);
+}
+
 /** Where a delivery is valid; all of it goes into the mask. */
 export interface DealContext {
   chainId: number;
@@ -108,8 +132,8 @@ export interface Delivery {
 }
 
 /**
- * Masks the keys of a cover for a deal's buyer. `e` is random, 32 bytes, destroyed when the delivery is final. Refuses an
- * `e` whose point has x ≥ n (chance 2^−128: choose another), points off the curve, and nodes that do not fit.
+ * Masks the keys of a cover for a deal's buyer. `e` is random, 32 bytes, destroyed when the delivery is final; the scalar
+ * is e mod (n − 1) + 1. Refuses an `e` whose point has x ≥ n (chance 2^−128: choose another), points off the curve, and nodes that do not fit.
  */
 export function deliver(
   context: DealContext,
@@ -117,6 +141,7 @@ export function deliver(
   nodes: readonly KeyNode[],
   keys: readonly TreeNode[],
 ): Delivery {
+  demand(e.length === 32, "deal", "e has 32 bytes", e.length);
   demand(nodes.length === keys.length, "deal", "one key a cover node", keys.length);
   const scalar = (toBigInt(e) % (N - 1n)) + 1n;
   const E = compact(G.multiply(scalar));
@@ -128,6 +153,28 @@ export function deliver(
     return toHex(xor(key.key, mask(context, i, shared)));
   });
   return { E, masked };
+}
+
+/** H(abi.encode(uint256 Ex, uint8 vE, bytes32[] masked)): what the escrow keeps of a delivery. */
+export function deliveryHash({ E, masked }: Delivery): Hex {
+  return toHex(
+    keccak256(
+      concat(
+        word("uint256", E.x),
+        word("uint8", E.v),
+        word("uint256", 0x60),
+        word("uint256", masked.length),
+        ...masked.map((key) => word("bytes32", key)),
+      ),
+    ),
+  );
+}
+
+/** H(abi.encode(uint8 state, uint64 at, uint64 atBlock, bytes32 deliveryHash)): the escrow's one word of a deal. */
+export function dealWord(state: number, at: number, atBlock: number, delivery: Hex): Hex {
+  return toHex(
+    keccak256(concat(word("uint8", state), word("uint64", at), word("uint64", atBlock), word("bytes32", delivery))),
+  );
 }
 
 /** The buyer's way back to the keys. Whether they are right is for the packs' commitments to say. */

@@ -172,7 +172,11 @@ export function decodeNodes(bytes: Uint8Array): TreeNode[] {
   let after = -1;
   for (let at = 0; at < bytes.length; at += 37) {
     const view = new DataView(bytes.buffer, bytes.byteOffset + at, 37);
-    const node = { depth: view.getUint8(0), firstSlot: view.getUint32(1), key: bytes.slice(at + 5, at + 37) };
+    const node = {
+      depth: view.getUint8(0),
+      firstSlot: view.getUint32(1),
+      key: new Uint8Array(bytes.subarray(at + 5, at + 37)),
+    };
     checkPlace(node);
     demand(node.firstSlot > after, "key-tree", "nodes are ascending and disjoint", node.firstSlot);
     after = lastSlotOf(node);

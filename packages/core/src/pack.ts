@@ -391,6 +391,12 @@ export function checkHeader(stream: StreamPreimage, header: Header, contentLengt
   demand(header.seq >= 1, "order", "the first seq is 1", header.seq);
   demand(header.count >= 1, "malformed", "a pack holds at least one record", header.count);
   demand(header.flags < 8, "malformed", "flags are break 1, recorded 2, end 4", header.flags);
+  demand(
+    (header.beacon.number === 0) === (header.beacon.digest === ZERO32),
+    "malformed",
+    "no beacon is number 0 and zeros",
+    header.beacon,
+  );
   demand(header.fromMs <= header.toMs, "time", "fromMs is at most toMs", [header.fromMs, header.toMs]);
   const slot = slotOf(header.fromMs, stream.slotSeconds);
   demand(slot === slotOf(header.toMs, stream.slotSeconds), "slot", "a pack lies in one slot", [
@@ -445,6 +451,12 @@ export function checkFollows(
   const before = head.header;
   demand((before.flags & FLAG.end) === 0, "after-end", "the stream has ended", next.seq);
   demand(next.keyEpoch >= before.keyEpoch, "order", "keyEpoch never falls", next.keyEpoch);
+  demand(
+    next.keyEpoch > before.keyEpoch || next.bootEpoch >= before.bootEpoch,
+    "order",
+    "bootEpoch falls only with a new key: a cleared TPM is enrolled again",
+    next.bootEpoch,
+  );
   demand(
     next.seq === before.seq + 1 || ((next.flags & FLAG.break) !== 0 && next.seq > before.seq),
     "order",

@@ -1,7 +1,7 @@
 import { cborDecode, cborEncode } from "./cbor.ts";
 import { Decimal } from "./decimal.ts";
 import { demand } from "./errors.ts";
-import { isSenmlName } from "./stream.ts";
+import { isSenmlName, isText } from "./stream.ts";
 
 /**
  * One resolved SenML record (RFC 8428): a name, at most a unit, one value, a time. Exactly one of `v`, `vs`, `vb` and
@@ -53,7 +53,7 @@ function checkRecord(map: Map<unknown, unknown>): SenmlRecord {
   const record: SenmlRecord = { n, tMs };
   if (map.has(LABEL.u)) {
     const u = map.get(LABEL.u);
-    demand(typeof u === "string" && u !== "", "records", "a unit is text", u);
+    demand(isText(u) && u !== "", "records", "a unit is well-formed text", u);
     record.u = u;
   }
   let values = 0;
@@ -74,7 +74,7 @@ function checkRecord(map: Map<unknown, unknown>): SenmlRecord {
         record.v = value;
         break;
       case LABEL.vs:
-        demand(typeof value === "string", "records", "vs is text", value);
+        demand(isText(value), "records", "vs is well-formed text", value);
         record.vs = value;
         break;
       case LABEL.vb:

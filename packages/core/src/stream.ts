@@ -1,11 +1,13 @@
 import { keccak256, sha256 } from "#native";
-import { concat, type Hex, toHex, utf8 } from "./bytes.ts";
+import { concat, equal, type Hex, toHex, utf8 } from "./bytes.ts";
 import { cborDecode, cborEncode } from "./cbor.ts";
 import { demand } from "./errors.ts";
 import { hashStruct } from "./struct.ts";
 import { STREAM, type Stream } from "./types.ts";
 
 export const MODE = { open: 0, sealed: 1, dataset: 2 } as const;
+/** Largest plaintext of a sealed pack: 48 KiB of content without nonce and tag. */
+export const MAX_PAD_BYTES = 48 * 1024 - 28;
 export const SLOT_SECONDS = [1, 10, 60, 600, 3600, 86400];
 
 /** One measured quantity: SenML name, SenML unit ("" for none), and the text a person reads. */
@@ -58,7 +60,7 @@ export function decodeSchema(bytes: Uint8Array): Schema {
     return value;
   };
   for (const key of map.keys()) demand([1, 2, 3, 4].includes(key as number), "malformed", "unknown schema field", key);
-  const quantities = (rows as unknown[]).map((row) => {
+  const quantities = (rows as unknown[]).map((row): Quantity => {
     demand(
       Array.isArray(row) && row.length === 3 && row.every((cell) => typeof cell === "string"),
       "malformed",
@@ -68,7 +70,9 @@ export function decodeSchema(bytes: Uint8Array): Schema {
     const [name, unit, text] = row as [string, string, string];
     return { name, unit, text };
   });
-  return { quantities, retainDays: whole(2), padCount: whole(3), padBytes: whole(4) };
+  const schema = { quantities, retainDays: whole(2), padCount: whole(3), padBytes: whole(4) };
+  demand(equal(encodeSchema(schema), bytes), "malformed", "a schema is {1, 2}, with 3 and 4 where it is sealed");
+  return schema;
 }
 
 /** The struct that contracts see. Refuses slots, modes and paddings that the protocol does not know. */
@@ -84,9 +88,24 @@ export function streamOf(preimage: StreamPreimage): Stream {
   const padded = schema.padCount > 0 && schema.padBytes > 0;
   const unpadded = schema.padCount === 0 && schema.padBytes === 0;
   demand(mode === MODE.sealed ? padded : unpadded, "wrong-stream", "padCount and padBytes belong to sealed streams");
+  for (const [field, most] of [
+    ["retainDays", 2 ** 32 - 1],
+    ["padCount", MAX_PAD_BYTES],
+    ["padBytes", MAX_PAD_BYTES],
+  ] as const)
+    demand(
+      Number.isInteger(schema[field]) && schema[field] >= 0 && schema[field] <= most,
+      "wrong-stream",
+      `${field} is a whole number from 0 to ${most}`,
+      schema[field],
+    );
+  demand(isText(preimage.name), "wrong-stream", "a stream's name is well-formed text", preimage.name);
   const names = new Set(schema.quantities.map((q) => q.name));
   demand(names.size > 0 && names.size === schema.quantities.length, "wrong-stream", "quantities have distinct names");
-  for (const name of names) demand(isSenmlName(name), "wrong-stream", "a quantity's name is a SenML name", name);
+  for (const { name, unit, text } of schema.quantities) {
+    demand(isSenmlName(name), "wrong-stream", "a quantity's name is a SenML name", name);
+    demand(isText(unit) && isText(text), "wrong-stream", "a quantity's unit and text are well-formed text", name);
+  }
   return {
     deviceId: preimage.deviceId,
     ownerEpoch: preimage.ownerEpoch,
@@ -98,8 +117,23 @@ export function streamOf(preimage: StreamPreimage): Stream {
   };
 }
 
+const ids = new WeakMap<StreamPreimage, Hex>();
+
+/** The stream's id. The preimage is frozen, so that its id can be kept: it is asked for with every header. */
 export function streamId(preimage: StreamPreimage): Hex {
-  return hashStruct(STREAM, streamOf(preimage));
+  let id = ids.get(preimage);
+  if (id === undefined) {
+    id = hashStruct(STREAM, streamOf(preimage));
+    const { schema } = preimage;
+    for (const part of [...schema.quantities, schema.quantities, schema, preimage]) Object.freeze(part);
+    ids.set(preimage, id);
+  }
+  return id;
+}
+
+/** Whether a string has no lone surrogates, which UTF-8 could not bring back. */
+export function isText(value: unknown): value is string {
+  return typeof value === "string" && value.isWellFormed();
 }
 
 /** Whether a name keeps to RFC 8428, section 4.5.1: A-Z a-z 0-9 - : . / _ and a letter or digit first. */
@@ -110,8 +144,14 @@ export function isSenmlName(name: string): boolean {
 /** Slot of a time; uint32. A data set has the one slot 0. */
 export function slotOf(timeMs: number, slotSeconds: number): number {
   if (slotSeconds === 0) return 0;
-  const slot = Math.floor(timeMs / (1000 * slotSeconds));
-  demand(slot >= 0 && slot <= 0xffffffff, "slot", "a slot is a uint32", slot);
+  const length = 1000 * slotSeconds;
+  const slot = (timeMs - (timeMs % length)) / length; // exact: a rounded quotient could reach the next slot
+  demand(
+    Number.isSafeInteger(timeMs) && timeMs >= 0 && slot <= 0xffffffff,
+    "slot",
+    "a time is in Unix milliseconds and its slot a uint32",
+    timeMs,
+  );
   return slot;
 }
 

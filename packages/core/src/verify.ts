@@ -10,7 +10,7 @@ import {
   FUTURE_MS,
   LATE_MS,
 } from "./epoch.ts";
-import { cover, derive, nodeCovering, remaining, type TreeNode } from "./keytree.ts";
+import { cover, derive, holesHash, nodeCovering, remaining, type SlotRange, type TreeNode } from "./keytree.ts";
 import { merkleDepth, merkleVerify } from "./merkle.ts";
 import {
   checkFollows,
@@ -26,11 +26,12 @@ import {
   type SignedHeader,
 } from "./pack.ts";
 import { decodeRecord, type SenmlRecord } from "./senml.ts";
-import { MODE, streamId, type StreamPreimage } from "./stream.ts";
+import { MODE, slotTimes, streamId, type StreamPreimage } from "./stream.ts";
+import { type Epoch } from "./types.ts";
 
 export interface VerifyOptions {
-  /** Digest of the committee that the reader trusts; without it the committee in the bundle is only reported. */
-  committee?: Hex;
+  /** Digests of the committees that the reader trusts; without them the committee in the bundle is only reported. */
+  committee?: Hex | readonly Hex[];
 }
 
 /** What a chain, asked by the reader, must still confirm; `verify` itself does no I/O. */
@@ -60,11 +61,15 @@ export interface WindowReport extends Proved {
   fromSlot: number;
   toSlot: number;
   packs: number;
+  /** Readings read; a sealed stream's padding is not counted. */
   readings: number;
+  /** Sum of the packs' counts, padding included: what a deal counts as readings. */
+  records: number;
   /** Slots of the window, outside its holes, without a pack. */
   emptySlots: number;
-  /** Jumps of seq under `break`: readings may be missing there. */
+  /** Jumps of seq under `break`, up to the header after the window: readings may be missing there. */
   gaps: number;
+  /** Every `break`, with the seq before it (0 for none). */
   breaks: { seq: number; after: number }[];
   /** Packs anchored more than an hour after their end, among those whose epoch is in the bundle. */
   late: number;
@@ -73,6 +78,8 @@ export interface WindowReport extends Proved {
   recorded: number;
   /** Packs in holes of the window: their headers stand, their contents are gone. */
   erased: number;
+  /** The holes: slots that the window leaves out, with or without packs. */
+  holes: SlotRange[];
   rows: SenmlRecord[];
 }
 
@@ -89,17 +96,20 @@ interface Context {
   options: VerifyOptions;
 }
 
+/** Refuses a committee other than those that the reader pins. */
+function checkPinned({ options }: Context, digest: Hex): void {
+  if (options.committee === undefined) return;
+  const pinned = [options.committee].flat().map((pin) => pin.toLowerCase());
+  demand(pinned.includes(digest), "committee", "signed by another committee than the one pinned", digest);
+}
+
 /** Membership of a header in an epoch that q of a committee signed. Returns the signers. */
-function checkAnchoring({ bundle, stream, options }: Context, signed: SignedHeader, anchoring: Anchoring): Hex[] {
+function checkAnchoring(context: Context, signed: SignedHeader, anchoring: Anchoring): Hex[] {
+  const { bundle, stream } = context;
   const { epoch, path, signatures, config } = anchoring;
   const domain = anchorDomain(bundle.chain.chainId, bundle.chain.anchor);
   const signers = checkEpochSignatures(domain, epoch, config, signatures);
-  demand(
-    options.committee === undefined || options.committee.toLowerCase() === epoch.configDigest,
-    "committee",
-    "the epoch is signed by another committee than the one pinned",
-    epoch.configDigest,
-  );
+  checkPinned(context, epoch.configDigest);
   const leaf = fromHex(packLeaf(packOf(stream, signed)));
   demand(
     merkleVerify(
@@ -112,6 +122,11 @@ function checkAnchoring({ bundle, stream, options }: Context, signed: SignedHead
     signed.headerDigest,
   );
   demand(signed.header.toMs <= epoch.closedAt + FUTURE_MS, "time", "the header is of a time after its epoch");
+  demand(
+    signed.header.beacon.number < epoch.number,
+    "time",
+    "the header names a beacon that its epoch did not precede",
+  );
   return signers;
 }
 
@@ -159,19 +174,17 @@ function checkEnd(context: Context & { bundle: WindowBundle }, last: SignedHeade
     return successor;
   }
   demand(last !== undefined, "completeness", "a window without packs is shown by the header after it");
+  const ended = (last.header.flags & FLAG.end) !== 0;
+  demand(ended || stream.mode !== MODE.dataset, "completeness", "a data set is complete only after `end`");
   if (end.kind === "ended") {
-    demand((last.header.flags & FLAG.end) !== 0, "completeness", "the last header does not end the stream");
+    demand(ended, "completeness", "the last header does not end the stream");
     return last;
   }
   demand(end.kind === "head", "malformed", "unknown evidence of the window's end");
   const { head, epoch, epochSignatures, signatures, config } = end;
   const domain = anchorDomain(bundle.chain.chainId, bundle.chain.anchor);
   checkEpochSignatures(domain, epoch, config, epochSignatures);
-  demand(
-    context.options.committee === undefined || context.options.committee.toLowerCase() === epoch.configDigest,
-    "committee",
-    "the head is signed by another committee than the one pinned",
-  );
+  checkPinned(context, epoch.configDigest);
   checkHeadSignatures(domain, head, config, signatures);
   demand(
     epoch.number === window.asOfEpoch && head.epoch === window.asOfEpoch,
@@ -193,7 +206,12 @@ function checkEnd(context: Context & { bundle: WindowBundle }, last: SignedHeade
 export function verifyWindow(bundle: WindowBundle, options: VerifyOptions = {}): WindowReport {
   const { stream, window } = bundle;
   const context = { bundle, stream, options };
-  const id = streamId(stream);
+  demand(
+    stream.mode !== MODE.dataset || (window.fromSlot === 0 && window.toSlot === 0),
+    "slot",
+    "a data set has the one slot 0",
+    window.toSlot,
+  );
   const left = remaining(window.fromSlot, window.toSlot, window.holes);
   const places = cover(window.fromSlot, window.toSlot, window.holes);
   const nodes: TreeNode[] = bundle.nodes.map(({ depth, firstSlot, key }) => ({
@@ -210,7 +228,7 @@ export function verifyWindow(bundle: WindowBundle, options: VerifyOptions = {}):
 
   const start = bundle.start === null ? undefined : decodeCose(fromBase64(bundle.start));
   if (start !== undefined) {
-    demand(start.header.streamId === id, "wrong-stream", "the header before the window is of another stream");
+    checkHeader(stream, start.header);
     demand(
       stream.mode !== MODE.dataset && headerSlot(stream, start.header) < window.fromSlot,
       "completeness",
@@ -219,11 +237,17 @@ export function verifyWindow(bundle: WindowBundle, options: VerifyOptions = {}):
   }
 
   const chain = bundle.packs.map((pack) => decodeCose(fromBase64(pack.cose)));
-  const report = { packs: 0, readings: 0, gaps: 0, late: 0, lateUnknown: 0, recorded: 0, erased: 0 };
+  const report = { packs: 0, readings: 0, records: 0, gaps: 0, late: 0, lateUnknown: 0, recorded: 0, erased: 0 };
   const breaks: { seq: number; after: number }[] = [];
   const rows: SenmlRecord[] = [];
   const filled = new Set<number>();
   let head = start;
+  const epochs = new Map<number, Hex>();
+  const claim = (epoch: Epoch) => {
+    const hash = epochHash(epoch);
+    demand((epochs.get(epoch.number) ?? hash) === hash, "epoch", "two epochs under one number", epoch.number);
+    epochs.set(epoch.number, hash);
+  };
 
   const follow = (signed: SignedHeader) => {
     checkHeader(stream, signed.header);
@@ -238,18 +262,17 @@ export function verifyWindow(bundle: WindowBundle, options: VerifyOptions = {}):
         );
       throw error;
     }
+    const { seq, flags } = signed.header;
+    const after = head?.header.seq ?? 0;
+    if ((flags & FLAG.break) !== 0) breaks.push({ seq, after });
+    if (seq !== after + 1) report.gaps++;
     head = signed;
   };
 
   chain.forEach((signed, i) => {
-    const before = head;
     follow(signed);
     const slot = headerSlot(stream, signed.header);
     demand(slot >= window.fromSlot && slot <= window.toSlot, "completeness", "a pack lies outside the window", slot);
-    if ((signed.header.flags & FLAG.break) !== 0) {
-      report.gaps++;
-      breaks.push({ seq: signed.header.seq, after: before?.header.seq ?? 0 });
-    }
     if ((signed.header.flags & FLAG.recorded) !== 0) report.recorded++;
     const pack = bundle.packs[i] as WindowBundle["packs"][number];
     if (window.holes.some(([from, to]) => slot >= from && slot <= to)) {
@@ -269,16 +292,17 @@ export function verifyWindow(bundle: WindowBundle, options: VerifyOptions = {}):
     rows.push(...opened.readings);
     filled.add(slot);
     report.packs++;
-    report.readings += signed.header.count;
+    report.readings += opened.readings.length;
+    report.records += signed.header.count;
     if (pack.anchoring !== undefined) {
       checkAnchoring(context, signed, pack.anchoring);
+      claim(pack.anchoring.epoch);
       const late = pack.anchoring.epoch.closedAt - signed.header.toMs > LATE_MS;
       if (late && (signed.header.flags & FLAG.recorded) === 0) report.late++;
     } else if ((signed.header.flags & FLAG.recorded) === 0) report.lateUnknown++;
   });
 
-  const last = chain[chain.length - 1];
-  const anchored = checkEnd(context, last);
+  const anchored = checkEnd(context, head);
   if (bundle.end.kind === "successor") follow(anchored);
   checkDeviceSignature(bundle, anchored);
   const signers = checkAnchoring(context, anchored, bundle.anchoring);
@@ -290,10 +314,11 @@ export function verifyWindow(bundle: WindowBundle, options: VerifyOptions = {}):
   );
   if (bundle.deal !== undefined) checkDeal(bundle, report);
 
+  claim(bundle.anchoring.epoch);
+  if (bundle.end.kind === "head") claim(bundle.end.epoch);
   const slots = left.reduce((sum, [from, to]) => sum + to - from + 1, 0);
   const base = proved(context, anchored, bundle.anchoring, signers);
-  if (bundle.end.kind === "head")
-    base.claims.epochs.push({ number: bundle.end.epoch.number, hash: epochHash(bundle.end.epoch) });
+  base.claims.epochs = Array.from(epochs, ([number, hash]) => ({ number, hash })).sort((a, b) => a.number - b.number);
   return {
     kind: "window",
     ...base,
@@ -301,24 +326,36 @@ export function verifyWindow(bundle: WindowBundle, options: VerifyOptions = {}):
     toSlot: window.toSlot,
     ...report,
     breaks,
+    holes: window.holes,
     emptySlots: stream.mode === MODE.dataset ? 0 : slots - filled.size,
     rows,
   };
 }
 
-function checkDeal(bundle: WindowBundle, counted: { packs: number; readings: number }): void {
-  const { deal, window } = bundle;
+function checkDeal(bundle: WindowBundle, counted: { packs: number; records: number }): void {
+  const { deal, window, stream } = bundle;
   if (deal === undefined) return;
   demand(deal.streamId === streamId(bundle.stream), "deal", "the deal is about another stream", deal.streamId);
   demand(
-    deal.fromSlot === window.fromSlot && deal.toSlot === window.toSlot && deal.asOfEpoch === window.asOfEpoch,
+    deal.fromSlot === window.fromSlot &&
+      deal.toSlot === window.toSlot &&
+      deal.asOfEpoch === window.asOfEpoch &&
+      deal.holesHash === holesHash(window.holes) &&
+      deal.nodes === bundle.nodes.length &&
+      deal.endMs === (stream.mode === MODE.dataset ? 0 : slotTimes(window.toSlot, stream.slotSeconds).toMs),
     "deal",
     "the deal is about another window",
   );
   demand(
-    deal.packs === counted.packs && deal.readings === counted.readings,
+    deal.anchor.toLowerCase() === bundle.chain.anchor.toLowerCase(),
     "deal",
-    `the deal names ${deal.packs} packs and ${deal.readings} readings, the window holds ${counted.packs} and ${counted.readings}`,
+    "the deal names another anchor",
+    deal.anchor,
+  );
+  demand(
+    deal.packs === counted.packs && deal.readings === counted.records,
+    "deal",
+    `the deal names ${deal.packs} packs and ${deal.readings} readings, the window holds ${counted.packs} and ${counted.records}`,
   );
 }
 

@@ -1,4 +1,5 @@
 import { generateKeyPairSync, randomBytes, sign } from "node:crypto";
+import { p256 } from "@noble/curves/nist.js";
 import {
   addressOfKey,
   anchorDomain,
@@ -10,8 +11,15 @@ import {
   deviceIdOfSoftware,
   derive,
   encodeCose,
+  type EndEvidence,
   EPOCH,
   epochHash,
+  HEAD,
+  type Head,
+  openPack,
+  type ReadingBundle,
+  readingSalt,
+  readingTree,
   epochTree,
   type Epoch,
   type Hex,
@@ -36,10 +44,30 @@ import {
   type Anchoring,
   quorum,
   type SlotRange,
+  sha256,
+  spkiOfPoint,
   streamId,
+  utf8,
 } from "../src/index.ts";
 
 const N = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
+
+/** Where a test takes its random bytes from. */
+export type Random = (length: number) => Uint8Array;
+
+/** Bytes that are the same in every run: S(label ‖ counter), cut to length. */
+export function fixedRandom(label: string): Random {
+  let counter = 0;
+  return (length) => sha256(utf8(`${label} ${counter++}`)).slice(0, length);
+}
+
+/** A P-256 signing key whose signatures are the same in every run (RFC 6979), low s. */
+export function fixedDeviceKey(secret: Uint8Array) {
+  return {
+    spki: spkiOfPoint(p256.getPublicKey(secret, false)),
+    sign: (message: Uint8Array): Uint8Array => p256.sign(message, secret, { prehash: true, lowS: true }),
+  };
+}
 
 /** A P-256 signing key in software, low s. */
 export function deviceKey() {
@@ -59,10 +87,8 @@ export function deviceKey() {
 export const CHAIN = { chainId: 31337, anchor: `0x${"a1".repeat(20)}` as Hex };
 
 /** A committee of four with keys in memory. */
-export function committee(n = 4) {
-  const keys = Array.from({ length: n }, () => new Uint8Array(randomBytes(32))).sort((a, b) =>
-    addressOfKey(a) < addressOfKey(b) ? -1 : 1,
-  );
+export function committee(n = 4, random: Random = (length) => new Uint8Array(randomBytes(length))) {
+  const keys = Array.from({ length: n }, () => random(32)).sort((a, b) => (addressOfKey(a) < addressOfKey(b) ? -1 : 1));
   const config: Config = {
     q: quorum(n),
     members: keys.map(addressOfKey),
@@ -80,11 +106,16 @@ export interface Built {
 
 /** One device, one stream, and everything that happens to its packs: enough of a city to test the protocol with. */
 export class TestStream {
-  readonly key = deviceKey();
-  readonly seed = new Uint8Array(randomBytes(32));
+  readonly key: ReturnType<typeof fixedDeviceKey>;
+  readonly seed: Uint8Array;
   readonly preimage: StreamPreimage;
+  readonly random: Random;
   packs: Built[] = [];
-  constructor(mode = 0, slotSeconds = 60) {
+  /** With `random` given, everything is the same in every run. */
+  constructor(mode = 0, slotSeconds = 60, random?: Random) {
+    this.random = random ?? ((length) => new Uint8Array(randomBytes(length)));
+    this.key = random ? fixedDeviceKey(random(32)) : deviceKey();
+    this.seed = this.random(32);
     const sealed = mode === 1;
     this.preimage = {
       deviceId: deviceIdOfSoftware(this.key.spki),
@@ -101,7 +132,7 @@ export class TestStream {
       },
       slotSeconds: mode === 2 ? 0 : slotSeconds,
       mode,
-      salt: toHex(randomBytes(32)),
+      salt: toHex(this.random(32)),
     };
   }
   get id(): Hex {
@@ -124,8 +155,8 @@ export class TestStream {
       previous: last?.headerDigest ?? ZERO32,
       readings,
       slot,
-      packSalt: new Uint8Array(randomBytes(32)),
-      nonce: new Uint8Array(randomBytes(12)),
+      packSalt: this.random(32),
+      nonce: this.random(12),
       keyHash: keyHash(this.key.spki),
       ...override,
     });
@@ -212,5 +243,50 @@ export function windowBundle(
     ),
     end: after ? { kind: "successor", cose: toBase64(after.cose) } : { kind: "ended" },
     anchoring: anchored.anchoring(last),
+  };
+}
+
+/** The bundle of one reading of a pack. */
+export function readingBundle(
+  stream: TestStream,
+  anchored: ReturnType<typeof anchorAll>,
+  built: Built,
+  index: number,
+): ReadingBundle {
+  const { header } = built.signed;
+  const slot = slotOf(header.fromMs, stream.preimage.slotSeconds);
+  const { packSalt, records } = openPack(stream.preimage, header, leafNode(stream.frontier, slot), built.content);
+  return {
+    format: "msec.reading/1",
+    chain: CHAIN,
+    stream: stream.preimage,
+    keys: [{ keyEpoch: 1, spki: toBase64(stream.key.spki) }],
+    cose: toBase64(built.cose),
+    record: toBase64(records[index] as Uint8Array),
+    salt: toHex(readingSalt(packSalt, index)),
+    index,
+    path: readingTree(packSalt, records).proof(index).map(toHex),
+    anchoring: anchored.anchoring(built),
+  };
+}
+
+/** The evidence that the stream's head was its last pack at an epoch. */
+export function headEvidence(
+  stream: TestStream,
+  who: ReturnType<typeof committee>,
+  anchored: ReturnType<typeof anchorAll>,
+  built = stream.packs[stream.packs.length - 1] as Built,
+): EndEvidence {
+  const { header, headerDigest } = built.signed;
+  const { streamId, keyEpoch, seq } = header;
+  const head: Head = { streamId, epoch: anchored.epoch.number, keyEpoch, seq, headerDigest };
+  const domain = anchorDomain(CHAIN.chainId, CHAIN.anchor);
+  return {
+    kind: "head",
+    head,
+    epoch: anchored.epoch,
+    epochSignatures: anchored.signatures,
+    signatures: who.keys.slice(0, who.config.q).map((k) => signTyped(k, domain, HEAD, head)),
+    config: who.config,
   };
 }

@@ -28,7 +28,8 @@ const HALF_N = Buffer.from("7fffffff800000007fffffffffffffffde737d56d38bcf4279dc
 
 /** ES256 over `message` with the public key as an uncompressed point (65 bytes); signature r ‖ s, s ≤ n/2. */
 export function p256Verify(point: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
-  if (signature.length !== 64 || Buffer.compare(signature.subarray(32), HALF_N) > 0) return false;
+  if (point.length !== 65 || signature.length !== 64 || Buffer.compare(signature.subarray(32), HALF_N) > 0)
+    return false;
   try {
     return verify("sha256", message, { key: publicKey(point), dsaEncoding: "ieee-p1363" }, signature);
   } catch {
@@ -53,7 +54,7 @@ export function chachaOpen(
   aad: Uint8Array,
   sealed: Uint8Array,
 ): Uint8Array | undefined {
-  if (sealed.length < 16) return undefined;
+  if (sealed.length < 16 || key.length !== 32 || nonce.length !== 12) return undefined;
   const length = sealed.length - 16;
   const decipher = createDecipheriv("chacha20-poly1305", key, nonce, TAG);
   decipher.setAAD(aad, { plaintextLength: length });

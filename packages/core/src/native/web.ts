@@ -10,6 +10,7 @@ export const sha256 = (data: Uint8Array): Uint8Array => nobleSha256(data);
 
 /** ES256 over `message` with the public key as an uncompressed point (65 bytes); signature r ‖ s. */
 export function p256Verify(point: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
+  if (point.length !== 65) return false;
   try {
     return p256.verify(signature, message, point, { prehash: true, lowS: true });
   } catch {

@@ -1,0 +1,109 @@
+import { AbiCoder, keccak256, TypedDataEncoder } from "ethers";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import * as core from "../src/index.ts";
+import { expectRefusal } from "./expect.ts";
+
+/** The type strings of the protocol, word for word. */
+const TYPES =
+  `Stream(bytes32 deviceId,uint32 ownerEpoch,bytes32 nameHash,bytes32 schemaHash,uint32 slotSeconds,uint8 mode,bytes32 salt)
+Pack(bytes32 streamId,uint32 keyEpoch,uint64 seq,bytes32 headerDigest,bytes32 root,uint32 count,uint64 fromMs,uint64 toMs,uint32 slot,bytes32 keyCommitment,bytes32 contentDigest)
+Epoch(uint64 number,bytes32 prev,bytes32 root,uint32 packs,uint64 readings,uint64 fromMs,uint64 toMs,uint64 closedAt,uint64 stateBlock,bytes32 manifest,bytes32 configDigest)
+Config(uint16 q,address[] members,bytes32[] organisations,uint64 fromEpoch)
+Holders(bytes32 streamId,uint64 version,address[] holders)
+Opened(bytes32 headerDigest)
+Refused(bytes32 headerDigest,uint16 reason)
+Receipt(bytes32 streamId,uint32 keyEpoch,uint64 seq,bytes32 headerDigest,uint64 atMs)
+Head(bytes32 streamId,uint64 epoch,uint32 keyEpoch,uint64 seq,bytes32 headerDigest)
+DealKeys(address escrow,bytes32 streamId,uint32 fromSlot,uint32 toSlot,bytes32 holesHash,uint64 asOfEpoch,bytes32 nonce)
+Deal(address anchor,bytes32 streamId,address buyer,address seller,address deliverer,address fallbackDeliverer,address token,uint128 price,uint128 fee,uint128 bond,uint64 asOfEpoch,uint32 packs,uint64 readings,uint64 endMs,uint32 fromSlot,uint32 toSlot,bytes32 holesHash,uint16 nodes,bytes32 keysRoot,bytes32 purpose,uint64 erasures,uint32 deliverSeconds,uint32 complainSeconds,bytes32 nonce)
+Enrol(bytes32 deviceId,bytes32 ekHash,bytes32 akName,uint8 keyAlg,bytes32 keyHash,address owner,bytes32 organisation,bytes32 policyId,bytes32 evidenceDigest,uint256 nonce,uint64 deadline)`.split(
+    "\n",
+  );
+
+const structs = [
+  core.STREAM,
+  core.PACK,
+  core.EPOCH,
+  core.CONFIG,
+  core.HOLDERS,
+  core.OPENED,
+  core.REFUSED,
+  core.RECEIPT,
+  core.HEAD,
+  core.DEAL_KEYS,
+  core.DEAL,
+  core.ENROL,
+] as unknown as core.StructType<core.Fields>[];
+
+const hex = (length: number) => fc.uint8Array({ minLength: length, maxLength: length }).map(core.toHex);
+const field = (type: string): fc.Arbitrary<unknown> => {
+  if (type === "bytes32") return hex(32);
+  if (type === "address") return hex(20);
+  if (type === "address[]") return fc.array(hex(20), { maxLength: 5 });
+  if (type === "bytes32[]") return fc.array(hex(32), { maxLength: 5 });
+  const bits = Number(type.slice(4));
+  if (bits >= 128) return fc.bigInt({ min: 0n, max: (1n << BigInt(bits)) - 1n });
+  return bits === 64 ? fc.maxSafeNat() : fc.integer({ min: 0, max: 2 ** bits - 1 });
+};
+const valueOf = (struct: core.StructType<core.Fields>) =>
+  fc.record(Object.fromEntries(struct.fields.map(([type, name]) => [name, field(type)])));
+
+test("the types are those of the protocol", () => {
+  expect(structs.map((s) => s.encodeType)).toEqual(TYPES);
+});
+
+const domain: core.Domain = { name: "DataAnchor", chainId: 31337, verifyingContract: `0x${"a1".repeat(20)}` };
+
+describe.each(structs.map((s) => [s.name, s] as const))("%s", (_, struct) => {
+  const types = core.typedDataTypes(struct);
+  const hash = core.hashStruct as (type: unknown, value: unknown) => core.Hex;
+
+  test("hashes as ethers does, with and without a domain", () => {
+    fc.assert(
+      fc.property(valueOf(struct), fc.maxSafeNat(), hex(20), (value, chainId, verifyingContract) => {
+        expect(hash(struct, value)).toBe(TypedDataEncoder.hashStruct(struct.name, types, value));
+        const at = { ...domain, chainId, verifyingContract };
+        expect(core.toHex(core.typedDataDigest(at, struct, value as never))).toBe(
+          TypedDataEncoder.hash({ ...at, version: "1" }, types, value),
+        );
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  test("refuses a field that is missing, too large or of another type", () => {
+    const [value] = fc.sample(valueOf(struct), 1) as [Record<string, unknown>];
+    for (const [type, name] of struct.fields) {
+      expectRefusal("malformed", () => hash(struct, { ...value, [name]: undefined }));
+      const wrong = type.endsWith("[]")
+        ? [["0x00"], [5]]
+        : type.startsWith("uint")
+          ? [-1, 0.5, "1", null, 1n << BigInt(type.slice(4)), 2 ** 53]
+          : ["0x00", "", 5, null, `0x${"00".repeat(33)}`];
+      for (const bad of wrong)
+        if (!(type === "uint256" && bad === 2 ** 53) && !(type === "uint128" && bad === 2 ** 53))
+          expectRefusal("malformed", () => hash(struct, { ...value, [name]: bad }));
+    }
+  });
+});
+
+test("what the escrow hashes is abi.encode as ethers has it", () => {
+  const abi = AbiCoder.defaultAbiCoder();
+  fc.assert(
+    fc.property(fc.bigInt({ min: 1n, max: 1n << 255n }), fc.array(hex(32), { maxLength: 5 }), (x, masked) => {
+      const delivery = { E: { x, v: 28 }, masked };
+      expect(core.deliveryHash(delivery)).toBe(
+        keccak256(abi.encode(["uint256", "uint8", "bytes32[]"], [x, 28, masked])),
+      );
+    }),
+  );
+  const node = { depth: 26, firstSlot: 29_000_000 - (29_000_000 % 64), x: 5n, v: 27 };
+  expect(core.toHex(core.keyNodeLeaf(3, node))).toBe(
+    keccak256(abi.encode(["uint16", "uint8", "uint32", "uint256", "uint8"], [3, 26, node.firstSlot, 5n, 27])),
+  );
+  const delivery = core.toHex(core.sha256(core.utf8("delivery")));
+  expect(core.dealWord(2, 1_700_000_000, 77, delivery)).toBe(
+    keccak256(abi.encode(["uint8", "uint64", "uint64", "bytes32"], [2, 1_700_000_000, 77, delivery])),
+  );
+});
