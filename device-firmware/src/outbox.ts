@@ -5,10 +5,10 @@ import { DeviceError } from "./errors.ts";
 import { type Database, DatabaseSync, type Statement } from "./sqlite.ts";
 
 /**
- * How far a stream's line is: `ok` sign on; `lost` ask the operators first; `break` the next header is a break;
- * `await` a break is signed and not anchored yet.
+ * How far a stream's line is. `ok`: sign on. `lost` (the outbox is gone or old) and `refused` (by f + 1 organisations):
+ * ask the operators before signing. `break`: the next header is a break. `await`: a break waits to be anchored.
  */
-export type LineStatus = "ok" | "lost" | "break" | "await";
+export type LineStatus = "ok" | "lost" | "refused" | "break" | "await";
 
 /** Where a stream's line stands: everything that the next header depends on. */
 export interface Line {
@@ -46,6 +46,7 @@ CREATE TABLE IF NOT EXISTS line (stream TEXT PRIMARY KEY, seq INTEGER NOT NULL, 
 CREATE TABLE IF NOT EXISTS position (stream TEXT PRIMARY KEY, position TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS pack (stream TEXT NOT NULL, seq INTEGER NOT NULL, state INTEGER NOT NULL, key_epoch INTEGER NOT NULL,
   header_digest TEXT NOT NULL, slot INTEGER NOT NULL, cose BLOB NOT NULL, content BLOB NOT NULL, PRIMARY KEY (stream, seq)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS pack_resign ON pack (stream, seq) WHERE state = 1;
 CREATE TABLE IF NOT EXISTS pending (id INTEGER PRIMARY KEY AUTOINCREMENT, stream TEXT NOT NULL, wrapped BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS receipt (stream TEXT NOT NULL, operator TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (stream, operator));
 CREATE TABLE IF NOT EXISTS refusal (stream TEXT NOT NULL, header_digest TEXT NOT NULL, operator TEXT NOT NULL, reason INTEGER NOT NULL,
@@ -185,10 +186,10 @@ export class Outbox {
     return row && toPack(row as unknown as PackRow);
   }
 
-  digestOf(stream: Hex, seq: number): Hex | undefined {
-    return this.#row("SELECT header_digest FROM pack WHERE stream = ? AND seq = ?", stream, seq)?.header_digest as
-      | Hex
-      | undefined;
+  /** Digest of the header at `seq` of the line, where its pack is still held. */
+  lineDigest(stream: Hex, seq: number): Hex | undefined {
+    const sql = "SELECT header_digest FROM pack WHERE stream = ? AND state = 0 AND seq = ?";
+    return this.#row(sql, stream, seq)?.header_digest as Hex | undefined;
   }
 
   /** Packs and bytes held for a stream, and the first slot among them. */
@@ -201,7 +202,7 @@ export class Outbox {
   } {
     const row = this.#row(
       `SELECT count(*) FILTER (WHERE state < 2) AS packs, total(length(cose) + length(content)) AS bytes,
-        count(*) FILTER (WHERE state = 2) AS refused, min(slot) AS slot, min(seq) FILTER (WHERE state = 0) AS seq
+        count(*) FILTER (WHERE state = 2) AS refused, min(slot) FILTER (WHERE state < 2) AS slot, min(seq) FILTER (WHERE state = 0) AS seq
         FROM pack WHERE stream = ?`,
       stream,
     );
