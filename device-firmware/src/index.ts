@@ -1,1 +1,6 @@
-export {};
+export { type AgentStatus, runAgent, type RunOptions } from "./agent.ts";
+export { type Config, type ConfigInput, parseConfig, readConfig } from "./config.ts";
+export { type DeviceCode, DeviceError } from "./errors.ts";
+export { seedMessage } from "./handover.ts";
+export { init, openIdentity, openStreams, paths, signEnrolment, type StreamIdentity } from "./identity.ts";
+export type { StreamStatus } from "./stream.ts";

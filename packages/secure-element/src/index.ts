@@ -1,1 +1,6 @@
-export {};
+export * from "./element.ts";
+export * from "./errors.ts";
+export * from "./es256.ts";
+export * from "./file.ts";
+export * from "./software.ts";
+export * from "./wrap.ts";

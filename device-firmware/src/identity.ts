@@ -1,0 +1,211 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, readdir, readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import {
+  decodeNodes,
+  encodeNodes,
+  encodeSchema,
+  type Hex,
+  keyHash,
+  MODE,
+  puncture,
+  type Quantity,
+  rootNode,
+  streamId,
+  type StreamPreimage,
+  toHex,
+  type TreeNode,
+} from "@msec/core";
+import { type SecureElement, SoftwareElement, WrapKey, writeFileAtomic } from "@msec/secure-element";
+import type { Config, StreamConfig } from "./config.ts";
+import { makeDriver } from "./drivers/index.ts";
+import { DeviceError } from "./errors.ts";
+
+/** Files of a device, all under its dataDir but for the wrapping key where it is configured elsewhere. */
+export const paths = (config: Config) => ({
+  wrapKey: config.wrapKeyFile ?? join(config.dataDir, "wrap.key"),
+  element: join(config.dataDir, "element.json"),
+  outbox: join(config.dataDir, "outbox.db"),
+  generation: join(config.dataDir, "generation"),
+  status: join(config.dataDir, "status.json"),
+  streams: join(config.dataDir, "streams"),
+});
+
+export interface Identity {
+  element: SecureElement;
+  wrap: WrapKey;
+}
+
+export interface StreamIdentity {
+  streamId: Hex;
+  preimage: StreamPreimage;
+}
+
+export async function openIdentity(config: Config): Promise<Identity> {
+  const { wrapKey, element } = paths(config);
+  const wrap = await WrapKey.open(wrapKey);
+  return { wrap, element: await SoftwareElement.open(element, wrap) };
+}
+
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Makes the key, the streams' salts and seeds where they are missing; what is there stays. Prints nothing. */
+export async function init(config: Config): Promise<{
+  deviceId: Hex;
+  spki: Uint8Array;
+  keyHash: Hex;
+  streams: StreamIdentity[];
+}> {
+  const at = paths(config);
+  await mkdir(at.streams, { recursive: true, mode: 0o700 });
+  const wrap = await ((await exists(at.element)) ? WrapKey.open(at.wrapKey) : WrapKey.openOrCreate(at.wrapKey));
+  const element = await SoftwareElement.openOrCreate(at.element, wrap);
+  const known = await readStreams(config);
+  const streams: StreamIdentity[] = [];
+  for (const stream of config.streams) {
+    const found = known.find(({ preimage }) => isFor(preimage, config, stream));
+    if (found) checkUnchanged(found, stream);
+    streams.push(found ?? (await makeStream(config, stream, element.deviceId, wrap)));
+  }
+  const spki = await element.spki();
+  return { deviceId: element.deviceId, spki, keyHash: keyHash(spki), streams };
+}
+
+/** The configured streams as `init` made them, in the configuration's order. */
+export async function openStreams(config: Config): Promise<(StreamIdentity & { config: StreamConfig })[]> {
+  const known = await readStreams(config);
+  return config.streams.map((stream) => {
+    const found = known.find(({ preimage }) => isFor(preimage, config, stream));
+    if (!found)
+      throw new DeviceError("not-initialised", `stream "${stream.name}" does not exist yet: run init`, stream.name);
+    checkUnchanged(found, stream);
+    return { ...found, config: stream };
+  });
+}
+
+const isFor = (preimage: StreamPreimage, config: Config, stream: StreamConfig) =>
+  preimage.name === stream.name && preimage.ownerEpoch === config.ownerEpoch;
+
+async function readStreams(config: Config): Promise<StreamIdentity[]> {
+  const directory = paths(config).streams;
+  const files = await readdir(directory).catch(() => [] as string[]);
+  const streams: StreamIdentity[] = [];
+  for (const file of files.filter((name) => /^0x[0-9a-f]{64}\.json$/.test(name))) {
+    const preimage = JSON.parse(await readFile(join(directory, file), "utf8")) as StreamPreimage;
+    const id = streamId(preimage);
+    if (`${id}.json` !== file)
+      throw new DeviceError(
+        "stream-changed",
+        `${file} was edited: its content no longer hashes to its name; restore it`,
+        file,
+      );
+    streams.push({ streamId: id, preimage });
+  }
+  return streams;
+}
+
+function schemaOf(stream: StreamConfig, quantities: Quantity[]) {
+  const { padCount = 0, padBytes = 0, retainDays } = stream;
+  return { quantities, retainDays, padCount, padBytes };
+}
+
+/** A stream's id commits to its definition, so a changed one would be another stream. */
+function checkUnchanged({ preimage }: StreamIdentity, stream: StreamConfig): void {
+  const wanted = schemaOf(stream, stream.quantities ?? preimage.schema.quantities);
+  if (
+    preimage.mode !== MODE[stream.mode] ||
+    preimage.slotSeconds !== (stream.slotSeconds ?? 0) ||
+    toHex(encodeSchema(preimage.schema)) !== toHex(encodeSchema(wanted))
+  )
+    throw new DeviceError(
+      "stream-changed",
+      `stream "${stream.name}" exists with other quantities, slots, mode, padding or retention: undo the change, or give the stream a new name`,
+      stream.name,
+    );
+}
+
+async function makeStream(config: Config, stream: StreamConfig, deviceId: Hex, wrap: WrapKey): Promise<StreamIdentity> {
+  const preimage: StreamPreimage = {
+    deviceId,
+    ownerEpoch: config.ownerEpoch,
+    name: stream.name,
+    schema: schemaOf(stream, stream.quantities ?? (await makeDriver(stream.driver).discover())),
+    slotSeconds: stream.slotSeconds ?? 0,
+    mode: MODE[stream.mode],
+    salt: toHex(randomBytes(32)),
+  };
+  const id = streamId(preimage);
+  const keys = new KeyFile(join(paths(config).streams, `${id}.keys`), id, wrap);
+  await keys.write({ seeded: [], frontier: [rootNode(new Uint8Array(randomBytes(32)))] });
+  await writeFileAtomic(join(paths(config).streams, `${id}.json`), `${JSON.stringify(preimage, undefined, 2)}\n`);
+  return { streamId: id, preimage };
+}
+
+/** What the device still holds of a stream's key tree, and who was given it. */
+export interface StreamKeys {
+  /** Addresses of the holders that have the seed. */
+  seeded: Hex[];
+  frontier: TreeNode[];
+}
+
+/** A stream's key frontier in its own wrapped file, so that a lost outbox does not lose the stream. */
+export class KeyFile {
+  readonly #path: string;
+  readonly #purpose: string;
+  readonly #wrap: WrapKey;
+  constructor(path: string, id: Hex, wrap: WrapKey) {
+    this.#path = path;
+    this.#purpose = `keys of stream ${id}`;
+    this.#wrap = wrap;
+  }
+
+  async read(): Promise<StreamKeys> {
+    let wrapped: Uint8Array;
+    try {
+      wrapped = new Uint8Array(await readFile(this.#path));
+    } catch (error) {
+      throw new DeviceError(
+        "not-initialised",
+        `can't read the stream's keys at ${this.#path}: restore the file`,
+        this.#path,
+        error,
+      );
+    }
+    const bytes = this.#wrap.unwrap(wrapped, this.#purpose);
+    const count = bytes[0] as number;
+    const seeded = Array.from({ length: count }, (_, i) => toHex(bytes.subarray(1 + 20 * i, 21 + 20 * i)));
+    return { seeded, frontier: decodeNodes(bytes.slice(1 + 20 * count)) };
+  }
+
+  async write(keys: StreamKeys): Promise<void> {
+    const head = Buffer.concat([
+      Uint8Array.of(keys.seeded.length),
+      ...keys.seeded.map((a) => Buffer.from(a.slice(2), "hex")),
+    ]);
+    const bytes = new Uint8Array(Buffer.concat([head, encodeNodes(keys.frontier)]));
+    await writeFileAtomic(this.#path, this.#wrap.wrap(bytes, this.#purpose));
+  }
+
+  /** Forgets the keys of every slot before `slot`. */
+  static ahead(frontier: readonly TreeNode[], slot: number): TreeNode[] {
+    return slot > 0 ? puncture(frontier, 0, slot - 1) : [...frontier];
+  }
+}
+
+/** Signs the 32-byte digest of an Enrol with the device's key: ES256 over the digest as a message (s ≤ n/2). */
+export async function signEnrolment(config: Config, digest: Uint8Array): Promise<{ x: Hex; y: Hex; signature: Hex }> {
+  if (digest.length !== 32)
+    throw new DeviceError("config", "an Enrol digest has 32 bytes: give 0x and 64 hex digits", digest.length);
+  const { element } = await openIdentity(config);
+  const point = (await element.spki()).slice(-64);
+  return {
+    x: toHex(point.subarray(0, 32)),
+    y: toHex(point.subarray(32)),
+    signature: toHex(await element.sign(digest)),
+  };
+}

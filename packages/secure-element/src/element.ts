@@ -1,0 +1,25 @@
+import type { Hex } from "@msec/core";
+
+/** A signing key of the device. `keyEpoch` counts them from 1. */
+export interface DeviceKey {
+  keyEpoch: number;
+  /** DER SubjectPublicKeyInfo of a P-256 key. */
+  spki: Uint8Array;
+}
+
+/** Where the device's keys live. What signs with a TPM and what signs in software look the same from here. */
+export interface SecureElement {
+  readonly kind: "software" | "tpm";
+  /** H("msec.device" ‖ S(EK public area)) for a TPM, H("msec.device.sw" ‖ first SPKI) for software. */
+  readonly deviceId: Hex;
+  /** Epoch of the key that {@link sign} uses. */
+  readonly keyEpoch: number;
+  /** DER SPKI of the key that {@link sign} uses. */
+  spki(): Promise<Uint8Array>;
+  /** Every signing key that this element has had, the one in use last. */
+  keys(): Promise<DeviceKey[]>;
+  /** ES256 over `message`: r ‖ s, 64 bytes, s ≤ n/2. */
+  sign(message: Uint8Array): Promise<Uint8Array>;
+  /** The TPM's resetCount; a software element counts the processes that asked. The same for the life of this object. */
+  bootEpoch(): Promise<number>;
+}
