@@ -46,7 +46,7 @@ export function runMain(name: string, main: (configFile: string) => Promise<void
   });
 }
 
-/** Calls `stop` once at SIGTERM or SIGINT, then ends the process. */
+/** Calls `stop` once at SIGTERM, at SIGINT or when the process that started this one is gone; then ends the process. */
 export function onStop(stop: () => Promise<void>): void {
   let stopping = false;
   const end = () => {
@@ -59,4 +59,5 @@ export function onStop(stop: () => Promise<void>): void {
   };
   process.on("SIGTERM", end);
   process.on("SIGINT", end);
+  process.on("disconnect", end);
 }

@@ -1,0 +1,149 @@
+import { existsSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { type Contracts, type Deployment, Sender } from "@msec/chain";
+import {
+  anchorDomain,
+  ENROL,
+  fromHex,
+  type Hex,
+  HOLDERS,
+  MODE,
+  signTyped,
+  streamOf,
+  type StreamPreimage,
+  toHex,
+  typedDataDigest,
+  ZERO32,
+} from "@msec/core";
+import { type ConfigInput, init, parseConfig, paths, signEnrolment } from "@msec/device";
+import { type JsonRpcProvider } from "ethers";
+import { type Account, type Layout, type People, type Ports, organisationId, OPERATORS, readJson, writeJson } from "./layout.ts";
+
+/** A device of the city, as whoever puts it up describes it. */
+export interface DevicePlan {
+  name: string;
+  owner: "city" | "citizen";
+  streams: ConfigInput["streams"];
+  /** Price of one reading (open) or pack (sealed), in the token's smallest unit. */
+  unitPrice: bigint;
+}
+
+export interface DeviceStream {
+  streamId: Hex;
+  preimage: StreamPreimage;
+}
+
+export interface EnrolledDevice {
+  name: string;
+  deviceId: Hex;
+  owner: Account;
+  configFile: string;
+  streams: DeviceStream[];
+  plan: DevicePlan;
+}
+
+/** Committee and addresses as a device needs them. */
+export function deviceConfig(plan: DevicePlan, layout: Layout, all: People, ports: Ports, deployment: Deployment): ConfigInput {
+  return {
+    name: plan.name,
+    dataDir: layout.device(plan.name),
+    ownerEpoch: 1,
+    chain: { chainId: deployment.chainId, anchor: deployment.addresses.DataAnchor },
+    committee: {
+      members: Array.from({ length: OPERATORS }, (_, i) => ({
+        address: (all.operators[i] as Account).address,
+        organisation: organisationId(`operator-${i + 1}`),
+        url: `http://127.0.0.1:${ports.operators[i]}`,
+      })),
+    },
+    mqtt: { url: `mqtt://127.0.0.1:${ports.broker}` },
+    streams: plan.streams.map((stream) =>
+      stream.mode === "sealed" ? { ...stream, holders: all.operators.slice(0, 2).map((o) => o.address) } : stream,
+    ),
+  };
+}
+
+const HOUR_MS = 3_600_000;
+
+/**
+ * Enrols a device with its owner and two registrars of different organisations, and has the owner sign for the holders of
+ * its seeds. Everything that was done before is left as it is.
+ */
+export async function enrolDevice(
+  plan: DevicePlan,
+  layout: Layout,
+  all: People,
+  ports: Ports,
+  deployment: Deployment,
+  contracts: Contracts,
+  provider: JsonRpcProvider,
+): Promise<EnrolledDevice> {
+  const folder = layout.device(plan.name);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const configFile = join(folder, "config.json");
+  writeJson(configFile, deviceConfig(plan, layout, all, ports, deployment));
+  const config = parseConfig(readJson(configFile), folder);
+  const made = await init(config);
+  const owner = all[plan.owner];
+  const { DeviceRegistry } = contracts;
+  if ((await DeviceRegistry.device(made.deviceId)).status === 0n) {
+    const enrol = {
+      deviceId: made.deviceId,
+      ekHash: ZERO32,
+      akName: ZERO32,
+      keyAlg: 1,
+      keyHash: made.keyHash,
+      owner: owner.address,
+      organisation: organisationId("city"),
+      policyId: ZERO32,
+      evidenceDigest: ZERO32,
+      nonce: await DeviceRegistry.nonceOf(made.deviceId),
+      deadline: Date.now() + HOUR_MS,
+    };
+    const domain = { name: "DeviceRegistry", chainId: deployment.chainId, verifyingContract: deployment.addresses.DeviceRegistry };
+    const sign = (who: Account) => signTyped(fromHex(who.key), domain, ENROL, enrol);
+    const key = await signEnrolment(config, typedDataDigest(domain, ENROL, enrol));
+    const registrars = [...all.registrars].sort((a, b) => (a.address < b.address ? -1 : 1));
+    const data = DeviceRegistry.interface.encodeFunctionData("enrol", [enrol, key.x, key.y, key.signature, sign(owner), registrars.map(sign)]);
+    await new Sender(all.deployer.key, provider, deployment.chainId).transact({ to: deployment.addresses.DeviceRegistry, data });
+  }
+  for (const { streamId, preimage } of made.streams) {
+    const file = join(paths(config).streams, `${streamId}.holders.json`);
+    if (existsSync(file)) continue;
+    const chosen = preimage.mode === MODE.sealed ? all.operators.slice(0, 2) : all.operators;
+    const holders = { streamId, version: 1, holders: chosen.map((o) => o.address) };
+    const domain = anchorDomain(deployment.chainId, deployment.addresses.DataAnchor);
+    writeJson(file, { holders, holdersSignature: signTyped(fromHex(owner.key), domain, HOLDERS, holders) });
+  }
+  return { name: plan.name, deviceId: made.deviceId, owner, configFile, streams: made.streams, plan };
+}
+
+/** Terms that an embedded city sells under. Times in seconds. */
+export const TERMS = { feePerMille: 50, bond: 10_000_000n, deliverSeconds: 120, complainSeconds: 40 };
+
+/** Publishes an offer for every stream of a device that has none yet. */
+export async function publishOffers(
+  device: EnrolledDevice,
+  all: People,
+  deployment: Deployment,
+  contracts: Contracts,
+  provider: JsonRpcProvider,
+): Promise<void> {
+  const { Marketplace } = contracts;
+  for (const { preimage, streamId } of device.streams) {
+    const terms = {
+      deliverer: (all.deliverers[0] as Account).address,
+      fallbackDeliverer: (all.deliverers[1] as Account).address,
+      token: deployment.addresses.MSecToken,
+      unitPrice: device.plan.unitPrice,
+      ...TERMS,
+      fromSlot: 0,
+      toSlot: preimage.mode === MODE.dataset ? 0 : 0xffffffff,
+      terms: toHex(new Uint8Array(32)),
+    };
+    const id = await Marketplace.offerIdOf(streamId, terms);
+    if ((await Marketplace.offer(id)).state !== 0n) continue;
+    const data = Marketplace.interface.encodeFunctionData("publish", [streamOf(preimage), terms]);
+    await new Sender(device.owner.key, provider, deployment.chainId).transact({ to: deployment.addresses.Marketplace, data });
+  }
+}

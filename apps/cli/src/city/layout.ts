@@ -1,0 +1,156 @@
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { addressOfKey, type Config as Committee, type Hex, keccak256, quorum, toHex, utf8 } from "@msec/core";
+import { secretFile } from "@msec/service";
+
+/** Where an embedded city keeps what it has; every process has a folder of its own under it. */
+export class Layout {
+  readonly root: string;
+
+  constructor(root: string) {
+    this.root = root;
+    mkdirSync(root, { recursive: true, mode: 0o700 });
+    mkdirSync(this.logs, { recursive: true });
+  }
+
+  get logs() {
+    return join(this.root, "logs");
+  }
+  get postgres() {
+    return join(this.root, "postgres");
+  }
+  get chain() {
+    return join(this.root, "chain");
+  }
+  get deployment() {
+    return join(this.root, "deployment.json");
+  }
+  /** What runs now: process ids and addresses. Written by `up`, read by every other command. */
+  get run() {
+    return join(this.root, "run.json");
+  }
+  get purchases() {
+    return join(this.root, "purchases");
+  }
+  operator(n: number) {
+    return join(this.root, "operators", String(n));
+  }
+  market(n: number) {
+    return join(this.root, "market", String(n));
+  }
+  device(name: string) {
+    return join(this.root, "devices", name);
+  }
+  person(name: string) {
+    return join(this.root, "people", name);
+  }
+}
+
+export const OPERATORS = 4;
+export const MARKETS = 2;
+
+export interface Account {
+  address: Hex;
+  key: Hex;
+}
+
+function account(folder: string, secret: string): Account {
+  const key = secretFile(folder, secret);
+  return { address: addressOfKey(key), key: toHex(key) };
+}
+
+export const organisationId = (name: string): Hex => toHex(keccak256(utf8(name)));
+
+/** Everyone who takes part in an embedded city. In a real one each holds their own keys. */
+export interface People {
+  deployer: Account;
+  /** Owner and seller of the park stations. */
+  city: Account;
+  /** Owner and seller of the home sensor. */
+  citizen: Account;
+  buyer: Account;
+  registrars: Account[];
+  operators: Account[];
+  deliverers: Account[];
+  committee: Committee;
+}
+
+export function people(layout: Layout): People {
+  const person = (name: string) => account(layout.person(name), "account");
+  const operators = Array.from({ length: OPERATORS }, (_, i) => account(layout.operator(i + 1), "operator"));
+  const ordered = operators.map((o, i) => ({ ...o, organisation: organisationId(`operator-${i + 1}`) })).sort((a, b) => (a.address < b.address ? -1 : 1));
+  return {
+    deployer: person("deployer"),
+    city: person("city"),
+    citizen: person("citizen"),
+    buyer: person("buyer"),
+    registrars: [person("registrar-1"), person("registrar-2")],
+    operators,
+    deliverers: Array.from({ length: MARKETS }, (_, i) => account(layout.market(i + 1), "deliverer")),
+    committee: {
+      q: quorum(OPERATORS),
+      members: ordered.map((o) => o.address),
+      organisations: ordered.map((o) => o.organisation),
+      fromEpoch: 1,
+    },
+  };
+}
+
+export interface Ports {
+  chain: number;
+  broker: number;
+  operators: number[];
+  ipfs: number[];
+  markets: number[];
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
+}
+
+/** A city keeps its ports over restarts; one that somebody else has taken since is replaced. */
+export async function choosePorts(layout: Layout): Promise<Ports> {
+  const file = join(layout.root, "ports.json");
+  const before = readJson<Ports>(file);
+  const taken = new Set<number>();
+  const choose = async (wanted: number | undefined): Promise<number> => {
+    if (wanted !== undefined && !taken.has(wanted) && (await isFree(wanted))) {
+      taken.add(wanted);
+      return wanted;
+    }
+    for (;;) {
+      const port = 20_000 + Math.floor(Math.random() * 12_000);
+      if (taken.has(port) || !(await isFree(port))) continue;
+      taken.add(port);
+      return port;
+    }
+  };
+  const many = async (count: number, wanted: number[] | undefined) => {
+    const out: number[] = [];
+    for (let i = 0; i < count; i++) out.push(await choose(wanted?.[i]));
+    return out;
+  };
+  const ports: Ports = {
+    chain: await choose(before?.chain),
+    broker: await choose(before?.broker),
+    operators: await many(OPERATORS, before?.operators),
+    ipfs: await many(OPERATORS, before?.ipfs),
+    markets: await many(MARKETS, before?.markets),
+  };
+  writeJson(file, ports);
+  return ports;
+}
+
+export function readJson<T>(file: string): T | undefined {
+  return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as T) : undefined;
+}
+
+export function writeJson(file: string, value: unknown): void {
+  writeFileSync(`${file}.new`, `${JSON.stringify(value, null, 2)}\n`, { mode: 0o600 });
+  renameSync(`${file}.new`, file);
+}

@@ -1,0 +1,78 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, openSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+
+/** A Node process of the city. */
+export interface Program {
+  name: string;
+  /** TypeScript file that is run. */
+  script: string;
+  args: string[];
+  env?: Record<string, string>;
+}
+
+const RESTART_MS = 1000;
+const STOP_MS = 10_000;
+
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Starts processes, starts them again when they end by themselves, and stops them in the reverse order. */
+export class Processes {
+  readonly #logs: string;
+  readonly #children = new Map<string, ChildProcess>();
+  readonly #order: string[] = [];
+  readonly #onChange: () => void;
+  readonly #onExit: (name: string, code: number | null, signal: string | null) => void;
+  #stopping = false;
+
+  constructor(logs: string, onChange: () => void, onExit: (name: string, code: number | null, signal: string | null) => void) {
+    this.#logs = logs;
+    this.#onChange = onChange;
+    this.#onExit = onExit;
+  }
+
+  start(program: Program): void {
+    const log = openSync(join(this.#logs, `${program.name}.log`), "a");
+    // The IPC channel closes when this process dies, however it dies; the child then ends by itself.
+    const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", program.script, ...program.args], {
+      stdio: ["ignore", log, log, "ipc"],
+      env: { ...process.env, ...program.env },
+    });
+    closeSync(log);
+    if (!this.#children.has(program.name)) this.#order.push(program.name);
+    this.#children.set(program.name, child);
+    this.#onChange();
+    child.on("exit", (code, signal) => {
+      if (this.#stopping || this.#children.get(program.name) !== child) return;
+      this.#onExit(program.name, code, signal);
+      // A test kills at a named step once; the restart runs on.
+      const { MSEC_KILL_AT: _, ...env } = program.env ?? {};
+      void sleep(RESTART_MS).then(() => {
+        if (!this.#stopping) this.start({ ...program, env });
+      });
+    });
+  }
+
+  get pids(): Record<string, number> {
+    return Object.fromEntries([...this.#children].flatMap(([name, child]) => (child.pid ? [[name, child.pid]] : [])));
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    const children = this.#order.reverse().flatMap((name) => this.#children.get(name) ?? []);
+    for (const child of children) child.kill("SIGTERM");
+    const end = Date.now() + STOP_MS;
+    for (const child of children) {
+      while (child.exitCode === null && child.signalCode === null && Date.now() < end) await sleep(20);
+      if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
+    }
+  }
+}

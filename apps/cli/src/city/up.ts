@@ -1,0 +1,254 @@
+import { readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  connectChain,
+  type Contracts,
+  contractsAt,
+  deployCity,
+  type Deployment,
+  embedded,
+  EMBEDDED_CHAIN_ID,
+  type EmbeddedChain,
+  Sender,
+  startChain,
+  writeDeployment,
+} from "@msec/chain";
+import { type EmbeddedPostgres, startPostgres } from "@msec/companion-db";
+import { type Hex } from "@msec/core";
+import { type JsonRpcProvider } from "ethers";
+import { type DevicePlan, enrolDevice, type EnrolledDevice, publishOffers } from "./devices.ts";
+import { type Account, choosePorts, Layout, MARKETS, OPERATORS, organisationId, people, type People, type Ports, readJson, writeJson } from "./layout.ts";
+import { isAlive, Processes } from "./processes.ts";
+
+/** What runs, for every other command. */
+export interface Run {
+  /** The supervising process. */
+  pid: number;
+  chain: { pid: number; rpc: string; chainId: number };
+  postgres: { pid: number };
+  broker: string;
+  operators: { name: string; address: Hex; url: string }[];
+  markets: { name: string; address: Hex; url: string }[];
+  processes: Record<string, number>;
+  deployment: Deployment;
+  devices: { name: string; deviceId: Hex; streams: { streamId: Hex; name: string; mode: number }[] }[];
+}
+
+export interface City {
+  layout: Layout;
+  run: Run;
+  people: People;
+  contracts: Contracts;
+  provider: JsonRpcProvider;
+  devices: EnrolledDevice[];
+  stop(): Promise<void>;
+}
+
+export interface UpOptions {
+  /** Told what is being done, one line a step. */
+  progress: (line: string) => void;
+  /** Told when a process ended by itself. */
+  onExit?: (name: string, code: number | null, signal: string | null) => void;
+  /** Environment of single processes, for tests that inject faults. */
+  env?: Record<string, Record<string, string>>;
+  epochMs?: number;
+}
+
+const script = (path: string) => fileURLToPath(new URL(`../../../../${path}`, import.meta.url));
+const BUYER_FUNDS = 1_000_000_000n;
+const DELIVERER_FUNDS = 100_000_000n;
+
+/** The city that a folder's run.json describes, if it is up. */
+export function runningCity(root: string): Run | undefined {
+  const run = readJson<Run>(join(root, "run.json"));
+  return run && isAlive(run.pid) ? run : undefined;
+}
+
+/** Brings a city up in a folder, or brings the one that is there up again. */
+export async function up(root: string, plans: DevicePlan[], options: UpOptions): Promise<City> {
+  const running = runningCity(root);
+  if (running) throw new Error(`a city is already up in ${root} (process ${running.pid}): stop it first, or use --dir for another`);
+  const layout = new Layout(root);
+  endLeftovers(layout);
+  const { progress } = options;
+  const all = people(layout);
+  const ports = await choosePorts(layout);
+
+  let postgres: EmbeddedPostgres | undefined;
+  let chain: EmbeddedChain | undefined;
+  let provider: JsonRpcProvider | undefined;
+  let processes: Processes | undefined;
+  const stop = async () => {
+    await processes?.stop();
+    provider?.destroy();
+    await chain?.stop();
+    await postgres?.stop();
+    rmSync(layout.run, { force: true });
+  };
+  try {
+    progress("database: PostgreSQL");
+    postgres = await startPostgres(layout.postgres);
+    progress("chain: anvil at Istanbul rules, a block a second");
+    chain = await startChain(layout.chain, ports.chain);
+    provider = connectChain(embedded(chain.rpc, chain.chainId));
+    progress("contracts");
+    const deployment = await deployCity(provider, EMBEDDED_CHAIN_ID, all.deployer.key, {
+      committee: all.committee,
+      organisations: all.registrars.map(({ address }, i) => ({ account: address, organisation: organisationId(`registrar-${i + 1}`) })).concat([
+        { account: all.city.address, organisation: organisationId("city") },
+      ]),
+      registrars: all.registrars.map((r) => r.address),
+      threshold: 2,
+      softwareCap: 1_000,
+      balances: [
+        { account: all.buyer.address, amount: BUYER_FUNDS },
+        ...all.deliverers.map(({ address }) => ({ account: address, amount: DELIVERER_FUNDS })),
+      ],
+    });
+    writeDeployment(layout.deployment, deployment);
+    const contracts = contractsAt(deployment.addresses, provider);
+
+    const run: Run = {
+      pid: process.pid,
+      chain: { pid: chain.pid, rpc: chain.rpc, chainId: chain.chainId },
+      postgres: { pid: postgres.pid },
+      broker: `mqtt://127.0.0.1:${ports.broker}`,
+      operators: all.operators.map(({ address }, i) => ({ name: `operator-${i + 1}`, address, url: `http://127.0.0.1:${ports.operators[i]}` })),
+      markets: all.deliverers.map(({ address }, i) => ({ name: `market-${i + 1}`, address, url: `http://127.0.0.1:${ports.markets[i]}` })),
+      processes: {},
+      deployment,
+      devices: [],
+    };
+    processes = new Processes(
+      layout.logs,
+      () => {
+        run.processes = processes?.pids ?? {};
+        writeJson(layout.run, run);
+      },
+      options.onExit ?? (() => undefined),
+    );
+    const env = (name: string) => (options.env?.[name] ? { env: options.env[name] } : {});
+
+    progress(`broker and ${OPERATORS} operators`);
+    processes.start({ name: "broker", script: script("apps/cli/src/city/broker.ts"), args: [String(ports.broker)], ...env("broker") });
+    for (let n = 1; n <= OPERATORS; n++) {
+      const file = await writeOperator(n, layout, all, ports, deployment, chain, postgres, options);
+      processes.start({ name: `operator-${n}`, script: script("oracles/custody/src/main.ts"), args: [file], ...env(`operator-${n}`) });
+    }
+    progress("devices: keys, enrolment, seeds");
+    const devices: EnrolledDevice[] = [];
+    for (const plan of plans) devices.push(await enrolDevice(plan, layout, all, ports, deployment, contracts, provider));
+    run.devices = devices.map((d) => ({
+      name: d.name,
+      deviceId: d.deviceId,
+      streams: d.streams.map((s) => ({ streamId: s.streamId, name: s.preimage.name, mode: s.preimage.mode })),
+    }));
+    await Promise.all(run.operators.map((o) => answers(`${o.url}/info`, o.name, layout)));
+    for (const device of devices)
+      processes.start({
+        name: device.name,
+        script: script("device-firmware/src/main.ts"),
+        args: ["run", "--config", device.configFile],
+        ...env(device.name),
+      });
+    progress("market: bonds, deliverers, offers");
+    await Promise.all(all.deliverers.map((d) => depositBond(d, deployment, contracts, provider as JsonRpcProvider)));
+    for (let n = 1; n <= MARKETS; n++) {
+      const file = await writeMarket(n, layout, ports, deployment, chain, postgres);
+      processes.start({ name: `market-${n}`, script: script("oracles/market/src/main.ts"), args: [file], ...env(`market-${n}`) });
+    }
+    for (const device of devices) await publishOffers(device, all, deployment, contracts, provider);
+    await Promise.all(run.markets.map((m) => answers(`${m.url}/status`, m.name, layout)));
+    return { layout, run, people: all, contracts, provider, devices, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** Ends what a supervisor that was killed left behind: processes of this folder only, by their ids. */
+function endLeftovers(layout: Layout): void {
+  const run = readJson<Run>(layout.run);
+  if (!run) return;
+  for (const pid of [run.chain.pid, ...Object.values(run.processes)]) {
+    if (!isAlive(pid) || !commandOf(pid).includes(layout.root)) continue;
+    process.kill(pid, "SIGKILL");
+  }
+  rmSync(layout.run, { force: true });
+}
+
+function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
+  } catch {
+    return "";
+  }
+}
+
+async function answers(url: string, name: string, layout: Layout): Promise<void> {
+  for (let i = 0; i < 300; i++) {
+    try {
+      if ((await fetch(url, { signal: AbortSignal.timeout(1000) })).ok) return;
+    } catch {
+      // Not there yet.
+    }
+    await sleep(100);
+  }
+  throw new Error(`${name} did not start within 30 s: see ${join(layout.logs, `${name}.log`)}`);
+}
+
+async function writeOperator(
+  n: number,
+  layout: Layout,
+  all: People,
+  ports: Ports,
+  deployment: Deployment,
+  chain: EmbeddedChain,
+  postgres: EmbeddedPostgres,
+  options: UpOptions,
+): Promise<string> {
+  const file = join(layout.operator(n), "config.json");
+  writeJson(file, {
+    name: `operator-${n}`,
+    dataDir: layout.operator(n),
+    databaseUrl: await postgres.database(`operator_${n}`),
+    port: ports.operators[n - 1],
+    mqttUrl: `mqtt://127.0.0.1:${ports.broker}`,
+    chain: { rpc: chain.rpc, chainId: chain.chainId, addresses: deployment.addresses },
+    committee: all.operators.map(({ address }, i) => ({
+      address,
+      organisation: organisationId(`operator-${i + 1}`),
+      url: `http://127.0.0.1:${ports.operators[i]}`,
+    })),
+    ipfsPort: ports.ipfs[n - 1],
+    ...(options.epochMs ? { epochMs: options.epochMs } : {}),
+  });
+  return file;
+}
+
+async function writeMarket(n: number, layout: Layout, ports: Ports, deployment: Deployment, chain: EmbeddedChain, postgres: EmbeddedPostgres): Promise<string> {
+  const file = join(layout.market(n), "config.json");
+  writeJson(file, {
+    name: `market-${n}`,
+    dataDir: layout.market(n),
+    databaseUrl: await postgres.database(`market_${n}`),
+    port: ports.markets[n - 1],
+    chain: { rpc: chain.rpc, chainId: chain.chainId, addresses: deployment.addresses },
+    custody: { url: `http://127.0.0.1:${ports.operators[n - 1]}`, dataDir: layout.operator(n) },
+    bond: { token: deployment.addresses.MSecToken, amount: String(DELIVERER_FUNDS) },
+  });
+  return file;
+}
+
+async function depositBond(deliverer: Account, deployment: Deployment, contracts: Contracts, provider: JsonRpcProvider): Promise<void> {
+  const { Escrow, MSecToken } = contracts;
+  const { addresses, chainId } = deployment;
+  if ((await Escrow.bondOf(deliverer.address, addresses.MSecToken)) > 0n) return;
+  const sender = new Sender(deliverer.key, provider, chainId);
+  const amount = await MSecToken.balanceOf(deliverer.address);
+  await sender.transact({ to: addresses.MSecToken, data: MSecToken.interface.encodeFunctionData("approve", [addresses.Escrow, amount]) });
+  await sender.transact({ to: addresses.Escrow, data: Escrow.interface.encodeFunctionData("depositBond", [addresses.MSecToken, amount]) });
+}
+
