@@ -4,3 +4,5 @@ export { type DeviceCode, DeviceError } from "./errors.ts";
 export { seedMessage } from "./handover.ts";
 export { init, openIdentity, openStreams, paths, signEnrolment, type StreamIdentity } from "./identity.ts";
 export type { StreamStatus } from "./stream.ts";
+export { type CsvRow, readCsv } from "./csv.ts";
+export { parseTime, type TimeFormat } from "./time.ts";

@@ -173,6 +173,8 @@ export class Committee {
     const { devices } = this.#ctx;
     const { header } = pending.signed;
     if (header.toMs > closedAt + FUTURE_MS) return new ProtocolError("time", "the pack is of a time after the epoch", header.toMs);
+    if (header.beacon.number >= this.next)
+      return new ProtocolError("time", "the pack names a beacon that is not before its epoch", header.beacon.number);
     if (isSealed(line) && pending.opened.size === 0)
       return new ProtocolError("unopenable", "no holder of the seed has opened the pack yet", pending.signed.headerDigest);
     const device = await devices.device(line.stream.deviceId);

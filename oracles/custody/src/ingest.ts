@@ -214,6 +214,9 @@ export class Ingest {
         throw new ProtocolError("equivocation", "two packs under one sequence number", signed.header.seq);
       checkHeader(line.stream, signed.header, content.length);
       if (signed.header.toMs > Date.now() + FUTURE_MS) throw new ProtocolError("time", "the pack is of a future time", signed.header.toMs);
+      const { beacon } = signed.header;
+      const named = beacon.number > 0 ? await store.epoch(beacon.number) : undefined;
+      if (named && named.hash !== beacon.digest) throw new ProtocolError("epoch", "the pack names a beacon that is no epoch", beacon.number);
       if (!(await this.#fits(line, signed))) return undefined;
       if (line.pending.length >= this.#ctx.config.maxPending) {
         log.warn({ stream: line.id, pending: line.pending.length }, "too many packs of one stream wait: no more are taken");

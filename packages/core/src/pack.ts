@@ -481,12 +481,17 @@ function checkReading(stream: StreamPreimage, reading: SenmlRecord): void {
   demand((reading.u ?? "") === quantity.unit, "records", "a reading's unit is not the schema's", reading.u);
 }
 
+/** Refuses a content that is not what its header names. */
+export function checkContent(header: Header, content: Uint8Array): void {
+  demand(toHex(sha256(content)) === header.contentDigest, "content-digest", "the content is not what the header names");
+}
+
 /**
  * Opens a pack with the leaf node of its slot and checks everything that its header commits to: content digest, key
  * commitment (before opening), tag, form, count, root, and that readings keep to schema and times.
  */
 export function openPack(stream: StreamPreimage, header: Header, leaf: Uint8Array, content: Uint8Array): OpenedPack {
-  demand(toHex(sha256(content)) === header.contentDigest, "content-digest", "the content is not what the header names");
+  checkContent(header, content);
   const aad = packAad(header.streamId, header.keyEpoch, header.seq);
   const key = packKey(leaf, aad);
   demand(

@@ -1,0 +1,32 @@
+import { connectChain, contractsAt, embedded } from "@msec/chain";
+import { people, Layout } from "./city/layout.ts";
+import { type Run, runningCity } from "./city/up.ts";
+import { type Shop } from "./market/buy.ts";
+import { Operators } from "./market/operators.ts";
+import { Problem } from "./problem.ts";
+
+/** The city that is up in a folder, as the commands besides `up` see it. */
+export interface Session extends Shop {
+  run: Run;
+  layout: Layout;
+  close(): void;
+}
+
+export function openSession(dir: string, progress: Shop["progress"] = () => undefined): Session {
+  const run = runningCity(dir);
+  if (!run) throw new Problem(`no city is up in ${dir}: start one with npm start (msec up), or name its folder with --dir`);
+  const layout = new Layout(dir);
+  const provider = connectChain(embedded(run.chain.rpc, run.chain.chainId));
+  return {
+    run,
+    layout,
+    provider,
+    contracts: contractsAt(run.deployment.addresses, provider),
+    deployment: run.deployment,
+    operators: new Operators(run.operators.map((o) => o.url)),
+    buyer: people(layout).buyer,
+    purchases: layout.purchases,
+    progress,
+    close: () => provider.destroy(),
+  };
+}

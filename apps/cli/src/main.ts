@@ -1,0 +1,410 @@
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { Sender } from "@msec/chain";
+import { decodeBundle, type Hex, ProtocolError, streamOf, utf8, keccak256, toHex, verify, type WindowReport } from "@msec/core";
+import { Command, CommanderError, Option } from "commander";
+import { cityPlans } from "./city/plans.ts";
+import { people } from "./city/layout.ts";
+import { runningCity, up } from "./city/up.ts";
+import { openSession } from "./context.ts";
+import { csvOf } from "./csv.ts";
+import { demo, purchaseStory, shopOf, Story, writePurchase } from "./demo.ts";
+import { discloseReading } from "./disclose.ts";
+import { buy, resume, unfinishedPurchases } from "./market/buy.ts";
+import { listOffers } from "./market/offers.ts";
+import { bad, bold, dim, good, print, printJson, short, table, time, tokens, warn } from "./output.ts";
+import { seriesOf, svgPlot, textPlot } from "./plot.ts";
+import { Problem } from "./problem.ts";
+import { slotsBetween } from "./slots.ts";
+import { verifyFile } from "./verify.ts";
+
+const MODES = ["open", "sealed", "dataset"];
+const STATUS = ["unknown", "active", "suspended", "quarantined", "retired"];
+
+const program = new Command("msec")
+  .description("M-Sec: city data that can be proved, sold and forgotten")
+  .version("0.1.0")
+  .showHelpAfterError("(msec COMMAND --help explains a command)")
+  .addHelpText(
+    "after",
+    `
+Start here:
+  msec up                          bring a city up and watch the first sale
+  msec offers                      what can be bought in it
+  msec buy park-north/air          buy everything measured so far
+  msec verify proof.json --offline prove what was bought, with no city at all`,
+  );
+
+const dirOption = () => new Option("--dir DIR", "folder of the city").default(".msec/city").env("MSEC_DIR");
+const jsonOption = () => new Option("--json", "print JSON for scripts");
+
+function command(name: string, description: string): Command {
+  return program.command(name).description(description).addOption(dirOption()).addOption(jsonOption()).exitOverride();
+}
+
+type Common = { dir: string; json?: boolean };
+
+command("up", "bring up an embedded city on recorded data; it stays up until Ctrl-C and goes on where it was")
+  .option("--no-purchase", "do not make the first purchase")
+  .action(async ({ dir, json, purchase }: Common & { purchase: boolean }) => {
+    const root = resolve(dir);
+    const started = Date.now();
+    const again = existsSync(join(root, "deployment.json"));
+    if (!json) print(bold(again ? `The city in ${dir} comes up again` : `A new city in ${dir}`));
+    const city = await up(root, cityPlans(), {
+      progress: (line) => !json && print(dim(`  ${line}`)),
+      onExit: (name, code, signal) => process.stderr.write(`${warn(`${name} ended (${signal ?? code}): started again`)}; see ${join(root, "logs", `${name}.log`)}\n`),
+    });
+    let stopping = false;
+    const stop = async () => {
+      if (stopping) return;
+      stopping = true;
+      if (!json) print(dim("\nstopping …"));
+      await city.stop();
+      process.exit(0);
+    };
+    process.on("SIGINT", () => void stop());
+    process.on("SIGTERM", () => void stop());
+    const seconds = (Date.now() - started) / 1000;
+    if (json) printJson({ up: true, seconds, ...city.run });
+    else {
+      print(good(`up after ${seconds.toFixed(1)} s`));
+      table(
+        ["", "where"],
+        [
+          ...city.run.operators.map((o) => [o.name, `${o.url}/health`]),
+          ...city.run.markets.map((m) => [m.name, `${m.url}/health`]),
+          ["chain", city.run.chain.rpc],
+          ["broker", city.run.broker],
+        ],
+      );
+      print();
+    }
+    if (purchase && !stopping) {
+      const story = new Story(json);
+      const out = join(root, "bought");
+      const park = city.devices[0]?.streams[0]?.streamId as Hex;
+      try {
+        const done = await purchaseStory(shopOf(city, story), park, 48, out, story);
+        if (json) printJson({ steps: story.steps, deal: done.dealId, out });
+        else {
+          print();
+          for (const line of textPlot(seriesOf(done.bundle.stream.schema, done.report.rows))) print(line);
+          print(`\nbought.csv, bought.svg and proof.json are in ${out}`);
+          print(`Try it yourself in another terminal: ${bold("npx msec verify")} ${join(dir, "bought/proof.json")} --offline`);
+        }
+      } catch (error) {
+        if (stopping) return;
+        process.stderr.write(`${bad((error as Error).message)}\n`);
+      }
+    }
+    if (!json) print(dim("The city stays up until Ctrl-C."));
+  });
+
+command("demo", "one pass in a city of its own: measure, anchor, buy, verify; results in a folder")
+  .requiredOption("--out DIR", "folder for bought.csv, bought.svg, proof.json and report.json")
+  .option("--csv FILE", "sell your own file instead: CSV with a header and a time column")
+  .action(async ({ out, csv, json }: Common & { out: string; csv?: string }) => {
+    const summary = await demo({ out, ...(csv ? { csv } : {}), quiet: Boolean(json) });
+    if (json) printJson(summary);
+    else print(good(`done in ${String(summary.seconds)} s: see ${out}`));
+  });
+
+command("status", "how the operators are").action(async ({ dir, json }: Common) => {
+  const session = openSession(dir);
+  try {
+    const states = await Promise.all(
+      session.run.operators.map(async ({ name, url }) => {
+        try {
+          return (await (await fetch(`${url}/status`, { signal: AbortSignal.timeout(3000) })).json()) as Record<string, unknown> & { problems: string[] };
+        } catch {
+          return { name, healthy: false, problems: ["does not answer"] } as Record<string, unknown> & { problems: string[] };
+        }
+      }),
+    );
+    if (json) printJson({ operators: states, processes: session.run.processes });
+    else {
+      const rows = states.map((s) => [s.name, s.healthy ? "healthy" : "attention", s.epoch ?? "", s.packs ?? "", s.readings ?? "", s.pending ?? "", s.problems.join("; ")]);
+      table(["operator", "state", "epoch", "packs", "readings", "waiting", "problems"], rows);
+    }
+    if (states.some((s) => !s.healthy)) process.exitCode = 1;
+  } finally {
+    session.close();
+  }
+});
+
+command("devices", "devices as the registry has them").action(async ({ dir, json }: Common) => {
+  const session = openSession(dir);
+  try {
+    const rows = await Promise.all(
+      session.run.devices.map(async (device) => {
+        const view = await session.contracts.DeviceRegistry.device(device.deviceId);
+        return {
+          name: device.name,
+          deviceId: device.deviceId,
+          status: STATUS[Number(view.status)],
+          secureElement: Number(view.assurance) === 2 ? "TPM" : "software",
+          owner: view.owner,
+          keyEpoch: Number(view.keyEpoch),
+          streams: device.streams,
+        };
+      }),
+    );
+    if (json) printJson(rows);
+    else table(["device", "id", "status", "secure element", "owner", "streams"], rows.map((r) => [r.name, short(r.deviceId), r.status, r.secureElement, short(r.owner), r.streams.map((s) => s.name).join(", ")]));
+  } finally {
+    session.close();
+  }
+});
+
+command("streams", "streams and how far they are anchored").action(async ({ dir, json }: Common) => {
+  const session = openSession(dir);
+  try {
+    const rows = await Promise.all(
+      session.run.devices.flatMap((d) => d.streams).map(async ({ streamId, name }) => ({ name, streamId, ...(await session.operators.stream(streamId)) })),
+    );
+    if (json) printJson(rows);
+    else
+      table(
+        ["stream", "id", "mode", "slot", "packs", "newest", "waiting", "erased"],
+        rows.map((r) => [r.name, short(r.streamId), MODES[r.preimage.mode], `${r.preimage.slotSeconds} s`, r.head?.seq ?? 0, r.head ? time(r.head.toMs) : "", r.pending, r.erasures.length]),
+      );
+  } finally {
+    session.close();
+  }
+});
+
+command("offers", "what can be bought").action(async ({ dir, json }: Common) => {
+  const session = openSession(dir);
+  try {
+    const offers = await listOffers(session.contracts);
+    const names = new Map(session.run.devices.flatMap((d) => d.streams).map((s) => [s.streamId, s.name]));
+    if (json) printJson(offers.map((o) => ({ name: names.get(o.streamId), ...o })));
+    else
+      table(
+        ["stream", "offer", "price", "per", "bond", "delivered within", "complain within", "state"],
+        offers.map((o) => [
+          names.get(o.streamId) ?? short(o.streamId),
+          short(o.offerId),
+          tokens(o.unitPrice),
+          o.stream.mode === 1 ? "pack" : "reading",
+          tokens(o.bond),
+          `${o.deliverSeconds} s`,
+          `${o.complainSeconds} s`,
+          o.open ? "open" : "closed",
+        ]),
+      );
+  } finally {
+    session.close();
+  }
+});
+
+command("buy", "buy a window of a stream: pay, get the keys, verify, save")
+  .argument("[STREAM]", "name or id of the stream; left out: go on with purchases that were cut off")
+  .option("--from TIME", "first time, such as 2004-03-10 or 2004-03-10T18:00 (UTC)")
+  .option("--to TIME", "last time")
+  .option("--purpose TEXT", "what the data is for; its hash goes into the deal", "")
+  .option("--out DIR", "folder for bought.csv, bought.svg and proof.json", "bought")
+  .action(async (name: string | undefined, options: Common & { from?: string; to?: string; purpose: string; out: string }) => {
+    const { dir, json, out } = options;
+    const story = new Story(json);
+    const session = openSession(dir, story.tell);
+    try {
+      const results = [];
+      if (name === undefined) {
+        const cut = unfinishedPurchases(session.purchases);
+        if (cut.length === 0) throw new Problem("no purchase was cut off; to buy, name a stream: see msec offers", 2);
+        for (const id of cut) results.push(await resume(session, id));
+      } else {
+        const known = session.run.devices.flatMap((d) => d.streams).find((s) => s.name === name || s.streamId === name);
+        if (!known) throw new Problem(`no stream ${name}: see msec streams`, 2);
+        const offer = (await listOffers(session.contracts)).filter((o) => o.streamId === known.streamId && o.open).pop();
+        if (!offer) throw new Problem(`nobody offers ${name}: see msec offers`);
+        const [from, to] = slotsBetween(await session.operators.stream(known.streamId), options.from, options.to);
+        const purpose = options.purpose === "" ? undefined : toHex(keccak256(utf8(options.purpose)));
+        results.push(await buy(session, offer, from, to, purpose));
+      }
+      for (const purchase of results) {
+        const folder = results.length > 1 ? join(out, purchase.dealId) : out;
+        writePurchase(folder, purchase);
+        const { rows, claims: _, ...report } = purchase.report;
+        if (json) printJson({ deal: purchase.dealId, transaction: purchase.tx, price: purchase.deal.price, out: resolve(folder), report });
+        else {
+          print();
+          for (const line of textPlot(seriesOf(purchase.bundle.stream.schema, rows))) print(line);
+          print(good(`\n${report.readings} readings verified; bought.csv, bought.svg and proof.json are in ${folder}`));
+        }
+      }
+    } finally {
+      session.close();
+    }
+  });
+
+const collect = (value: string, before: string[]) => [...before, value];
+
+command("verify", "prove a bundle: exit 0 proved, 1 refused, 2 wrong use")
+  .argument("FILE", "proof.json of a purchase, or a disclosed reading")
+  .option("--rpc URL", "chain endpoint to check against; give one of each of two organisations", collect, [])
+  .option("--offline", "no endpoint: against the committee in the bundle", false)
+  .option("--committee DIGEST", "accept only this committee")
+  .action(async (file: string, options: Common & { rpc: string[]; offline: boolean; committee?: string }) => {
+    const { json, committee } = options;
+    let { rpc } = options;
+    if (rpc.length === 0 && !options.offline) {
+      const run = runningCity(resolve(options.dir));
+      if (run) rpc = [run.chain.rpc];
+    }
+    try {
+      const { report, basis } = await verifyFile(file, { rpc, offline: options.offline, ...(committee ? { committee } : {}) });
+      if (json) {
+        const { claims: _, ...shown } = report;
+        return printJson({ proved: true, basis, ...shown, ...("rows" in shown ? { rows: undefined } : {}) });
+      }
+      print(good("proved"));
+      const lines: [string, unknown][] = [
+        ["stream", `${report.name} (${report.streamId})`],
+        ["device", report.deviceId],
+        ["anchored", `epoch ${report.epoch.number}, closed ${time(report.epoch.closedAt)}, ${report.signers.length} operators signed`],
+      ];
+      if (report.kind === "window")
+        lines.push(
+          ["packs", `${report.packs} with ${report.readings} readings, complete from slot ${report.fromSlot} to ${report.toSlot}`],
+          ["empty slots", report.emptySlots],
+          ["gaps", report.gaps === 0 ? 0 : `${report.gaps}: ${report.breaks.map((b) => `seq ${b.after} to ${b.seq}`).join(", ")}`],
+          ["late", report.lateUnknown ? `${report.late}, not known for ${report.lateUnknown}` : report.late],
+          ["recorded data", `${report.recorded} packs`],
+          ["erased", report.erased === 0 ? 0 : `${report.erased} packs: their headers stand, their keys and contents are destroyed`],
+        );
+      else lines.push(["reading", `${report.index + 1} of ${report.of} in its pack: ${report.row.n} = ${String(report.row.v ?? report.row.vs ?? report.row.vb)} ${report.row.u ?? ""} at ${time(report.row.tMs)}`]);
+      for (const [label, value] of lines) print(`  ${label.padEnd(14)} ${String(value)}`);
+      for (const line of basis) print(`  ${dim(line)}`);
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      if (json) printJson({ proved: false, code: error.code, reason: error.message });
+      else print(`${bad("refused")}  ${error.message} ${dim(`(${error.code})`)}`);
+      process.exitCode = 1;
+    }
+  });
+
+command("erase", "destroy the keys and contents of a period, as the owner of the stream")
+  .argument("STREAM", "name or id of the stream")
+  .requiredOption("--from TIME", "first time; the slot that it lies in goes whole")
+  .requiredOption("--to TIME", "last time")
+  .action(async (name: string, options: Common & { from: string; to: string }) => {
+    const session = openSession(options.dir);
+    try {
+      const known = session.run.devices.flatMap((d) => d.streams).find((s) => s.name === name || s.streamId === name);
+      if (!known) throw new Problem(`no stream ${name}: see msec streams`, 2);
+      const info = await session.operators.stream(known.streamId);
+      const [from, to] = slotsBetween(info, options.from, options.to);
+      const stream = streamOf(info.preimage);
+      const owner = (await session.contracts.DeviceRegistry.ownerOf(stream.deviceId, stream.ownerEpoch)).toLowerCase();
+      const all = people(session.layout);
+      const account = [all.city, all.citizen].find((a) => a.address === owner);
+      if (!account) throw new Problem(`the key of ${owner}, the stream's owner, is not in this city's folder`);
+      const affected = (await session.operators.window(known.streamId, from, to)).packs.filter((p) => !p.erased);
+      const { ConsentRegistry } = session.contracts;
+      const data = ConsentRegistry.interface.encodeFunctionData("requestErasure", [stream, from, to]);
+      const receipt = await new Sender(account.key, session.provider, session.run.chain.chainId).transact({ to: session.deployment.addresses.ConsentRegistry, data });
+      const number = Number(await ConsentRegistry.erasures(known.streamId));
+      const holders = session.run.operators.filter((o) => info.holders.holders.includes(o.address));
+      const done = await awaitErasure(holders, known.streamId, number);
+      const result = {
+        stream: known.streamId,
+        fromSlot: from,
+        toSlot: to,
+        packs: affected.length,
+        readings: affected.reduce((sum, p) => sum + p.readings, 0),
+        transaction: receipt.hash,
+        holders: done,
+        lastBackupExpires: time(Math.max(...done.map((d) => d.keysDestroyedAt)) + 7 * 86_400_000),
+      };
+      if (options.json) return printJson(result);
+      print(good(`erased ${result.packs} packs with ${result.readings} records, slots ${from} to ${to}`));
+      for (const d of done) print(`  ${d.name}: keys destroyed ${time(d.keysDestroyedAt)}`);
+      print(dim(`  backups of the erasure keys are kept at most 7 days: the last has expired by ${result.lastBackupExpires}`));
+      print(dim("  what was sold before stays with its buyers; headers and signatures stay, so that other data can still be proved"));
+    } finally {
+      session.close();
+    }
+  });
+
+async function awaitErasure(holders: { name: string; url: string }[], streamId: Hex, number: number): Promise<{ name: string; keysDestroyedAt: number }[]> {
+  const end = Date.now() + 60_000;
+  for (;;) {
+    const states = await Promise.all(
+      holders.map(async ({ name, url }) => {
+        try {
+          const info = (await (await fetch(`${url}/streams/${streamId}`, { signal: AbortSignal.timeout(3000) })).json()) as { erasures: { number: number; doneAt: number | null }[] };
+          return { name, keysDestroyedAt: info.erasures.find((e) => e.number === number)?.doneAt ?? 0 };
+        } catch {
+          return { name, keysDestroyedAt: 0 };
+        }
+      }),
+    );
+    if (states.every((s) => s.keysDestroyedAt > 0)) return states;
+    if (Date.now() > end) {
+      const away = states.filter((s) => s.keysDestroyedAt === 0).map((s) => s.name);
+      throw new Problem(`the erasure is on the chain, but ${away.join(", ")} has not confirmed it yet: it will when it is back; ask again with msec streams --json`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 300));
+  }
+}
+
+command("export", "take data out of a proof bundle, or disclose one reading of it")
+  .argument("FILE", "proof.json of a purchase")
+  .option("--csv FILE", "readings as CSV")
+  .option("--svg FILE", "readings as a picture")
+  .option("--reading N", "with --out: a proof of the Nth reading alone, from 1; it reveals no other")
+  .option("--out FILE", "where the disclosed reading goes")
+  .action(async (file: string, options: Common & { csv?: string; svg?: string; reading?: string; out?: string }) => {
+    if (!options.csv && !options.svg && !options.reading) throw new Problem("say what to export: --csv FILE, --svg FILE, or --reading N --out FILE", 2);
+    const bundle = decodeBundle(readText(file));
+    if (bundle.format !== "msec.window/1") throw new Problem("only the bundle of a window can be exported from", 2);
+    const report = verify(bundle) as WindowReport;
+    const written: string[] = [];
+    const write = (path: string, text: string) => {
+      writeFileSync(path, text);
+      written.push(path);
+    };
+    if (options.csv) write(options.csv, csvOf(bundle.stream.schema, report.rows));
+    if (options.svg) write(options.svg, svgPlot(report.name, `${report.readings} readings, proved by epoch ${report.epoch.number}`, seriesOf(bundle.stream.schema, report.rows)));
+    if (options.reading) {
+      const n = Number(options.reading);
+      if (!options.out) throw new Problem("--reading needs --out FILE", 2);
+      if (!Number.isInteger(n) || n < 1 || n > report.readings) throw new Problem(`there are ${report.readings} readings: --reading takes 1 to ${report.readings}`, 2);
+      write(options.out, discloseReading(bundle, n - 1));
+    }
+    if (options.json) printJson({ written });
+    else for (const path of written) print(`wrote ${path}`);
+  });
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    throw new Problem(`cannot read ${file}: ${(error as Error).message}`, 2);
+  }
+}
+
+program.exitOverride();
+try {
+  await program.parseAsync();
+} catch (error) {
+  const json = process.argv.includes("--json");
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
+  else if (error instanceof Problem) {
+    if (json) printJson({ error: error.message });
+    else process.stderr.write(`${bad("msec:")} ${error.message}\n`);
+    process.exitCode = error.exitCode;
+  } else if (error instanceof ProtocolError) {
+    if (json) printJson({ error: error.message, code: error.code });
+    else process.stderr.write(`${bad("refused:")} ${error.message} (${error.code})\n`);
+    process.exitCode = 1;
+  } else {
+    process.stderr.write(`${bad("msec:")} ${(error as Error).message}\n`);
+    if (process.env.MSEC_DEBUG) process.stderr.write(`${(error as Error).stack}\n`);
+    process.exitCode = 1;
+  }
+}
+

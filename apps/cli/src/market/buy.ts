@@ -1,0 +1,345 @@
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Contracts, type Deployment, describeError, Sender } from "@msec/chain";
+import {
+  buyerNodes,
+  cover,
+  type Deal,
+  DEAL_KEYS,
+  type DealContext,
+  dealId as idOfDeal,
+  dealSecret,
+  type Delivery,
+  encodeBundle,
+  escrowDomain,
+  decodeBundle,
+  fromBase64,
+  fromHex,
+  type Hex,
+  holesHash,
+  type KeyNode,
+  keysTree,
+  keyCommitment,
+  leafNode,
+  decodeCose,
+  headerSlot,
+  MODE,
+  packAad,
+  packKey,
+  packOf,
+  signTyped,
+  slotTimes,
+  type SlotRange,
+  streamOf,
+  toHex,
+  type TreeNode,
+  unmask,
+  verify,
+  type WindowBundle,
+  type WindowReport,
+  wrongKeyWitness,
+  nodeCovering,
+} from "@msec/core";
+import { holesOf, PASSED, STATE, statusOf } from "@msec/market";
+import { type JsonRpcProvider, Signature, Wallet, type EventLog } from "ethers";
+import { type Account, writeJson } from "../city/layout.ts";
+import { Problem } from "../problem.ts";
+import { type Offer } from "./offers.ts";
+import { type Operators } from "./operators.ts";
+import { downloadWindow } from "./window.ts";
+
+/** Everything that a purchase needs from its surroundings. */
+export interface Shop {
+  contracts: Contracts;
+  provider: JsonRpcProvider;
+  deployment: Deployment;
+  operators: Operators;
+  buyer: Account;
+  /** Folder where purchases under way are kept. */
+  purchases: string;
+  /** Told what was shown, one line a step. */
+  progress: (step: string, detail: string) => void;
+}
+
+export interface Purchase {
+  dealId: Hex;
+  deal: Deal;
+  bundle: WindowBundle;
+  report: WindowReport;
+  /** Hash of the one transaction that bought. */
+  tx: Hex;
+  /** Seconds from the transaction to verified data. */
+  seconds: number;
+}
+
+interface Draft {
+  deal: Record<string, unknown>;
+  nodes: { depth: number; firstSlot: number; x: string; v: number }[];
+  secret: Hex;
+  tx: Hex;
+  raw: Hex;
+}
+
+const DAY_SECONDS = 86_400;
+
+/** Erased ranges of a stream as the chain has them. */
+export async function erasuresOf(contracts: Contracts, streamId: Hex): Promise<SlotRange[]> {
+  const { ConsentRegistry } = contracts;
+  const count = Number(await ConsentRegistry.erasures(streamId));
+  const out: SlotRange[] = [];
+  for (let number = 1; number <= count; number++) {
+    const erasure = await ConsentRegistry.erasureAt(streamId, number);
+    out.push([Number(erasure.fromSlot), Number(erasure.toSlot)]);
+  }
+  return out;
+}
+
+/**
+ * Buys a window: downloads and checks everything but the keys, pays in one transaction, waits for the keys, verifies. A
+ * wrong key is proved on chain at once, which pays price and bond back.
+ */
+export async function buy(shop: Shop, offer: Offer, fromSlot: number, toSlot: number, purpose: Hex = toHex(new Uint8Array(32))): Promise<Purchase> {
+  const { operators, deployment, contracts, progress, buyer } = shop;
+  if (!offer.open) throw new Problem(`the offer ${offer.offerId} is closed`);
+  const info = await operators.stream(offer.streamId);
+  const stream = info.preimage;
+  const erasures = await erasuresOf(contracts, offer.streamId);
+  const holes = holesOf(erasures, fromSlot, toSlot);
+  const bundle = await downloadWindow(operators, deployment, info, offer.streamId, { fromSlot, toSlot, holes });
+  const before = verify(bundle, { withoutKeys: true }) as WindowReport;
+  progress(
+    "checked before paying",
+    `${before.packs} packs complete and in line, ${before.emptySlots} empty slots, ${before.gaps} gaps, ${before.erased} erased; signed by the device, anchored in epoch ${before.epoch.number} by ${before.signers.length} operators`,
+  );
+  const secret = await secretOf(shop, offer.streamId, fromSlot, toSlot, holes, bundle.window.asOfEpoch);
+  const places = cover(fromSlot, toSlot, holes);
+  const nodes = buyerNodes(secret.secret, places);
+  const units = stream.mode === MODE.sealed ? before.packs : before.records;
+  const price = offer.unitPrice * BigInt(units);
+  const deal: Deal = {
+    anchor: deployment.addresses.DataAnchor,
+    streamId: offer.streamId,
+    buyer: buyer.address,
+    seller: offer.seller,
+    deliverer: offer.deliverer,
+    fallbackDeliverer: offer.fallbackDeliverer,
+    token: offer.token,
+    price,
+    fee: (price * offer.feePerMille) / 1000n,
+    bond: offer.bond,
+    asOfEpoch: bundle.window.asOfEpoch,
+    packs: before.packs,
+    readings: before.records,
+    endMs: stream.mode === MODE.dataset ? 0 : slotTimes(toSlot, stream.slotSeconds).toMs,
+    fromSlot,
+    toSlot,
+    holesHash: holesHash(holes),
+    nodes: nodes.length,
+    keysRoot: toHex(keysTree(nodes).root),
+    purpose,
+    erasures: erasures.length,
+    deliverSeconds: offer.deliverSeconds,
+    complainSeconds: offer.complainSeconds,
+    nonce: secret.nonce,
+  };
+  const id = idOfDeal(deal);
+  const tx = await pay(shop, offer, deal, nodes, bundle, secret.secret);
+  progress("bought", `${before.packs} packs, ${before.records} records for ${price} units, ${nodes.length} key nodes, in one transaction ${tx}`);
+  return finish(shop, id, deal, nodes, secret.secret, bundle, tx);
+}
+
+/** Keeps what is needed to go on after a crash, then sends the one transaction. */
+async function pay(shop: Shop, offer: Offer, deal: Deal, nodes: KeyNode[], bundle: WindowBundle, secret: Uint8Array): Promise<Hex> {
+  const { contracts, deployment, provider, buyer, purchases } = shop;
+  const { Marketplace, MSecToken } = contracts;
+  const sender = new Sender(buyer.key, provider, deployment.chainId);
+  const balance = await MSecToken.balanceOf(buyer.address);
+  if (balance < deal.price) throw new Problem(`the price is ${deal.price} units, the account ${buyer.address} holds ${balance}`);
+  const deadline = ((await provider.getBlock("latest"))?.timestamp ?? 0) + DAY_SECONDS;
+  const permit = await new Wallet(buyer.key).signTypedData(
+    { name: "M-Sec", version: "1", chainId: deployment.chainId, verifyingContract: deployment.addresses.MSecToken },
+    {
+      Permit: [
+        { name: "owner", type: "address" },
+        { name: "spender", type: "address" },
+        { name: "value", type: "uint256" },
+        { name: "nonce", type: "uint256" },
+        { name: "deadline", type: "uint256" },
+      ],
+    },
+    { owner: buyer.address, spender: deployment.addresses.Marketplace, value: deal.price, nonce: await MSecToken.nonces(buyer.address), deadline },
+  );
+  const { v, r, s } = Signature.from(permit);
+  const data = Marketplace.interface.encodeFunctionData("buy", [
+    offer.offerId,
+    streamOf(bundle.stream),
+    deal,
+    nodes,
+    { value: deal.price, deadline, v, r, s },
+  ]);
+  const to = deployment.addresses.Marketplace;
+  try {
+    await provider.call({ from: buyer.address, to, data });
+  } catch (error) {
+    throw new Problem(`the marketplace refuses the purchase: ${describeError(error)}`);
+  }
+  const signed = await sender.sign({ to, data }, await sender.nonce());
+  const id = idOfDeal(deal);
+  const folder = join(purchases, id);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const text = (value: unknown) => JSON.parse(JSON.stringify(value, (_, x: unknown) => (typeof x === "bigint" ? x.toString() : x))) as never;
+  writeJson(join(folder, "bundle.json"), JSON.parse(encodeBundle(bundle)));
+  writeJson(join(folder, "draft.json"), { deal: text(deal), nodes: text(nodes), secret: toHex(secret), tx: signed.hash, raw: signed.raw } satisfies Draft);
+  await sender.broadcast(signed.raw);
+  if ((await sender.wait(signed.hash)).status !== 1) throw new Problem(`the purchase was reverted: transaction ${signed.hash}`);
+  return signed.hash;
+}
+
+/** Purchases whose data has not been verified yet, such as after a crash between paying and delivery. */
+export function unfinishedPurchases(purchases: string): Hex[] {
+  if (!existsSync(purchases)) return [];
+  return readdirSync(purchases).filter((id) => existsSync(join(purchases, id, "draft.json")) && !existsSync(join(purchases, id, "proof.json"))) as Hex[];
+}
+
+/** Goes on with a purchase that was paid, or perhaps paid: the same transaction is sent again. */
+export async function resume(shop: Shop, id: Hex): Promise<Purchase> {
+  const folder = join(shop.purchases, id);
+  const draft = JSON.parse(readFileSync(join(folder, "draft.json"), "utf8")) as Draft;
+  const bundle = decodeBundle(readFileSync(join(folder, "bundle.json"), "utf8")) as WindowBundle;
+  const given = draft.deal as Record<string, string>;
+  const deal = { ...given, price: BigInt(given.price as string), fee: BigInt(given.fee as string), bond: BigInt(given.bond as string) } as unknown as Deal;
+  const nodes = draft.nodes.map((node) => ({ ...node, x: BigInt(node.x) }));
+  if (!(await statusOf(shop.contracts, id))) {
+    const sender = new Sender(shop.buyer.key, shop.provider, shop.deployment.chainId);
+    await sender.broadcast(draft.raw);
+    await sender.wait(draft.tx);
+  }
+  return finish(shop, id, deal, nodes, fromHex(draft.secret), bundle, draft.tx);
+}
+
+async function secretOf(
+  shop: Shop,
+  streamId: Hex,
+  fromSlot: number,
+  toSlot: number,
+  holes: SlotRange[],
+  asOfEpoch: number,
+): Promise<{ secret: Uint8Array; nonce: Hex }> {
+  const { deployment, buyer } = shop;
+  const nonce = toHex(new Uint8Array(randomBytes(32)));
+  const escrow = deployment.addresses.Escrow;
+  const message = { escrow, streamId, fromSlot, toSlot, holesHash: holesHash(holes), asOfEpoch, nonce };
+  const sign = () => signTyped(fromHex(buyer.key), escrowDomain(deployment.chainId, escrow), DEAL_KEYS, message);
+  const [first, second] = [sign(), sign()];
+  // A wallet that does not sign deterministically could not make the same keys again: then they are random and kept.
+  const secret = first === second ? dealSecret(first) : new Uint8Array(randomBytes(32));
+  return { secret, nonce };
+}
+
+/** Waits for the keys, verifies, and complains with proof where a key is wrong. */
+async function finish(shop: Shop, id: Hex, deal: Deal, nodes: KeyNode[], secret: Uint8Array, draft: WindowBundle, tx: Hex): Promise<Purchase> {
+  const { deployment, provider, progress, purchases } = shop;
+  const started = Date.now();
+  const delivery = await awaitDelivery(shop, id, deal);
+  const escrow = deployment.addresses.Escrow;
+  const context: DealContext = { chainId: deployment.chainId, escrow, dealId: id };
+  const keys = unmask(context, secret, nodes, delivery);
+  const wrong = wrongPack(draft, keys);
+  if (wrong) {
+    await complain(shop, id, deal, nodes, secret, delivery, draft, wrong);
+    throw new Problem(`a key was wrong: the escrow has found so itself and paid price and bond to ${deal.buyer}`);
+  }
+  progress("keys delivered", `${keys.length} key nodes, every one opens what the device committed to`);
+  const bundle: WindowBundle = {
+    ...draft,
+    nodes: keys.map(({ depth, firstSlot, key }) => ({ depth, firstSlot, key: toHex(key) })),
+    deal: { ...deal, escrow },
+  };
+  const report = verify(bundle) as WindowReport;
+  writeJson(join(purchases, id, "proof.json"), JSON.parse(encodeBundle(bundle)));
+  const block = await provider.getTransactionReceipt(tx).then((r) => r && provider.getBlock(r.blockNumber));
+  return { dealId: id, deal, bundle, report, tx, seconds: block ? Math.max(0, Date.now() / 1000 - block.timestamp) : (Date.now() - started) / 1000 };
+}
+
+async function awaitDelivery(shop: Shop, id: Hex, deal: Deal): Promise<Delivery> {
+  const { contracts, provider, progress, deployment, buyer } = shop;
+  const { Escrow } = contracts;
+  for (;;) {
+    const status = await statusOf(contracts, id);
+    const state = (status?.state ?? 0) & ~PASSED;
+    if (state === STATE.delivered || state === STATE.released) {
+      const events = (await Escrow.queryFilter(Escrow.filters.Delivered(id), 0)) as unknown as EventLog[];
+      const args = events[events.length - 1]?.args;
+      if (args) return { E: { x: BigInt(args.Ex as bigint), v: Number(args.vE) }, masked: [...(args.masked as Hex[])] };
+    }
+    if (state === STATE.refunded) throw new Problem("the deal was refunded: the deliverers declined it, or what it was about was erased");
+    const now = (await provider.getBlock("latest"))?.timestamp ?? 0;
+    if (status && state === STATE.funded && now > status.at + deal.deliverSeconds + 2) {
+      try {
+        const data = Escrow.interface.encodeFunctionData("refund", [deal, status]);
+        await new Sender(buyer.key, provider, deployment.chainId).transact({ to: deployment.addresses.Escrow, data });
+        progress("refunded", "no deliverer delivered in time: the price is back");
+        throw new Problem("no deliverer delivered in time: the price was refunded");
+      } catch (error) {
+        if (error instanceof Problem) throw error;
+      }
+    }
+    await new Promise((resolve) => setTimeout(resolve, 250));
+  }
+}
+
+interface WrongPack {
+  index: number;
+  cose: string;
+}
+
+/** The first pack whose commitment the delivered key does not fit. */
+function wrongPack(bundle: WindowBundle, keys: readonly TreeNode[]): WrongPack | undefined {
+  for (const pack of bundle.packs) {
+    if (pack.content === null) continue;
+    const { header } = decodeCose(fromBase64(pack.cose));
+    const slot = headerSlot(bundle.stream, header);
+    const node = nodeCovering(keys, slot) as TreeNode;
+    const key = packKey(leafNode([node], slot), packAad(header.streamId, header.keyEpoch, header.seq));
+    if (toHex(keyCommitment(key)) !== header.keyCommitment) return { index: keys.indexOf(node), cose: pack.cose };
+  }
+  return undefined;
+}
+
+/** Shows the escrow the one node that is wrong; it pays price and bond to the buyer. */
+async function complain(
+  shop: Shop,
+  id: Hex,
+  deal: Deal,
+  nodes: KeyNode[],
+  secret: Uint8Array,
+  delivery: Delivery,
+  bundle: WindowBundle,
+  wrong: WrongPack,
+): Promise<void> {
+  const { contracts, deployment, provider, buyer, operators, progress } = shop;
+  const signed = decodeCose(fromBase64(wrong.cose));
+  const [pack] = await operators.packs([signed.headerDigest]);
+  if (!pack?.anchoring) throw new Problem("a key is wrong, and no operator shows where its pack is anchored: try again before the complaint window closes");
+  const status = await statusOf(contracts, id);
+  const witness = wrongKeyWitness(secret, wrong.index, delivery);
+  const data = contracts.Escrow.interface.encodeFunctionData("proveWrongKey", [
+    deal,
+    status as never,
+    { Ex: delivery.E.x, vE: delivery.E.v, masked: delivery.masked },
+    {
+      index: wrong.index,
+      node: nodes[wrong.index] as KeyNode,
+      nodeProof: keysTree(nodes).proof(wrong.index).map(toHex),
+      b: witness.b,
+      Sx: witness.S.x,
+      Sy: witness.S.y,
+      pack: packOf(bundle.stream, signed),
+      packProof: pack.anchoring.path,
+      epoch: pack.anchoring.epoch,
+    },
+  ]);
+  await new Sender(buyer.key, provider, deployment.chainId).transact({ to: deployment.addresses.Escrow, data });
+  progress("wrong key proved", `node ${wrong.index} does not open seq ${signed.header.seq}: price and bond are the buyer's`);
+}

@@ -1,0 +1,112 @@
+import { type Anchoring, decodeCose, fromBase64, type Head, type Hex, type Holders, streamId, type StreamPreimage, type Epoch, type Config } from "@msec/core";
+import { Problem } from "../problem.ts";
+
+export interface StreamInfo {
+  preimage: StreamPreimage;
+  keys: { keyEpoch: number; spki: string }[];
+  holders: Holders;
+  holdersSignature: Hex;
+  head: { seq: number; headerDigest: Hex; toMs: number } | null;
+  firstSlot: number | null;
+  lastSlot: number | null;
+  pending: number;
+  equivocations: number;
+  erasures: { number: number; fromSlot: number; toSlot: number; requestedAt: number; doneAt: number | null }[];
+}
+
+export interface PackOutline {
+  headerDigest: Hex;
+  contentDigest: Hex;
+  cose: string;
+  seq: number;
+  slot: number;
+  readings: number;
+  epoch: number;
+  erased: boolean;
+}
+
+export interface WindowPage {
+  packs: PackOutline[];
+  truncated: boolean;
+  before: PackOutline | null;
+  after: PackOutline | null;
+  newestEpoch: number;
+}
+
+export interface PackFull {
+  headerDigest: Hex;
+  cose: string;
+  content: string | null;
+  anchoring: Anchoring | null;
+}
+
+export interface HeadAnswer {
+  head: Head | null;
+  signature: Hex | null;
+  asOf: { epoch: Epoch; signatures: Hex[]; config: Config } | null;
+}
+
+/** What the operators answer to anyone. Nothing of it is believed: `verify` checks all of it. */
+export class Operators {
+  readonly urls: readonly string[];
+
+  constructor(urls: readonly string[]) {
+    this.urls = urls;
+  }
+
+  /** The first operator's good answer; a {@link Problem} with the last refusal where none has one. */
+  async ask<T>(path: string, body?: unknown): Promise<T> {
+    let refusal = "no operator answers";
+    for (const url of this.urls) {
+      try {
+        const response = await fetch(url + path, {
+          ...(body === undefined ? {} : { method: "POST", body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
+          signal: AbortSignal.timeout(30_000),
+        });
+        if (response.ok) return (await response.json()) as T;
+        refusal = ((await response.json()) as { message?: string }).message ?? `${response.status}`;
+      } catch (error) {
+        if (!(error instanceof TypeError) && (error as Error).name !== "TimeoutError") throw error;
+      }
+    }
+    throw new Problem(`the operators do not answer ${path}: ${refusal}`);
+  }
+
+  async stream(id: Hex): Promise<StreamInfo> {
+    const info = await this.ask<StreamInfo>(`/streams/${id}`);
+    if (streamId(info.preimage) !== id) throw new Problem(`an operator answers with another stream than ${id}`);
+    return info;
+  }
+
+  window(id: Hex, fromSlot: number, toSlot: number): Promise<WindowPage> {
+    return this.ask(`/streams/${id}/window?from=${fromSlot}&to=${toSlot}`);
+  }
+
+  async packs(headerDigests: readonly Hex[]): Promise<PackFull[]> {
+    const out = new Map<Hex, PackFull>();
+    for (let i = 0; i < headerDigests.length; i += 500)
+      for (const pack of await this.ask<PackFull[]>("/packs", { headerDigests: headerDigests.slice(i, i + 500) })) out.set(pack.headerDigest, pack);
+    return headerDigests.map((digest) => {
+      const pack = out.get(digest);
+      if (!pack) throw new Problem(`no operator has the pack ${digest}`);
+      return pack;
+    });
+  }
+
+  /** Every operator's signed word of a stream's head at an epoch; those that are away are left out. */
+  async heads(id: Hex, epoch: number): Promise<HeadAnswer[]> {
+    const answers = await Promise.all(
+      this.urls.map(async (url) => {
+        try {
+          const response = await fetch(`${url}/streams/${id}/head?epoch=${epoch}`, { signal: AbortSignal.timeout(5000) });
+          return response.ok ? ((await response.json()) as HeadAnswer) : undefined;
+        } catch {
+          return undefined;
+        }
+      }),
+    );
+    return answers.filter((answer) => answer !== undefined);
+  }
+}
+
+export const headerOf = (pack: { cose: string }) => decodeCose(fromBase64(pack.cose)).header;

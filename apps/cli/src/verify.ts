@@ -1,0 +1,74 @@
+import { readFileSync } from "node:fs";
+import { contractsAt, connectChain, embedded } from "@msec/chain";
+import { decodeBundle, type Hex, ProtocolError, type ReadingReport, verify, type WindowReport, ZERO_ADDRESS } from "@msec/core";
+import { Problem } from "./problem.ts";
+
+export interface VerifyFlags {
+  rpc: string[];
+  offline: boolean;
+  committee?: string;
+}
+
+export interface Verdict {
+  proved: true;
+  report: WindowReport | ReadingReport;
+  /** What the answer rests on, for a person. */
+  basis: string[];
+}
+
+/**
+ * Verifies a file: all by itself, then against each chain endpoint given. Throws a ProtocolError where something does not
+ * hold, a {@link Problem} where it could not be tried.
+ */
+export async function verifyFile(file: string, flags: VerifyFlags): Promise<Verdict> {
+  if (flags.offline === flags.rpc.length > 0)
+    throw new Problem("say what to verify against: --rpc URL (once or more), or --offline for the committee in the bundle", 2);
+  if (flags.committee !== undefined && !/^0x[0-9a-fA-F]{64}$/.test(flags.committee))
+    throw new Problem("--committee takes the digest of a committee: 0x and 64 hex digits", 2);
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    throw new Problem(`cannot read ${file}: ${(error as Error).message}`, 2);
+  }
+  const report = verify(decodeBundle(text), flags.committee ? { committee: flags.committee.toLowerCase() as Hex } : {});
+  const basis: string[] = [];
+  for (const url of flags.rpc) basis.push(await againstChain(report, url));
+  if (flags.rpc.length === 1) basis.push("one endpoint was asked: ask one of another organisation too (a second --rpc)");
+  if (flags.offline)
+    basis.push(
+      report.committeePinned
+        ? `offline, against the committee that you pinned: ${report.committee}`
+        : `offline, against the committee in the bundle (${report.committee}), which nobody here vouches for: pin it with --committee`,
+      "the device's key rests on the signers' word: with --rpc the registry is asked",
+    );
+  return { proved: true, report, basis };
+}
+
+async function againstChain(report: WindowReport | ReadingReport, url: string): Promise<string> {
+  const { claims } = report;
+  const provider = connectChain(embedded(url, claims.chainId));
+  const addresses = { DataAnchor: claims.anchor, DeviceRegistry: claims.registry ?? ZERO_ADDRESS } as never;
+  const { DataAnchor, DeviceRegistry } = contractsAt(addresses, provider);
+  try {
+    let chainId: number;
+    try {
+      chainId = Number((await provider.send("eth_chainId", [])) as string);
+    } catch (error) {
+      throw new Problem(`${url} does not answer: ${(error as Error).message}`, 2);
+    }
+    if (chainId !== claims.chainId) throw new Problem(`${url} is chain ${chainId}, the bundle is about chain ${claims.chainId}`, 2);
+    for (const { number, hash } of claims.epochs) {
+      const anchored = await DataAnchor.epochHash(number).catch(() => undefined);
+      if (anchored !== hash) throw new ProtocolError("epoch", `epoch ${number} is not what ${url} has anchored`, anchored);
+    }
+    if (!claims.registry) return `${url}: ${claims.epochs.length} epochs as anchored; the device's key rests on the signers' word`;
+    const { deviceId, keyEpoch, keyHash } = claims.deviceKey;
+    const registered = await DeviceRegistry.keyHashOf(deviceId, keyEpoch).catch(() => undefined);
+    if (registered !== keyHash) throw new ProtocolError("unknown-key", `the registry at ${url} names another signing key of the device`, registered);
+    const assurance = Number((await DeviceRegistry.device(deviceId)).assurance);
+    return `${url}: ${claims.epochs.length} epoch${claims.epochs.length === 1 ? "" : "s"} as anchored, the device's key as registered (${assurance === 2 ? "TPM" : "software element"})`;
+  } finally {
+    provider.destroy();
+  }
+}
