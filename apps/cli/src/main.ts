@@ -35,7 +35,7 @@ Start here:
   msec verify proof.json --offline prove what was bought, with no city at all`,
   );
 
-const dirOption = () => new Option("--dir DIR", "folder of the city").default(".msec/city").env("MSEC_DIR");
+const dirOption = () => new Option("--dir <DIR>", "folder of the city").default(".msec/city").env("MSEC_DIR");
 const jsonOption = () => new Option("--json", "print JSON for scripts");
 
 function command(name: string, description: string): Command {
@@ -102,8 +102,8 @@ command("up", "bring up an embedded city on recorded data; it stays up until Ctr
   });
 
 command("demo", "one pass in a city of its own: measure, anchor, buy, verify; results in a folder")
-  .requiredOption("--out DIR", "folder for bought.csv, bought.svg, proof.json and report.json")
-  .option("--csv FILE", "sell your own file instead: CSV with a header and a time column")
+  .requiredOption("--out <DIR>", "folder for bought.csv, bought.svg, proof.json and report.json")
+  .option("--csv <FILE>", "sell your own file instead: CSV with a header and a time column")
   .action(async ({ out, csv, json }: Common & { out: string; csv?: string }) => {
     const summary = await demo({ out, ...(csv ? { csv } : {}), quiet: Boolean(json) });
     if (json) printJson(summary);
@@ -201,10 +201,10 @@ command("offers", "what can be bought").action(async ({ dir, json }: Common) => 
 
 command("buy", "buy a window of a stream: pay, get the keys, verify, save")
   .argument("[STREAM]", "name or id of the stream; left out: go on with purchases that were cut off")
-  .option("--from TIME", "first time, such as 2004-03-10 or 2004-03-10T18:00 (UTC)")
-  .option("--to TIME", "last time")
-  .option("--purpose TEXT", "what the data is for; its hash goes into the deal", "")
-  .option("--out DIR", "folder for bought.csv, bought.svg and proof.json", "bought")
+  .option("--from <TIME>", "first time, such as 2004-03-10 or 2004-03-10T18:00 (UTC)")
+  .option("--to <TIME>", "last time")
+  .option("--purpose <TEXT>", "what the data is for; its hash goes into the deal", "")
+  .option("--out <DIR>", "folder for bought.csv, bought.svg and proof.json", "bought")
   .action(async (name: string | undefined, options: Common & { from?: string; to?: string; purpose: string; out: string }) => {
     const { dir, json, out } = options;
     const story = new Story(json);
@@ -243,10 +243,10 @@ command("buy", "buy a window of a stream: pay, get the keys, verify, save")
 const collect = (value: string, before: string[]) => [...before, value];
 
 command("verify", "prove a bundle: exit 0 proved, 1 refused, 2 wrong use")
-  .argument("FILE", "proof.json of a purchase, or a disclosed reading")
-  .option("--rpc URL", "chain endpoint to check against; give one of each of two organisations", collect, [])
+  .argument("<FILE>", "proof.json of a purchase, or a disclosed reading")
+  .option("--rpc <URL>", "chain endpoint to check against; give one of each of two organisations", collect, [])
   .option("--offline", "no endpoint: against the committee in the bundle", false)
-  .option("--committee DIGEST", "accept only this committee")
+  .option("--committee <DIGEST>", "accept only this committee")
   .action(async (file: string, options: Common & { rpc: string[]; offline: boolean; committee?: string }) => {
     const { json, committee } = options;
     let { rpc } = options;
@@ -287,9 +287,9 @@ command("verify", "prove a bundle: exit 0 proved, 1 refused, 2 wrong use")
   });
 
 command("erase", "destroy the keys and contents of a period, as the owner of the stream")
-  .argument("STREAM", "name or id of the stream")
-  .requiredOption("--from TIME", "first time; the slot that it lies in goes whole")
-  .requiredOption("--to TIME", "last time")
+  .argument("<STREAM>", "name or id of the stream")
+  .requiredOption("--from <TIME>", "first time; the slot that it lies in goes whole")
+  .requiredOption("--to <TIME>", "last time")
   .action(async (name: string, options: Common & { from: string; to: string }) => {
     const session = openSession(options.dir);
     try {
@@ -352,11 +352,11 @@ async function awaitErasure(holders: { name: string; url: string }[], streamId: 
 }
 
 command("export", "take data out of a proof bundle, or disclose one reading of it")
-  .argument("FILE", "proof.json of a purchase")
-  .option("--csv FILE", "readings as CSV")
-  .option("--svg FILE", "readings as a picture")
-  .option("--reading N", "with --out: a proof of the Nth reading alone, from 1; it reveals no other")
-  .option("--out FILE", "where the disclosed reading goes")
+  .argument("<FILE>", "proof.json of a purchase")
+  .option("--csv <FILE>", "readings as CSV")
+  .option("--svg <FILE>", "readings as a picture")
+  .option("--reading <N>", "with --out: a proof of the Nth reading alone, from 1; it reveals no other")
+  .option("--out <FILE>", "where the disclosed reading goes")
   .action(async (file: string, options: Common & { csv?: string; svg?: string; reading?: string; out?: string }) => {
     if (!options.csv && !options.svg && !options.reading) throw new Problem("say what to export: --csv FILE, --svg FILE, or --reading N --out FILE", 2);
     const bundle = decodeBundle(readText(file));

@@ -56,7 +56,8 @@ export const nodesOf = (given: Result): KeyNode[] =>
 export async function statusOf(contracts: Contracts, id: Hex): Promise<Status | undefined> {
   const events = await contracts.Escrow.queryFilter(contracts.Escrow.filters.StatusChanged(id), 0);
   const given = events[events.length - 1]?.args.status;
-  return given && { state: Number(given.state), at: Number(given.at), atBlock: Number(given.atBlock), deliveryHash: given.deliveryHash as Hex };
+  // By position: a decoded struct is an array, whose own `at` hides the field of that name.
+  return given && { state: Number(given[0]), at: Number(given[1]), atBlock: Number(given[2]), deliveryHash: given[3] as Hex };
 }
 
 /** Watches deals and does for each what its state asks of a deliverer. */
