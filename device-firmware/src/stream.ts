@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as others, setTimeout as sleep } from "node:timers/promises";
 import {
   type Beacon,
   decodeCose,
@@ -48,6 +48,7 @@ const DRIVER_RETRY_MS = 5_000;
 const MAX_BREAK_BACKOFF_MS = 600_000;
 /** Polls of an unmoved head after which packs that only some operator holds are given up. */
 const SETTLE_POLLS = 5;
+const TURN_MS = 5;
 const FIRST_CHECK_MS = 3_000;
 const CHECK_AGAIN_MS = 30_000;
 
@@ -180,10 +181,18 @@ export class StreamAgent {
   async run(signal: AbortSignal): Promise<void> {
     const stop = () => this.#wake.resolve();
     signal.addEventListener("abort", stop);
+    let turnAt = performance.now();
     try {
       while (!signal.aborted) {
         this.#wake = Promise.withResolvers<void>();
-        if (await this.#tryStep(signal)) continue;
+        if (await this.#tryStep(signal)) {
+          // Steps that find work resolve without a turn of the event loop: let timers, sockets and signals have theirs.
+          if (performance.now() - turnAt > TURN_MS) {
+            await others();
+            turnAt = performance.now();
+          }
+          continue;
+        }
         if (signal.aborted) break;
         const timer = setTimeout(this.#wake.resolve, this.#pause());
         await this.#wake.promise;

@@ -1,0 +1,307 @@
+import { cp, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { FLAG, REFUSAL_NUMBERS } from "@msec/core";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import type { ConfigInput } from "../src/index.ts";
+import { airRows, City, type CityStream, until, wait } from "./city.ts";
+
+let city: City;
+beforeEach(async () => {
+  city = await City.start();
+});
+afterEach(async () => {
+  if (process.env.MSEC_TEST_LOG) console.log(city.agents.map((agent) => agent.log).join("\n"), city.faultsSeen);
+  await city.stop();
+});
+
+type Stream = ConfigInput["streams"][number];
+
+async function air(rows: number, stream: Partial<Stream> = {}, driver: object = {}, stepSeconds?: number) {
+  const { csv, readings } = airRows(rows, stepSeconds);
+  await writeFile(join(city.dir, "air.csv"), csv);
+  const config: Stream = {
+    name: "air",
+    mode: "open",
+    slotSeconds: 3600,
+    pack: { maxReadings: 8, maxSeconds: 3600 },
+    driver: {
+      kind: "replay",
+      file: "air.csv",
+      time: { columns: ["Date", "Time"], format: "dd/mm/yyyy" },
+      missing: ["-200"],
+      speed: "max",
+      end: true,
+      ...driver,
+    },
+    ...stream,
+  };
+  return { config, readings };
+}
+
+/** One line from seq 1 to a header with `end`, without breaks, nothing signed twice. */
+function expectOneLine(stream: CityStream | undefined, readings: string[]): void {
+  expect(city.faultsSeen).toEqual([]);
+  expect(stream?.equivocations).toEqual([]);
+  expect(stream?.line.map((pack) => pack.signed.header.seq)).toEqual(stream?.line.map((_, i) => i + 1));
+  expect(stream?.line.map((pack) => pack.signed.header.flags & FLAG.end)).toEqual(
+    stream?.line.map((_, i, all) => (i === all.length - 1 ? FLAG.end : 0)),
+  );
+  expect(stream?.rows).toEqual(readings);
+}
+
+test("kill -9 at any moment: every row in exactly one pack of one unbroken line, and no -200", async () => {
+  const { config, readings } = await air(900);
+  const agent = await city.device(city.config([config]));
+  for (const pause of [350, 500, 650, 800]) {
+    agent.start();
+    await wait(pause);
+    await agent.kill();
+  }
+  agent.start("--until-done");
+  expect(await agent.exited()).toBe(0);
+  const stream = city.stream(agent);
+  expectOneLine(stream, readings);
+  expect(stream?.rows.some((row) => row.includes("-200"))).toBe(false);
+  expect(stream?.seededBy.size).toBe(4);
+  expect((await agent.status())?.packs).toBe(0);
+  expect(new Set(stream?.line.map((pack) => pack.signed.header.bootEpoch)).size).toBeGreaterThan(1);
+});
+
+test("the broker is away at first and once more in the middle: nothing is lost", async () => {
+  const { config, readings } = await air(400);
+  await city.brokerDown();
+  const agent = await city.device(
+    city.config([config], {
+      mqtt: { url: `mqtt://127.0.0.1:${city.mqttPort}`, window: 4, resendSeconds: 0.5, maxBackoffSeconds: 0.5 },
+    }),
+  );
+  agent.start("--until-done");
+  await until("packs in the outbox", async () => ((await agent.status())?.packs ?? 0) > 20);
+  expect(city.stream(agent)?.messages ?? 0).toBe(0);
+  await city.brokerUp();
+  await until("packs at the operators", () => (city.stream(agent)?.line.length ?? 0) > 5);
+  await city.brokerDown();
+  await wait(300);
+  await city.brokerUp();
+  expect(await agent.exited()).toBe(0);
+  expectOneLine(city.stream(agent), readings);
+});
+
+test("receipts of f organisations, forged ones and those for another header delete nothing", async () => {
+  const { config, readings } = await air(30);
+  city.receipting = new Set([0]);
+  const agent = await city.device(city.config([config]));
+  agent.start("--until-done");
+  const stream = () => city.stream(agent) as CityStream;
+  await until("the whole line", () => stream()?.line.at(-1)?.signed.header.flags === (FLAG.recorded | FLAG.end));
+  const last = stream().line.at(-1)!.signed;
+  const [, second, third, fourth] = city.keys as [Uint8Array, Uint8Array, Uint8Array, Uint8Array];
+  city.receiptFrom(second, last, { signer: new Uint8Array(32).fill(99) });
+  city.receiptFrom(third, last, { headerDigest: `0x${"ee".repeat(32)}` });
+  city.publish(`msec/v1/${agent.streams[0]}/receipts/${city.members[3]}`, "{nonsense");
+  await wait(1_200);
+  const status = await agent.status();
+  expect(status?.packs).toBe(stream().line.length);
+  expect(status?.receipted).toBe(0);
+  expect(agent.log).toContain("not a member of the configured committee");
+  city.receiptFrom(fourth, last);
+  expect(await agent.exited()).toBe(0);
+  expect((await agent.status())?.packs).toBe(0);
+  expectOneLine(stream(), readings);
+});
+
+test("a lost outbox: the line goes on with a break 1,000 further, from the anchored head, and no row comes twice", async () => {
+  const { config, readings } = await air(600, {}, { speed: 40_000 });
+  const agent = await city.device(city.config([config]));
+  agent.start();
+  await until("some packs", () => (city.stream(agent)?.line.length ?? 0) > 20);
+  await agent.kill();
+  const stream = city.stream(agent) as CityStream;
+  const before = stream.line.at(-1)!.signed;
+  for (const suffix of ["", "-wal", "-shm"]) await rm(join(agent.dataDir, `outbox.db${suffix}`), { force: true });
+  agent.start("--until-done");
+  expect(await agent.exited()).toBe(0);
+  expect(city.faultsSeen).toEqual([]);
+  expect(stream.equivocations).toEqual([]);
+  const breaks = stream.line.filter((pack) => (pack.signed.header.flags & FLAG.break) !== 0);
+  expect(breaks).toHaveLength(1);
+  expect(breaks[0]?.signed.header.previous).toBe(before.headerDigest);
+  expect(breaks[0]?.signed.header.seq).toBe(before.header.seq + 1000);
+  expect(new Set(stream.rows).size).toBe(stream.rows.length);
+  expect(stream.rows).toEqual(readings);
+});
+
+test("an outbox from a backup: the operators know more, so a break follows and nothing is signed twice", async () => {
+  const { config, readings } = await air(600, {}, { speed: 40_000 });
+  const agent = await city.device(city.config([config]));
+  agent.start();
+  await until("some packs", () => (city.stream(agent)?.line.length ?? 0) > 5);
+  await agent.kill("SIGTERM");
+  await cp(join(agent.dataDir, "outbox.db"), join(city.dir, "backup.db"));
+  agent.start();
+  await until("more packs", () => (city.stream(agent)?.line.length ?? 0) > 30);
+  expect(await agent.kill("SIGTERM")).toBe(0);
+  await cp(join(city.dir, "backup.db"), join(agent.dataDir, "outbox.db"));
+  agent.start("--until-done");
+  expect(await agent.exited()).toBe(0);
+  const stream = city.stream(agent) as CityStream;
+  expect(city.faultsSeen).toEqual([]);
+  expect(stream.equivocations).toEqual([]);
+  expect(stream.line.filter((pack) => (pack.signed.header.flags & FLAG.break) !== 0)).toHaveLength(1);
+  expect(stream.rows).toEqual(readings);
+});
+
+test("refused by f + 1: what follows is signed again under a break, the refused readings are kept aside", async () => {
+  const { config, readings } = await air(120);
+  let refusedRows: string[] = [];
+  city.refuse = ({ signed, readings: rows }) => {
+    if (signed.header.seq !== 5) return undefined;
+    refusedRows = rows.map((r) => `${r.tMs} ${r.n} `);
+    return REFUSAL_NUMBERS.records;
+  };
+  const agent = await city.device(city.config([config]));
+  agent.start("--until-done");
+  expect(await agent.exited()).toBe(0);
+  const stream = city.stream(agent) as CityStream;
+  expect(stream.equivocations).toEqual([]);
+  expect(refusedRows.length).toBeGreaterThan(0);
+  expect(stream.rows).toEqual(readings.filter((row) => !refusedRows.some((refused) => row.startsWith(refused))));
+  expect(stream.line.filter((pack) => (pack.signed.header.flags & FLAG.break) !== 0)).toHaveLength(1);
+  expect((await agent.status())?.refused).toBe(1);
+});
+
+test("refused by f organisations only: nothing happens", async () => {
+  const { config, readings } = await air(40);
+  city.refusing = new Set([2]);
+  let once = false;
+  city.refuse = ({ signed }) => {
+    if (once || signed.header.seq !== 3) return undefined;
+    once = true;
+    return REFUSAL_NUMBERS.records;
+  };
+  const agent = await city.device(city.config([config]));
+  agent.start("--until-done");
+  expect(await agent.exited()).toBe(0);
+  expect(once).toBe(true);
+  expectOneLine(city.stream(agent), readings);
+});
+
+test("a full outbox holds the driver back and lets it go on by itself", async () => {
+  const { config, readings } = await air(900);
+  city.receipting = new Set();
+  const agent = await city.device(city.config([config], { outbox: { maxBytes: 200_000 } }));
+  agent.start("--until-done");
+  await until("the message", () => agent.log.includes("outbox-full"));
+  await wait(500);
+  const held = (await agent.status())?.packs ?? 0;
+  await wait(1_000);
+  expect((await agent.status())?.packs).toBe(held);
+  expect((await agent.status())?.error?.error).toMatch(/reconnect the broker, or raise outbox.maxBytes/);
+  city.receipting = new Set([0, 1, 2, 3]);
+  city.receipt(city.stream(agent) as CityStream);
+  expect(await agent.exited()).toBe(0);
+  expectOneLine(city.stream(agent), readings);
+});
+
+test("a sealed home: no reading, one and two look the same, one pack a slot", async () => {
+  const lines = [
+    "time,door",
+    "2024-03-10T10:00:05Z,1",
+    "2024-03-10T10:02:05Z,1",
+    "2024-03-10T10:02:35Z,0",
+    "2024-03-10T10:06:05Z,1",
+  ];
+  await writeFile(join(city.dir, "home.csv"), lines.join("\n"));
+  const agent = await city.device(
+    city.config([
+      {
+        name: "home",
+        mode: "sealed",
+        slotSeconds: 60,
+        padCount: 3,
+        padBytes: 160,
+        holders: city.members.slice(0, 2),
+        driver: {
+          kind: "replay",
+          file: "home.csv",
+          time: { columns: ["time"], format: "iso" },
+          speed: "max",
+          end: true,
+        },
+      },
+    ]),
+  );
+  agent.start("--until-done");
+  expect(await agent.exited()).toBe(0);
+  const stream = city.stream(agent) as CityStream;
+  expect(stream.seededBy).toEqual(new Set(city.members.slice(0, 2)));
+  expect(stream.line.map((pack) => pack.readings.length)).toEqual([1, 0, 2, 0, 0, 0, 1]);
+  const seqBytes = new Set(stream.line.map((pack) => pack.message.length));
+  expect(seqBytes.size).toBe(1);
+  expectOneLine(stream, stream.rows);
+});
+
+test("sealed rows beyond the padding stop the driver with a sentence, and the earlier slots are there", async () => {
+  const lines = [
+    "time,door",
+    "2024-03-10T10:00:05Z,1",
+    "2024-03-10T10:01:05Z,1",
+    "2024-03-10T10:01:35Z,0",
+    "2024-03-10T10:01:45Z,1",
+  ];
+  await writeFile(join(city.dir, "home.csv"), lines.join("\n"));
+  const agent = await city.device(
+    city.config([
+      {
+        name: "home",
+        mode: "sealed",
+        slotSeconds: 60,
+        padCount: 2,
+        padBytes: 160,
+        holders: city.members.slice(0, 2),
+        driver: { kind: "replay", file: "home.csv", time: { columns: ["time"], format: "iso" }, speed: "max" },
+      },
+    ]),
+  );
+  agent.start("--until-done");
+  expect(await agent.exited()).toBe(1);
+  expect(agent.log).toContain("sealed-overflow");
+  expect(agent.log).toContain("larger padCount and padBytes");
+  expect(city.stream(agent)?.line.map((pack) => pack.readings.length)).toEqual([1]);
+});
+
+test("two agents on one folder: the second says so and leaves", async () => {
+  const { config } = await air(30, {}, { speed: 1 });
+  const agent = await city.device(city.config([config]));
+  agent.start();
+  await until("the first agent", () => agent.log.includes("started"));
+  await expect(agent.command("run")).rejects.toThrow(/another agent runs/);
+  expect(await agent.kill("SIGTERM")).toBe(0);
+});
+
+test("a live driver: rows that wait for their pack survive kill -9", async () => {
+  const agent = await city.device(
+    city.config([
+      {
+        name: "box",
+        mode: "open",
+        slotSeconds: 86400,
+        pack: { maxSeconds: 600 },
+        driver: { kind: "hwmon", intervalSeconds: 0.1 },
+      },
+    ]),
+  );
+  agent.start();
+  await until("the agent", () => agent.log.includes("started"));
+  await wait(1_500);
+  await agent.kill();
+  const config = JSON.parse(await readFile(agent.configPath, "utf8")) as { streams: { pack: object }[] };
+  config.streams[0]!.pack = { maxSeconds: 0.5 };
+  await writeFile(agent.configPath, JSON.stringify(config));
+  const restarted = Date.now();
+  agent.start();
+  await until("a pack", () => (city.stream(agent)?.line.length ?? 0) > 0);
+  const rows = city.stream(agent)?.line[0]?.readings ?? [];
+  expect(rows.filter((row) => row.tMs < restarted).length).toBeGreaterThan(4);
+  expect(await agent.kill("SIGTERM")).toBe(0);
+});
