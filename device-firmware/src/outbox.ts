@@ -82,6 +82,7 @@ export class Outbox {
   readonly #path: string;
   readonly #statements = new Map<string, Statement>();
   readonly #maxBytes: number;
+  readonly #pageBytes: number;
 
   constructor(path: string, maxBytes: number) {
     this.#path = path;
@@ -92,8 +93,7 @@ export class Outbox {
       this.#db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
       this.#db.exec("PRAGMA secure_delete = ON; PRAGMA journal_size_limit = 4194304; BEGIN IMMEDIATE");
       this.#db.exec(`${SCHEMA}; COMMIT`);
-      const page = Number(this.#row("PRAGMA page_size")?.page_size);
-      this.#db.exec(`PRAGMA max_page_count = ${Math.max(32, Math.floor(maxBytes / page))}`);
+      this.#pageBytes = Number(this.#row("PRAGMA page_size")?.page_size);
     } catch (error) {
       this.#db.close();
       throw this.#explain(error);
@@ -138,6 +138,7 @@ export class Outbox {
 
   /** Commits a signed pack with the line after it. `replaces` is the seq of the pack that was signed again. */
   commitPack(stream: Hex, pack: OutboxPack, line: Line, done: { position?: string | null; replaces?: number }): void {
+    if (done.replaces === undefined) this.#checkRoom();
     this.#transaction(() => {
       if (done.replaces !== undefined)
         this.#run("DELETE FROM pack WHERE stream = ? AND seq = ?", stream, done.replaces);
@@ -159,6 +160,7 @@ export class Outbox {
 
   /** Keeps a live row, wrapped, until its pack is signed; with the position after it. */
   addPending(stream: Hex, wrapped: Uint8Array, position: string | null): void {
+    this.#checkRoom();
     this.#transaction(() => {
       this.#run("INSERT INTO pending (stream, wrapped) VALUES (?, ?)", stream, wrapped);
       if (position !== null) this.#putPosition(stream, position);
@@ -323,13 +325,6 @@ export class Outbox {
     const primary = errcode & 0xff;
     if (primary === 5)
       return new DeviceError("outbox-in-use", `another agent runs on ${this.#path}: stop it first`, this.#path, error);
-    if (primary === 13 && this.#atLimit())
-      return new DeviceError(
-        "outbox-full",
-        `the outbox holds its ${this.#maxBytes} bytes of packs that operators have not receipted: reconnect the broker, or raise outbox.maxBytes`,
-        this.#maxBytes,
-        error,
-      );
     if (primary === 13 || primary === 10)
       return new DeviceError(
         "disk-full",
@@ -347,15 +342,19 @@ export class Outbox {
     return error;
   }
 
-  #atLimit(): boolean {
-    try {
-      const pages = Number(this.#row("PRAGMA page_count")?.page_count);
-      const free = Number(this.#row("PRAGMA freelist_count")?.freelist_count);
-      // A pack of 48 KiB takes up to 16 pages: short of that, it is the limit and not the disk.
-      return pages - free + 16 >= Number(this.#row("PRAGMA max_page_count")?.max_page_count);
-    } catch {
-      return false;
-    }
+  /**
+   * Refuses what would grow the outbox over its limit. SQLite's own max_page_count would not do: it refuses deletions
+   * too, which need a page now and then, so that a full outbox could never be emptied.
+   */
+  #checkRoom(): void {
+    const pages = Number(this.#row("PRAGMA page_count")?.page_count);
+    const free = Number(this.#row("PRAGMA freelist_count")?.freelist_count);
+    if ((pages - free) * this.#pageBytes < this.#maxBytes) return;
+    throw new DeviceError(
+      "outbox-full",
+      `the outbox holds its ${this.#maxBytes} bytes of packs that operators have not receipted: reconnect the broker, or raise outbox.maxBytes`,
+      this.#maxBytes,
+    );
   }
 
   #statement(sql: string): Statement {

@@ -433,14 +433,26 @@ export class StreamAgent {
     }
     raise(this.#receipts, operator, seq);
     this.dropReceipted();
-    outbox.noteReceipt(streamId, operator, seq);
+    this.#unlessFull(() => outbox.noteReceipt(streamId, operator, seq));
+  }
+
+  /** What is in memory too may wait for space: the caller comes again. */
+  #unlessFull(write: () => void): boolean {
+    try {
+      write();
+      return true;
+    } catch (error) {
+      if (!isSpace(error)) throw error;
+      this.#tell(error, "waiting for space");
+      return false;
+    }
   }
 
   /** Drops what f + 1 organisations hold. A break stays until it is anchored, since it may have to be repeated. */
   dropReceipted(): void {
     const through = this.receiptedThrough;
     if (this.#line.status !== "ok" || through <= this.#droppedThrough) return;
-    this.#o.outbox.deleteThrough(this.#o.streamId, through);
+    if (!this.#unlessFull(() => this.#o.outbox.deleteThrough(this.#o.streamId, through))) return;
     this.#droppedThrough = through;
     this.#retryAt = 0;
     this.#o.onChange("packs");
@@ -449,7 +461,7 @@ export class StreamAgent {
 
   refused(operator: Hex, headerDigest: Hex, reason: number, message: string): void {
     this.#o.log.warn({ operator, headerDigest, reason, message }, "pack refused");
-    this.#o.outbox.noteRefusal(this.#o.streamId, headerDigest, operator, reason);
+    this.#unlessFull(() => this.#o.outbox.noteRefusal(this.#o.streamId, headerDigest, operator, reason));
     this.#wake.resolve();
   }
 

@@ -1,4 +1,7 @@
-import { cp, readFile, rm, writeFile } from "node:fs/promises";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FLAG, REFUSAL_NUMBERS } from "@msec/core";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -186,6 +189,32 @@ test("refused by f organisations only: nothing happens", async () => {
   expectOneLine(city.stream(agent), readings);
 });
 
+test("a break that is overtaken is repeated, from the head that overtook it", async () => {
+  const { config } = await air(120);
+  city.refuse = ({ signed }) => (signed.header.seq === 9 ? REFUSAL_NUMBERS.time : undefined);
+  city.anchoring = false;
+  // Impatient: it breaks from an empty head although eight packs are receipted and may still be anchored.
+  const agent = await city.device(city.config([config], { settleSeconds: 0.3 }));
+  const anchored: string[] = [];
+  city.beforeBreak = (stream) => {
+    city.beforeBreak = undefined;
+    stream.anchored = 8;
+    anchored.push(...stream.line.slice(0, 8).map((pack) => pack.signed.headerDigest));
+    city.anchoring = true;
+  };
+  agent.start("--until-done");
+  expect(await agent.exited()).toBe(0);
+  const stream = city.stream(agent) as CityStream;
+  expect(agent.log).toContain("the break was overtaken");
+  expect(anchored).toHaveLength(8);
+  expect(stream.line.slice(0, 8).map((pack) => pack.signed.headerDigest)).toEqual(anchored);
+  const second = stream.line[8]!.signed.header;
+  expect(second.flags & FLAG.break).toBe(FLAG.break);
+  expect(second.previous).toBe(anchored[7]);
+  expect(second.seq).toBeGreaterThan(2000);
+  expect(stream.equivocations).toEqual([]);
+});
+
 test("a full outbox holds the driver back and lets it go on by itself", async () => {
   const { config, readings } = await air(900);
   city.receipting = new Set();
@@ -201,6 +230,33 @@ test("a full outbox holds the driver back and lets it go on by itself", async ()
   city.receipt(city.stream(agent) as CityStream);
   expect(await agent.exited()).toBe(0);
   expectOneLine(city.stream(agent), readings);
+});
+
+const tiny = mkdtempSync(join(tmpdir(), "msec-tiny-"));
+const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=512k", "tmpfs", tiny]).status === 0;
+if (mounted) spawnSync("umount", [tiny]);
+if (!mounted) console.warn("the test of a full disk needs the right to mount a tmpfs and is left out here");
+rmSync(tiny, { recursive: true });
+
+test.runIf(mounted)("a full disk: the driver waits, and goes on with nothing lost once there is space", async () => {
+  const { config, readings } = await air(900);
+  const disk = join(city.dir, "disk");
+  await mkdir(disk);
+  expect(spawnSync("mount", ["-t", "tmpfs", "-o", "size=512k", "tmpfs", disk]).status).toBe(0);
+  try {
+    city.receipting = new Set();
+    const agent = await city.device(city.config([config], { dataDir: "disk/data" }));
+    agent.start("--until-done");
+    await until("the message", () => agent.log.includes('"disk-full"'));
+    expect(agent.log).toContain("free space there; nothing is lost");
+    expect(spawnSync("mount", ["-o", "remount,size=16m", disk]).status).toBe(0);
+    city.receipting = new Set([0, 1, 2, 3]);
+    expect(await agent.exited()).toBe(0);
+    expectOneLine(city.stream(agent), readings);
+  } finally {
+    for (const agent of city.agents) await agent.kill();
+    spawnSync("umount", ["-l", disk]);
+  }
 });
 
 test("a sealed home: no reading, one and two look the same, one pack a slot", async () => {
