@@ -28,6 +28,8 @@ export interface OutboxPack {
   seq: number;
   keyEpoch: number;
   headerDigest: Hex;
+  /** Order of its readings among all packs: the seq that it had first. A pack signed again keeps it. */
+  place: number;
   slot: number;
   cose: Uint8Array;
   content: Uint8Array;
@@ -45,8 +47,8 @@ CREATE TABLE IF NOT EXISTS line (stream TEXT PRIMARY KEY, seq INTEGER NOT NULL, 
   skip_to_ms INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS position (stream TEXT PRIMARY KEY, position TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS pack (stream TEXT NOT NULL, seq INTEGER NOT NULL, state INTEGER NOT NULL, key_epoch INTEGER NOT NULL,
-  header_digest TEXT NOT NULL, slot INTEGER NOT NULL, cose BLOB NOT NULL, content BLOB NOT NULL, PRIMARY KEY (stream, seq)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS pack_resign ON pack (stream, seq) WHERE state = 1;
+  header_digest TEXT NOT NULL, place INTEGER NOT NULL, slot INTEGER NOT NULL, cose BLOB NOT NULL, content BLOB NOT NULL, PRIMARY KEY (stream, seq)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS pack_resign ON pack (stream, place) WHERE state = 1;
 CREATE TABLE IF NOT EXISTS pending (id INTEGER PRIMARY KEY AUTOINCREMENT, stream TEXT NOT NULL, wrapped BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS receipt (stream TEXT NOT NULL, operator TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (stream, operator));
 CREATE TABLE IF NOT EXISTS refusal (stream TEXT NOT NULL, header_digest TEXT NOT NULL, operator TEXT NOT NULL, reason INTEGER NOT NULL,
@@ -58,6 +60,7 @@ interface PackRow {
   seq: number;
   key_epoch: number;
   header_digest: string;
+  place: number;
   slot: number;
   cose: Uint8Array;
   content: Uint8Array;
@@ -67,6 +70,7 @@ const toPack = (row: PackRow): OutboxPack => ({
   seq: row.seq,
   keyEpoch: row.key_epoch,
   headerDigest: row.header_digest as Hex,
+  place: row.place,
   slot: row.slot,
   cose: row.cose,
   content: row.content,
@@ -144,11 +148,12 @@ export class Outbox {
         this.#run("DELETE FROM pack WHERE stream = ? AND seq = ?", stream, done.replaces);
       else this.#run("DELETE FROM pending WHERE stream = ?", stream);
       this.#run(
-        "INSERT INTO pack VALUES (?, ?, 0, ?, ?, ?, ?, ?)",
+        "INSERT INTO pack VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?)",
         stream,
         pack.seq,
         pack.keyEpoch,
         pack.headerDigest,
+        pack.place,
         pack.slot,
         pack.cose,
         pack.content,
@@ -184,7 +189,7 @@ export class Outbox {
 
   /** The first pack that has to be signed again. */
   nextToResign(stream: Hex): OutboxPack | undefined {
-    const row = this.#row("SELECT * FROM pack WHERE stream = ? AND state = 1 ORDER BY seq LIMIT 1", stream);
+    const row = this.#row("SELECT * FROM pack WHERE stream = ? AND state = 1 ORDER BY place LIMIT 1", stream);
     return row && toPack(row as unknown as PackRow);
   }
 

@@ -369,7 +369,7 @@ export class StreamAgent {
   /** Signs and commits one pack. Where there is no space it throws and nothing has changed. */
   async #sign(
     pack: { slot: number; readings: SenmlRecord[]; end: boolean },
-    done: { position?: string | null; replaces?: number },
+    done: { position?: string | null; replaces?: OutboxPack },
   ): Promise<void> {
     const { preimage, element, outbox, streamId, driver } = this.#o;
     const line = this.#line;
@@ -403,7 +403,12 @@ export class StreamAgent {
     };
     const cose = encodeCose(unsigned.protectedHeader, unsigned.headerBytes, signature);
     const { seq, keyEpoch } = header;
-    outbox.commitPack(streamId, { seq, keyEpoch, headerDigest, slot: pack.slot, cose, content }, next, done);
+    outbox.commitPack(
+      streamId,
+      { seq, keyEpoch, headerDigest, place: done.replaces?.place ?? seq, slot: pack.slot, cose, content },
+      next,
+      { position: done.position ?? null, ...(done.replaces ? { replaces: done.replaces.seq } : {}) },
+    );
     this.#line = next;
     this.#settled();
     this.#o.log.debug({ seq, slot: pack.slot, readings: pack.readings.length, isBreak }, "pack signed");
@@ -417,7 +422,7 @@ export class StreamAgent {
     const { header } = decodeCose(pack.cose);
     const { readings } = openPack(preimage, header, leafNode(this.#keys.frontier, pack.slot), pack.content);
     const end = (header.flags & FLAG.end) !== 0;
-    await this.#sign({ slot: pack.slot, readings, end }, { replaces: pack.seq });
+    await this.#sign({ slot: pack.slot, readings, end }, { replaces: pack });
     return true;
   }
 

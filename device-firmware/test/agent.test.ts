@@ -190,7 +190,7 @@ test("refused by f organisations only: nothing happens", async () => {
 });
 
 test("a break that is overtaken is repeated, from the head that overtook it", async () => {
-  const { config } = await air(120);
+  const { config, readings } = await air(120);
   city.refuse = ({ signed }) => (signed.header.seq === 9 ? REFUSAL_NUMBERS.time : undefined);
   city.anchoring = false;
   // Impatient: it breaks from an empty head although eight packs are receipted and may still be anchored.
@@ -213,6 +213,7 @@ test("a break that is overtaken is repeated, from the head that overtook it", as
   expect(second.previous).toBe(anchored[7]);
   expect(second.seq).toBeGreaterThan(2000);
   expect(stream.equivocations).toEqual([]);
+  expect(stream.rows).toEqual(readings);
 });
 
 test("a full outbox holds the driver back and lets it go on by itself", async () => {
@@ -360,4 +361,30 @@ test("a live driver: rows that wait for their pack survive kill -9", async () =>
   const rows = city.stream(agent)?.line[0]?.readings ?? [];
   expect(rows.filter((row) => row.tMs < restarted).length).toBeGreaterThan(4);
   expect(await agent.kill("SIGTERM")).toBe(0);
+});
+
+test("a live sealed home has one pack a slot while it runs, empty ones too", async () => {
+  const agent = await city.device(
+    city.config([
+      {
+        name: "home",
+        mode: "sealed",
+        slotSeconds: 1,
+        padCount: 4,
+        padBytes: 300,
+        holders: city.members.slice(0, 1),
+        driver: { kind: "hwmon", intervalSeconds: 2.2 },
+      },
+    ]),
+  );
+  agent.start();
+  await until("eight slots", () => (city.stream(agent)?.line.length ?? 0) >= 8);
+  expect(await agent.kill("SIGTERM")).toBe(0);
+  const stream = city.stream(agent) as CityStream;
+  const slots = stream.line.map((pack) => pack.signed.header.fromMs / 1000);
+  expect(slots).toEqual(slots.map((_, i) => (slots[0] as number) + i));
+  expect(stream.line.some((pack) => pack.readings.length === 0)).toBe(true);
+  expect(stream.line.some((pack) => pack.readings.length > 0)).toBe(true);
+  expect(new Set(stream.line.map((pack) => pack.content.length))).toEqual(new Set([328]));
+  expect(city.faultsSeen).toEqual([]);
 });
