@@ -106,6 +106,8 @@ export class StreamAgent {
   #retryAt = 0;
   #wake = Promise.withResolvers<void>();
   #error: { code: string; error: string } | null = null;
+  /** Why the driver stopped for good; stays until the agent is started again. */
+  #stopError: { code: string; error: string } | null = null;
   #checked = false;
   #checkAgainAt = Infinity;
   #foundAhead = false;
@@ -146,14 +148,14 @@ export class StreamAgent {
       bytes,
       refused,
       resent: this.#breakTries,
-      error: this.#error,
+      error: this.#stopError ?? this.#error,
     };
   }
 
   get #state(): string {
     if (this.#line.status !== "ok") return this.#line.status;
     if (this.#line.ended) return "ended";
-    if (this.#driverDone) return this.#error ? "stopped" : "finished";
+    if (this.#driverDone) return this.#stopError ? "stopped" : "finished";
     return this.#error ? "waiting" : "running";
   }
 
@@ -167,7 +169,7 @@ export class StreamAgent {
     const { outbox, streamId } = this.#o;
     if (this.#line.ended && this.#line.status === "ok" && !outbox.nextToResign(streamId)) return "ok";
     if (!this.#driverDone || this.#queue.length > 0 || outbox.nextToResign(streamId)) return "no";
-    if (this.#error) return "failed";
+    if (this.#stopError) return "failed";
     return this.#line.status === "ok" || this.#line.status === "break" ? "ok" : "no";
   }
 
@@ -364,6 +366,8 @@ export class StreamAgent {
   #stopDriver(error: unknown): void {
     this.#driverDone = true;
     this.#tell(error, "the driver stopped");
+    this.#stopError = errorFields(error);
+    this.#error = null;
   }
 
   /** Signs and commits one pack. Where there is no space it throws and nothing has changed. */
