@@ -160,13 +160,6 @@ export async function runAgent(config: Config, options: RunOptions = {}): Promis
       for (const { agent, holders } of streams) await agent.forgetKeys(holders);
     };
 
-    const attempt = (work: () => void) => {
-      try {
-        work();
-      } catch (error) {
-        log.error(errorFields(error), "tried again soon");
-      }
-    };
     const crash = (error: unknown) => {
       log.fatal({ ...errorFields(error), err: error }, "the agent can't go on");
       stop.abort();
@@ -176,7 +169,7 @@ export async function runAgent(config: Config, options: RunOptions = {}): Promis
       ...streams.map(({ agent }) => agent.run(stop.signal)),
       ...streams.map((stream) => handOver(stream, pump, stop.signal)),
       every(TICK_MS, stop.signal, () => {
-        for (const { agent } of streams) attempt(() => agent.dropReceipted());
+        for (const { agent } of streams) agent.dropReceipted();
         pump();
         const over = streams.every(({ agent }) => agent.finished !== "no" && agent.status.packs === 0);
         if (options.untilDone && over) stop.abort();

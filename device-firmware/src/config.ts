@@ -116,7 +116,7 @@ const schema = z
       /** Longest wait between two attempts to reach the broker, in seconds. */
       maxBackoffSeconds: positive.default(30),
     }),
-    outbox: z.strictObject({ maxBytes: whole(1 << 16).default(256 * 1024 * 1024) }).prefault({}),
+    outbox: z.strictObject({ maxBytes: whole(1 << 17).default(256 * 1024 * 1024) }).prefault({}),
     /** Between two questions to an operator, in seconds. */
     pollSeconds: positive.default(2),
     /** Give up waiting for receipted packs to be anchored before a break; left out: wait for ever. */

@@ -28,6 +28,8 @@ export interface OutboxPack {
   seq: number;
   keyEpoch: number;
   headerDigest: Hex;
+  /** Order of its readings among all packs: the seq that it had first. A pack signed again keeps it. */
+  place: number;
   slot: number;
   cose: Uint8Array;
   content: Uint8Array;
@@ -45,8 +47,8 @@ CREATE TABLE IF NOT EXISTS line (stream TEXT PRIMARY KEY, seq INTEGER NOT NULL, 
   skip_to_ms INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS position (stream TEXT PRIMARY KEY, position TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS pack (stream TEXT NOT NULL, seq INTEGER NOT NULL, state INTEGER NOT NULL, key_epoch INTEGER NOT NULL,
-  header_digest TEXT NOT NULL, slot INTEGER NOT NULL, cose BLOB NOT NULL, content BLOB NOT NULL, PRIMARY KEY (stream, seq)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS pack_resign ON pack (stream, seq) WHERE state = 1;
+  header_digest TEXT NOT NULL, place INTEGER NOT NULL, slot INTEGER NOT NULL, cose BLOB NOT NULL, content BLOB NOT NULL, PRIMARY KEY (stream, seq)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS pack_resign ON pack (stream, place) WHERE state = 1;
 CREATE TABLE IF NOT EXISTS pending (id INTEGER PRIMARY KEY AUTOINCREMENT, stream TEXT NOT NULL, wrapped BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS receipt (stream TEXT NOT NULL, operator TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (stream, operator));
 CREATE TABLE IF NOT EXISTS refusal (stream TEXT NOT NULL, header_digest TEXT NOT NULL, operator TEXT NOT NULL, reason INTEGER NOT NULL,
@@ -58,6 +60,7 @@ interface PackRow {
   seq: number;
   key_epoch: number;
   header_digest: string;
+  place: number;
   slot: number;
   cose: Uint8Array;
   content: Uint8Array;
@@ -67,6 +70,7 @@ const toPack = (row: PackRow): OutboxPack => ({
   seq: row.seq,
   keyEpoch: row.key_epoch,
   headerDigest: row.header_digest as Hex,
+  place: row.place,
   slot: row.slot,
   cose: row.cose,
   content: row.content,
@@ -82,6 +86,7 @@ export class Outbox {
   readonly #path: string;
   readonly #statements = new Map<string, Statement>();
   readonly #maxBytes: number;
+  readonly #pageBytes: number;
 
   constructor(path: string, maxBytes: number) {
     this.#path = path;
@@ -92,8 +97,7 @@ export class Outbox {
       this.#db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
       this.#db.exec("PRAGMA secure_delete = ON; PRAGMA journal_size_limit = 4194304; BEGIN IMMEDIATE");
       this.#db.exec(`${SCHEMA}; COMMIT`);
-      const page = Number(this.#row("PRAGMA page_size")?.page_size);
-      this.#db.exec(`PRAGMA max_page_count = ${Math.max(32, Math.floor(maxBytes / page))}`);
+      this.#pageBytes = Number(this.#row("PRAGMA page_size")?.page_size);
     } catch (error) {
       this.#db.close();
       throw this.#explain(error);
@@ -138,16 +142,18 @@ export class Outbox {
 
   /** Commits a signed pack with the line after it. `replaces` is the seq of the pack that was signed again. */
   commitPack(stream: Hex, pack: OutboxPack, line: Line, done: { position?: string | null; replaces?: number }): void {
+    if (done.replaces === undefined) this.#checkRoom();
     this.#transaction(() => {
       if (done.replaces !== undefined)
         this.#run("DELETE FROM pack WHERE stream = ? AND seq = ?", stream, done.replaces);
       else this.#run("DELETE FROM pending WHERE stream = ?", stream);
       this.#run(
-        "INSERT INTO pack VALUES (?, ?, 0, ?, ?, ?, ?, ?)",
+        "INSERT INTO pack VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?)",
         stream,
         pack.seq,
         pack.keyEpoch,
         pack.headerDigest,
+        pack.place,
         pack.slot,
         pack.cose,
         pack.content,
@@ -159,6 +165,7 @@ export class Outbox {
 
   /** Keeps a live row, wrapped, until its pack is signed; with the position after it. */
   addPending(stream: Hex, wrapped: Uint8Array, position: string | null): void {
+    this.#checkRoom();
     this.#transaction(() => {
       this.#run("INSERT INTO pending (stream, wrapped) VALUES (?, ?)", stream, wrapped);
       if (position !== null) this.#putPosition(stream, position);
@@ -182,7 +189,7 @@ export class Outbox {
 
   /** The first pack that has to be signed again. */
   nextToResign(stream: Hex): OutboxPack | undefined {
-    const row = this.#row("SELECT * FROM pack WHERE stream = ? AND state = 1 ORDER BY seq LIMIT 1", stream);
+    const row = this.#row("SELECT * FROM pack WHERE stream = ? AND state = 1 ORDER BY place LIMIT 1", stream);
     return row && toPack(row as unknown as PackRow);
   }
 
@@ -323,13 +330,6 @@ export class Outbox {
     const primary = errcode & 0xff;
     if (primary === 5)
       return new DeviceError("outbox-in-use", `another agent runs on ${this.#path}: stop it first`, this.#path, error);
-    if (primary === 13 && this.#atLimit())
-      return new DeviceError(
-        "outbox-full",
-        `the outbox holds its ${this.#maxBytes} bytes of packs that operators have not receipted: reconnect the broker, or raise outbox.maxBytes`,
-        this.#maxBytes,
-        error,
-      );
     if (primary === 13 || primary === 10)
       return new DeviceError(
         "disk-full",
@@ -347,15 +347,19 @@ export class Outbox {
     return error;
   }
 
-  #atLimit(): boolean {
-    try {
-      const pages = Number(this.#row("PRAGMA page_count")?.page_count);
-      const free = Number(this.#row("PRAGMA freelist_count")?.freelist_count);
-      // A pack of 48 KiB takes up to 16 pages: short of that, it is the limit and not the disk.
-      return pages - free + 16 >= Number(this.#row("PRAGMA max_page_count")?.max_page_count);
-    } catch {
-      return false;
-    }
+  /**
+   * Refuses what would grow the outbox over its limit. SQLite's own max_page_count would not do: it refuses deletions
+   * too, which need a page now and then, so that a full outbox could never be emptied.
+   */
+  #checkRoom(): void {
+    const pages = Number(this.#row("PRAGMA page_count")?.page_count);
+    const free = Number(this.#row("PRAGMA freelist_count")?.freelist_count);
+    if ((pages - free) * this.#pageBytes < this.#maxBytes) return;
+    throw new DeviceError(
+      "outbox-full",
+      `the outbox holds its ${this.#maxBytes} bytes of packs that operators have not receipted: reconnect the broker, or raise outbox.maxBytes`,
+      this.#maxBytes,
+    );
   }
 
   #statement(sql: string): Statement {

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as others, setTimeout as sleep } from "node:timers/promises";
 import {
   type Beacon,
   decodeCose,
@@ -48,6 +48,7 @@ const DRIVER_RETRY_MS = 5_000;
 const MAX_BREAK_BACKOFF_MS = 600_000;
 /** Polls of an unmoved head after which packs that only some operator holds are given up. */
 const SETTLE_POLLS = 5;
+const TURN_MS = 5;
 const FIRST_CHECK_MS = 3_000;
 const CHECK_AGAIN_MS = 30_000;
 
@@ -105,6 +106,8 @@ export class StreamAgent {
   #retryAt = 0;
   #wake = Promise.withResolvers<void>();
   #error: { code: string; error: string } | null = null;
+  /** Why the driver stopped for good; stays until the agent is started again. */
+  #stopError: { code: string; error: string } | null = null;
   #checked = false;
   #checkAgainAt = Infinity;
   #foundAhead = false;
@@ -145,14 +148,14 @@ export class StreamAgent {
       bytes,
       refused,
       resent: this.#breakTries,
-      error: this.#error,
+      error: this.#stopError ?? this.#error,
     };
   }
 
   get #state(): string {
     if (this.#line.status !== "ok") return this.#line.status;
     if (this.#line.ended) return "ended";
-    if (this.#driverDone) return this.#error ? "stopped" : "finished";
+    if (this.#driverDone) return this.#stopError ? "stopped" : "finished";
     return this.#error ? "waiting" : "running";
   }
 
@@ -166,7 +169,7 @@ export class StreamAgent {
     const { outbox, streamId } = this.#o;
     if (this.#line.ended && this.#line.status === "ok" && !outbox.nextToResign(streamId)) return "ok";
     if (!this.#driverDone || this.#queue.length > 0 || outbox.nextToResign(streamId)) return "no";
-    if (this.#error) return "failed";
+    if (this.#stopError) return "failed";
     return this.#line.status === "ok" || this.#line.status === "break" ? "ok" : "no";
   }
 
@@ -180,10 +183,18 @@ export class StreamAgent {
   async run(signal: AbortSignal): Promise<void> {
     const stop = () => this.#wake.resolve();
     signal.addEventListener("abort", stop);
+    let turnAt = performance.now();
     try {
       while (!signal.aborted) {
         this.#wake = Promise.withResolvers<void>();
-        if (await this.#tryStep(signal)) continue;
+        if (await this.#tryStep(signal)) {
+          // Steps that find work resolve without a turn of the event loop: let timers, sockets and signals have theirs.
+          if (performance.now() - turnAt > TURN_MS) {
+            await others();
+            turnAt = performance.now();
+          }
+          continue;
+        }
         if (signal.aborted) break;
         const timer = setTimeout(this.#wake.resolve, this.#pause());
         await this.#wake.promise;
@@ -355,12 +366,14 @@ export class StreamAgent {
   #stopDriver(error: unknown): void {
     this.#driverDone = true;
     this.#tell(error, "the driver stopped");
+    this.#stopError = errorFields(error);
+    this.#error = null;
   }
 
   /** Signs and commits one pack. Where there is no space it throws and nothing has changed. */
   async #sign(
     pack: { slot: number; readings: SenmlRecord[]; end: boolean },
-    done: { position?: string | null; replaces?: number },
+    done: { position?: string | null; replaces?: OutboxPack },
   ): Promise<void> {
     const { preimage, element, outbox, streamId, driver } = this.#o;
     const line = this.#line;
@@ -394,7 +407,12 @@ export class StreamAgent {
     };
     const cose = encodeCose(unsigned.protectedHeader, unsigned.headerBytes, signature);
     const { seq, keyEpoch } = header;
-    outbox.commitPack(streamId, { seq, keyEpoch, headerDigest, slot: pack.slot, cose, content }, next, done);
+    outbox.commitPack(
+      streamId,
+      { seq, keyEpoch, headerDigest, place: done.replaces?.place ?? seq, slot: pack.slot, cose, content },
+      next,
+      { position: done.position ?? null, ...(done.replaces ? { replaces: done.replaces.seq } : {}) },
+    );
     this.#line = next;
     this.#settled();
     this.#o.log.debug({ seq, slot: pack.slot, readings: pack.readings.length, isBreak }, "pack signed");
@@ -408,7 +426,7 @@ export class StreamAgent {
     const { header } = decodeCose(pack.cose);
     const { readings } = openPack(preimage, header, leafNode(this.#keys.frontier, pack.slot), pack.content);
     const end = (header.flags & FLAG.end) !== 0;
-    await this.#sign({ slot: pack.slot, readings, end }, { replaces: pack.seq });
+    await this.#sign({ slot: pack.slot, readings, end }, { replaces: pack });
     return true;
   }
 
@@ -424,14 +442,26 @@ export class StreamAgent {
     }
     raise(this.#receipts, operator, seq);
     this.dropReceipted();
-    outbox.noteReceipt(streamId, operator, seq);
+    this.#unlessFull(() => outbox.noteReceipt(streamId, operator, seq));
+  }
+
+  /** What is in memory too may wait for space: the caller comes again. */
+  #unlessFull(write: () => void): boolean {
+    try {
+      write();
+      return true;
+    } catch (error) {
+      if (!isSpace(error)) throw error;
+      this.#tell(error, "waiting for space");
+      return false;
+    }
   }
 
   /** Drops what f + 1 organisations hold. A break stays until it is anchored, since it may have to be repeated. */
   dropReceipted(): void {
     const through = this.receiptedThrough;
     if (this.#line.status !== "ok" || through <= this.#droppedThrough) return;
-    this.#o.outbox.deleteThrough(this.#o.streamId, through);
+    if (!this.#unlessFull(() => this.#o.outbox.deleteThrough(this.#o.streamId, through))) return;
     this.#droppedThrough = through;
     this.#retryAt = 0;
     this.#o.onChange("packs");
@@ -440,7 +470,7 @@ export class StreamAgent {
 
   refused(operator: Hex, headerDigest: Hex, reason: number, message: string): void {
     this.#o.log.warn({ operator, headerDigest, reason, message }, "pack refused");
-    this.#o.outbox.noteRefusal(this.#o.streamId, headerDigest, operator, reason);
+    this.#unlessFull(() => this.#o.outbox.noteRefusal(this.#o.streamId, headerDigest, operator, reason));
     this.#wake.resolve();
   }
 
