@@ -323,6 +323,12 @@ describe("altered", () => {
     });
   });
 
+  test("a pack said to be anchored after its successor", () => {
+    const second = anchorAll(stream, who, stream.packs, {}, anchored.epoch);
+    const pack = stream.packs[1] as Built;
+    expectRefusal("epoch", () => prove(packs((p, i) => (i === 0 ? { ...p, anchoring: second.anchoring(pack) } : p))), /after its successor/); // prettier-ignore
+  });
+
   test("two epochs under one number", () => {
     const twin = anchorAll(stream, who, stream.packs, { closedAt: anchored.epoch.closedAt + 5 });
     expectRefusal("epoch", () => prove(packs((p, i) => (i === 0 ? { ...p, anchoring: twin.anchoring(stream.packs[1] as Built) } : p)))); // prettier-ignore
