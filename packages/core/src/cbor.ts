@@ -83,12 +83,13 @@ function writeNumber(value: number): void {
   }
   demand(Number.isFinite(value), "malformed", "a number is finite", value);
   room(9);
-  const half = halfBits(value);
+  const single = Math.fround(value) === value;
+  const half = single ? halfBits(value) : undefined;
   if (half !== undefined) {
     buffer[length] = 0xe0 | TWO;
     view.setUint16(length + 1, half);
     length += 3;
-  } else if (Math.fround(value) === value) {
+  } else if (single) {
     buffer[length] = 0xe0 | FOUR;
     view.setFloat32(length + 1, value);
     length += 5;
@@ -208,8 +209,9 @@ class Reader {
     else if (info === FOUR) value = this.view.getFloat32(this.take(4));
     else value = this.view.getFloat64(this.take(8));
     if (!Number.isFinite(value)) throw malformed("a number is finite", value);
-    const half = info !== TWO && halfBits(value) !== undefined;
-    if (Number.isSafeInteger(value) || half || (info === EIGHT && Math.fround(value) === value)) throw notShortest();
+    const single = Math.fround(value) === value;
+    const longer = single && (info === EIGHT || (info === FOUR && halfBits(value) !== undefined));
+    if (longer || Number.isSafeInteger(value)) throw notShortest();
     return value;
   }
 

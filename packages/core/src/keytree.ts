@@ -161,21 +161,31 @@ export function puncture(frontier: readonly TreeNode[], from: number, to: number
   return out;
 }
 
+const NODE_BYTES = 37;
+
 /** Nodes as bytes: uint8 depth ‖ uint32 firstSlot ‖ key each. */
 export function encodeNodes(nodes: readonly TreeNode[]): Uint8Array {
-  return concat(...nodes.flatMap((node) => [uint(node.depth, 1), uint(node.firstSlot, 4), node.key]));
+  const out = new Uint8Array(nodes.length * NODE_BYTES);
+  const view = new DataView(out.buffer);
+  nodes.forEach((node, i) => {
+    demand(node.key.length === 32, "key-tree", "a node has 32 bytes", node.key.length);
+    view.setUint8(i * NODE_BYTES, node.depth);
+    view.setUint32(i * NODE_BYTES + 1, node.firstSlot);
+    out.set(node.key, i * NODE_BYTES + 5);
+  });
+  return out;
 }
 
 export function decodeNodes(bytes: Uint8Array): TreeNode[] {
-  demand(bytes.length % 37 === 0, "key-tree", "a node takes 37 bytes", bytes.length);
+  demand(bytes.length % NODE_BYTES === 0, "key-tree", `a node takes ${NODE_BYTES} bytes`, bytes.length);
   const nodes: TreeNode[] = [];
   let after = -1;
-  for (let at = 0; at < bytes.length; at += 37) {
-    const view = new DataView(bytes.buffer, bytes.byteOffset + at, 37);
+  for (let at = 0; at < bytes.length; at += NODE_BYTES) {
+    const view = new DataView(bytes.buffer, bytes.byteOffset + at, NODE_BYTES);
     const node = {
       depth: view.getUint8(0),
       firstSlot: view.getUint32(1),
-      key: new Uint8Array(bytes.subarray(at + 5, at + 37)),
+      key: new Uint8Array(bytes.subarray(at + 5, at + NODE_BYTES)),
     };
     checkPlace(node);
     demand(node.firstSlot > after, "key-tree", "nodes are ascending and disjoint", node.firstSlot);

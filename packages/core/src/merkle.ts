@@ -1,5 +1,5 @@
 import { keccak256 } from "#native";
-import { compare, concat, equal } from "./bytes.ts";
+import { compare, equal } from "./bytes.ts";
 import { demand } from "./errors.ts";
 
 // OpenZeppelin's array form: tree[2n−2−i] = leaf i, an inner node is H of its sorted children.
@@ -11,7 +11,15 @@ export interface MerkleTree {
   proof(i: number): Uint8Array[];
 }
 
-const hashPair = (a: Uint8Array, b: Uint8Array) => keccak256(compare(a, b) < 0 ? concat(a, b) : concat(b, a));
+const pair = new Uint8Array(64);
+
+function hashPair(a: Uint8Array, b: Uint8Array): Uint8Array {
+  demand(a.length === 32 && b.length === 32, "malformed", "a node of a Merkle tree has 32 bytes");
+  const inOrder = compare(a, b) < 0;
+  pair.set(inOrder ? a : b, 0);
+  pair.set(inOrder ? b : a, 32);
+  return keccak256(pair);
+}
 
 /** Tree over at least one 32-byte leaf; one leaf is its own root. */
 export function merkleTree(leaves: readonly Uint8Array[]): MerkleTree {

@@ -201,8 +201,22 @@ export function readingLeaf(salt: Uint8Array, i: number, record: Uint8Array): Ui
   return keccak256(concat(T2, salt, uint(i, 4), record));
 }
 
+/** Tree over the leaves of a pack's readings: {@link readingLeaf} of {@link readingSalt}, from two buffers used again. */
 export function readingTree(packSalt: Uint8Array, records: readonly Uint8Array[]): MerkleTree {
-  return merkleTree(records.map((record, i) => readingLeaf(readingSalt(packSalt, i), i, record)));
+  demand(packSalt.length === 32, "malformed", "a pack's salt has 32 bytes", packSalt.length);
+  const saltInput = concat(T1, packSalt, new Uint8Array(4));
+  const leafInput = concat(T2, new Uint8Array(36 + records.reduce((most, { length }) => Math.max(most, length), 0)));
+  const saltIndex = new DataView(saltInput.buffer, 64);
+  const leafIndex = new DataView(leafInput.buffer, 64);
+  return merkleTree(
+    records.map((record, i) => {
+      saltIndex.setUint32(0, i);
+      leafIndex.setUint32(0, i);
+      leafInput.set(keccak256(saltInput), 32);
+      leafInput.set(record, 68);
+      return keccak256(leafInput.subarray(0, 68 + record.length));
+    }),
+  );
 }
 
 /** A pack opened: its salt, its records as bytes (empty ones fill a sealed pack), and those read. */

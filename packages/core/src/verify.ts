@@ -311,6 +311,12 @@ export function verifyWindow(bundle: WindowBundle, options: VerifyOptions = {}):
     report.records += signed.header.count;
     if (pack.anchoring !== undefined) {
       checkAnchoring(context, signed, pack.anchoring);
+      demand(
+        pack.anchoring.epoch.number <= bundle.anchoring.epoch.number,
+        "epoch",
+        "a pack is said to be anchored after its successor",
+        pack.anchoring.epoch.number,
+      );
       claim(pack.anchoring.epoch);
       const late = pack.anchoring.epoch.closedAt - signed.header.toMs > LATE_MS;
       if (late && (signed.header.flags & FLAG.recorded) === 0) report.late++;

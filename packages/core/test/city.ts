@@ -223,7 +223,7 @@ export function windowBundle(
   const inside = stream.packs.filter((b) => slot(b.signed.header) >= fromSlot && slot(b.signed.header) <= toSlot);
   const before = stream.packs.filter((b) => slot(b.signed.header) < fromSlot).pop();
   const after = stream.packs.find((b) => slot(b.signed.header) > toSlot);
-  const last = after ?? inside[inside.length - 1];
+  const last = after ?? inside[inside.length - 1] ?? before;
   if (!last) throw new Error("no pack");
   const erased = (h: Header) => holes.some(([a, b]) => slot(h) >= a && slot(h) <= b);
   return {

@@ -198,6 +198,13 @@ describe("punctures", () => {
   });
 });
 
+test("a frontier of many punctures is written and read", () => {
+  const long = Array.from({ length: 70_000 }, (_, i) => ({ depth: 32, firstSlot: 2 * i, key: seed }));
+  const read = decodeNodes(encodeNodes(long));
+  expect(read.length).toBe(long.length);
+  expect(read[69_999]).toEqual(long[69_999]);
+});
+
 test("nodes as bytes come back; damaged ones are refused or read, never worse", () => {
   const frontier = anyWindow.map(({ from, to, holes }) => derive([root], cover(from, to, holes)));
   fc.assert(
