@@ -20,8 +20,8 @@ const compiler = {
 };
 
 /**
- * Tests take the contracts under test from their artifacts and are themselves built with hardly any optimisation, since
- * only their own speed depends on it: a full build takes one minute instead of several.
+ * Tests take the contracts under test from their artifacts and are themselves built without optimiser and IR, since only
+ * their own speed depends on it: seconds instead of minutes.
  */
 const testCompiler = {
   ...compiler,

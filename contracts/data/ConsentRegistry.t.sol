@@ -9,8 +9,9 @@ import {IConsentRegistry} from "./IConsentRegistry.sol";
 import {Stream} from "./ProtocolTypes.sol";
 
 contract ConsentRegistryTest is Fixture {
-    bytes32 private constant REQUEST =
-        keccak256("ErasureRequest(bytes32 streamId,uint32 fromSlot,uint32 toSlot,uint256 nonce,uint64 deadline)");
+    bytes32 private constant REQUEST = keccak256(
+        "ErasureRequest(bytes32 streamId,uint32 fromSlot,uint32 toSlot,uint256 nonce,uint64 deadline)"
+    );
 
     bytes32 private _id;
 
@@ -56,10 +57,7 @@ contract ConsentRegistryTest is Fixture {
             "DeviceRegistry",
             address(registry),
             keccak256(
-                abi.encode(
-                    keccak256("Transfer(bytes32 deviceId,address newOwner,uint256 nonce,uint64 deadline)"),
-                    t
-                )
+                abi.encode(keccak256("Transfer(bytes32 deviceId,address newOwner,uint256 nonce,uint64 deadline)"), t)
             )
         );
         registry.transferOwnership(t, sign(OWNER_KEY, digest), sign(BUYER_KEY, digest));

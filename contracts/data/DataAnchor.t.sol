@@ -223,27 +223,56 @@ contract DataAnchorTest is Fixture {
         assertTrue(!anchor.verifyPack(e, p, proof), "another epoch");
     }
 
-    function testFuzz_verifyReading(uint8 n, uint8 which, bytes32 packSalt, bytes calldata record) external {
-        bytes32[] memory readings = new bytes32[](bound(n, 1, 40));
-        uint32 index = uint32(which % readings.length);
+    struct Reading {
         bytes32 salt;
-        for (uint32 i = 0; i < readings.length; ++i) {
-            bytes32 s = keccak256(bytes.concat(keccak256("msec.salt"), packSalt, bytes4(i)));
-            bytes memory r = i == index ? record : abi.encodePacked(i);
-            readings[i] = keccak256(bytes.concat(keccak256("msec.reading"), s, bytes4(i), r));
-            if (i == index) salt = s;
-        }
+        uint32 index;
+        bytes record;
+        bytes32[] proof;
+    }
+
+    function testFuzz_verifyReading(uint8 n, uint8 which, bytes32 packSalt, bytes calldata record) external {
+        n = uint8(bound(n, 1, 40));
         Pack memory p = pack("node", 26, F);
-        (p.root, p.count) = (Merkle.root(readings), uint32(readings.length));
+        Reading memory r;
+        (p.root, r) = _readings(n, which % n, packSalt, record);
+        p.count = n;
         Epoch memory e = anchorNext(hashPack(p), 1);
-        bytes32[] memory none = new bytes32[](0);
-        bytes32[] memory proof = Merkle.proof(readings, index);
-        assertTrue(anchor.verifyReading(e, p, none, salt, index, record, proof), "in");
-        assertTrue(!anchor.verifyReading(e, p, none, salt, index + 1, record, proof), "another index");
-        assertTrue(!anchor.verifyReading(e, p, none, salt, index, bytes.concat(record, hex"00"), proof), "another");
-        assertTrue(!anchor.verifyReading(e, p, none, keccak256("s"), index, record, proof), "another salt");
+        assertTrue(_in(e, p, r), "in");
+        r.index += 1;
+        assertTrue(!_in(e, p, r), "another index");
+        r.index -= 1;
+        r.record = bytes.concat(record, hex"00");
+        assertTrue(!_in(e, p, r), "another record");
+        r.record = record;
+        r.salt = ~r.salt;
+        assertTrue(!_in(e, p, r), "another salt");
+        r.salt = ~r.salt;
+        p.count = r.index;
+        assertTrue(!_in(e, p, r), "beyond the count");
+        p.count = n;
         p.root = 0;
-        assertTrue(!anchor.verifyReading(e, p, none, salt, index, record, proof), "another pack");
+        assertTrue(!_in(e, p, r), "another pack");
+    }
+
+    function _readings(
+        uint256 n,
+        uint32 index,
+        bytes32 packSalt,
+        bytes memory record
+    ) private pure returns (bytes32 root, Reading memory r) {
+        bytes32[] memory leaves = new bytes32[](n);
+        for (uint32 i = 0; i < n; ++i) {
+            bytes32 salt = keccak256(bytes.concat(keccak256("msec.salt"), packSalt, bytes4(i)));
+            bytes memory content = i == index ? record : abi.encodePacked(i);
+            leaves[i] = keccak256(bytes.concat(keccak256("msec.reading"), salt, bytes4(i), content));
+            if (i == index) r.salt = salt;
+        }
+        (r.index, r.record, r.proof) = (index, record, Merkle.proof(leaves, index));
+        root = Merkle.root(leaves);
+    }
+
+    function _in(Epoch memory e, Pack memory p, Reading memory r) private view returns (bool) {
+        return anchor.verifyReading(e, p, new bytes32[](0), r.salt, r.index, r.record, r.proof);
     }
 
     function testFuzz_verifyHeader(bytes calldata header, uint128 key) external view {
@@ -268,11 +297,12 @@ contract DataAnchorTest is Fixture {
 
     function _verifyHeader(bytes memory header, uint256 key) private view {
         (bytes32 x, bytes32 y) = publicKey(key);
-        bytes memory length = header.length < 24
-            ? abi.encodePacked(uint8(0x40 + header.length))
-            : header.length < 256
-                ? abi.encodePacked(uint8(0x58), uint8(header.length))
-                : abi.encodePacked(uint8(0x59), uint16(header.length));
+        bytes memory length =
+            header.length < 24
+                ? abi.encodePacked(uint8(0x40 + header.length))
+                : header.length < 256
+                    ? abi.encodePacked(uint8(0x58), uint8(header.length))
+                    : abi.encodePacked(uint8(0x59), uint16(header.length));
         bytes memory protected = bytes.concat(hex"a2", hex"0126", hex"04", hex"5820", keyHash(key));
         bytes memory structure = bytes.concat(
             hex"84",

@@ -64,7 +64,13 @@ contract ProtocolTypesTest is Fixture {
     function test_p256Key_isTheDerSpki() external pure {
         bytes memory spki = P256Key.spki(bytes32(uint256(1)), bytes32(uint256(2)));
         assertEq(spki.length, 91, "length");
-        assertEq(keccak256(spki), keccak256(bytes.concat(hex"3059301306072a8648ce3d020106082a8648ce3d030107034200", hex"04", abi.encode(1, 2))), "bytes");
+        assertEq(
+            keccak256(spki),
+            keccak256(
+                bytes.concat(hex"3059301306072a8648ce3d020106082a8648ce3d030107034200", hex"04", abi.encode(1, 2))
+            ),
+            "bytes"
+        );
     }
 
     function testFuzz_secp256k1_isKeyOf(uint256 k, uint256 other) external view {

@@ -10,16 +10,19 @@ import {Fixture} from "../test/Fixture.t.sol";
 import {IDeviceRegistry} from "./IDeviceRegistry.sol";
 
 abstract contract RegistryBase is Fixture {
-    bytes32 internal constant ROTATION =
-        keccak256(
-            "Rotation(bytes32 deviceId,uint32 keyEpoch,bytes32 akName,uint8 keyAlg,bytes32 keyHash,bool revokeOld,bytes32 policyId,bytes32 evidenceDigest,uint256 nonce,uint64 deadline)"
-        );
-    bytes32 internal constant TRANSFER =
-        keccak256("Transfer(bytes32 deviceId,address newOwner,uint256 nonce,uint64 deadline)");
-    bytes32 internal constant ENDORSEMENT =
-        keccak256("Endorsement(bytes32 deviceId,bytes32 ekHash,uint64 deadline)");
+    bytes32 internal constant ROTATION = keccak256(
+        "Rotation(bytes32 deviceId,uint32 keyEpoch,bytes32 akName,uint8 keyAlg,bytes32 keyHash,bool revokeOld,bytes32 policyId,bytes32 evidenceDigest,uint256 nonce,uint64 deadline)"
+    );
+    bytes32 internal constant TRANSFER = keccak256(
+        "Transfer(bytes32 deviceId,address newOwner,uint256 nonce,uint64 deadline)"
+    );
+    bytes32 internal constant ENDORSEMENT = keccak256("Endorsement(bytes32 deviceId,bytes32 ekHash,uint64 deadline)");
 
-    function rotation(bytes32 id, uint256 key, bool revokeOld) internal view returns (IDeviceRegistry.Rotation memory r) {
+    function rotation(
+        bytes32 id,
+        uint256 key,
+        bool revokeOld
+    ) internal view returns (IDeviceRegistry.Rotation memory r) {
         IDeviceRegistry.DeviceView memory v = registry.device(id);
         r.deviceId = id;
         r.keyEpoch = v.keyEpoch + 1;
@@ -56,12 +59,7 @@ abstract contract RegistryBase is Fixture {
     function software(uint256 key) internal view returns (Enrol memory e) {
         e = enrolment("", key);
         (bytes32 x, bytes32 y) = publicKey(key);
-        bytes memory spki = abi.encodePacked(
-            hex"3059301306072a8648ce3d020106082a8648ce3d030107034200",
-            uint8(4),
-            x,
-            y
-        );
+        bytes memory spki = abi.encodePacked(hex"3059301306072a8648ce3d020106082a8648ce3d030107034200", uint8(4), x, y);
         e.deviceId = keccak256(abi.encodePacked("msec.device.sw", spki));
         (e.akName, e.ekHash) = (0, 0);
     }

@@ -211,7 +211,7 @@ contract EscrowHandler is Fixture {
 
     function _pick(uint256 which, uint8 state) private view returns (bool, uint256) {
         for (uint256 k = 0; k < _deals.length; ++k) {
-            uint256 i = (which % _deals.length + k) % _deals.length;
+            uint256 i = ((which % _deals.length) + k) % _deals.length;
             if (_statuses[i].state & 0x7f == state) return (true, i);
         }
         return (false, 0);

@@ -212,7 +212,12 @@ contract MarketplaceTest is Fixture {
         _buyRefused(d, IMarketplace.Marketplace_WrongWindow.selector);
     }
 
-    function testFuzz_buy_priceIsByReadingOrBySealedPack(uint64 readings, uint32 packs, uint64 unit, bool sealed_) external {
+    function testFuzz_buy_priceIsByReadingOrBySealedPack(
+        uint64 readings,
+        uint32 packs,
+        uint64 unit,
+        bool sealed_
+    ) external {
         Stream memory s = stream();
         s.mode = sealed_ ? 1 : 0;
         s.salt = "priced";

@@ -38,9 +38,7 @@ contract OracleCommitteeTest is Fixture {
         if (q != c.q) {
             Config memory bad = abi.decode(abi.encode(c), (Config));
             bad.q = q;
-            vm.expectRevert(
-                abi.encodeWithSelector(IOracleCommittee.OracleCommittee_WrongQuorum.selector, c.q, q)
-            );
+            vm.expectRevert(abi.encodeWithSelector(IOracleCommittee.OracleCommittee_WrongQuorum.selector, c.q, q));
             committee.setConfig(bad);
         }
         committee.setConfig(c);
