@@ -77,8 +77,8 @@ export default defineConfig({
   test: {
     solidity: {
       fsPermissions: { readDirectory: ["./contracts"] },
-      fuzz: { runs: long ? 10_000 : 256 },
-      invariant: { runs: long ? 256 : 32, depth: long ? 128 : 64, failOnRevert: true },
+      fuzz: { runs: long ? 10_000 : 100 },
+      invariant: { runs: long ? 256 : 24, depth: long ? 128 : 48, failOnRevert: true },
     },
   },
 });
