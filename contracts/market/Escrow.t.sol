@@ -362,10 +362,12 @@ contract EscrowTest is EscrowBase {
     }
 
     function test_deliver_whenBeforeTheEnd_itReverts() external {
-        vm.warp(d.endMs / 1000);
+        d.toSlot = F + 1668; // ends 140 s from now
+        d.endMs = 60_000 * (uint64(d.toSlot) + 1) - 1;
         fund();
+        pass(139);
         _deliverRefused(deliverer, IEscrow.Escrow_BeforeEnd.selector);
-        vm.warp(d.endMs / 1000 + 1);
+        pass(1);
         deliver(deliverer, d, st, delivery(d, secretsOf(3)));
     }
 
@@ -857,19 +859,21 @@ contract WrongKeyTest is EscrowBase {
 
     /// @dev Nodes that are no nodes: the list is the buyer's, so the proof must not trust it.
     function test_whenTheListIsNotCanonical_itReverts() external {
-        _withNode(KeyNode(26, F + 1, list[0].x, list[0].v), IEscrow.Escrow_NodeMisplaced.selector); // not aligned
-        _withNode(KeyNode(33, F, list[0].x, list[0].v), IEscrow.Escrow_NodeMisplaced.selector); // no such depth
-        _withNode(KeyNode(255, F, list[0].x, list[0].v), IEscrow.Escrow_NodeMisplaced.selector);
-        _withNode(KeyNode(23, F - F % 512, list[0].x, list[0].v), IEscrow.Escrow_NodeMisplaced.selector); // beyond
-        _withNode(KeyNode(0, 0, list[0].x, list[0].v), IEscrow.Escrow_NodeMisplaced.selector); // the whole stream
+        (uint256 x, uint8 v) = (list[0].x, list[0].v);
+        _withNode(KeyNode(26, F + 1, x, v), IEscrow.Escrow_NodeMisplaced.selector); // not aligned
+        _withNode(KeyNode(33, F, x, v), IEscrow.Escrow_NodeMisplaced.selector); // no such depth
+        _withNode(KeyNode(255, F, x, v), IEscrow.Escrow_NodeMisplaced.selector);
+        _withNode(KeyNode(23, F - (F % 512), x, v), IEscrow.Escrow_NodeMisplaced.selector); // beyond the window
+        _withNode(KeyNode(0, 0, x, v), IEscrow.Escrow_NodeMisplaced.selector); // the whole stream
         _withNode(KeyNode(26, F, 5, 27), IEscrow.Escrow_WrongPrivateKey.selector); // off the curve
         _withNode(KeyNode(26, F, N, 27), IEscrow.Escrow_WrongPrivateKey.selector); // x ≥ n
-        _withNode(KeyNode(26, F, N + list[0].x, 27), IEscrow.Escrow_WrongPrivateKey.selector);
+        _withNode(KeyNode(26, F, type(uint256).max, 27), IEscrow.Escrow_WrongPrivateKey.selector);
         _withNode(KeyNode(26, F, 0, 27), IEscrow.Escrow_WrongPrivateKey.selector);
-        _withNode(KeyNode(26, F, list[0].x, 29), IEscrow.Escrow_WrongPrivateKey.selector);
+        _withNode(KeyNode(26, F, x, 29), IEscrow.Escrow_WrongPrivateKey.selector);
     }
 
     function _withNode(KeyNode memory node, bytes4 selector) private {
+        pass(1);
         list[0] = node;
         d.keysRoot = Merkle.root(nodeLeaves(list));
         st = openDeal(d, list);

@@ -103,7 +103,7 @@ contract Marketplace is IMarketplace, AccessManaged, Pausable, ReentrancyGuard {
     function _pay(address token, uint256 price, Permit calldata permit) private {
         if (permit.deadline != 0) {
             // Fails if somebody sent the permit alone before; then the allowance is there already.
-            // solhint-disable-next-line no-empty-blocks
+            // solhint-disable no-empty-blocks
             try
                 IERC20Permit(token).permit(
                     msg.sender,
@@ -115,6 +115,7 @@ contract Marketplace is IMarketplace, AccessManaged, Pausable, ReentrancyGuard {
                     permit.s
                 )
             {} catch {}
+            // solhint-enable no-empty-blocks
         }
         uint256 allowance = IERC20(token).allowance(msg.sender, address(this));
         if (allowance < price) revert Marketplace_AllowanceTooSmall(msg.sender, allowance, price);

@@ -124,7 +124,9 @@ contract OracleCommittee is IOracleCommittee, AccessManaged {
 
     function _inForce(uint64 epoch) private view returns (uint256 index, uint16 q) {
         uint48 key = epoch > type(uint48).max ? type(uint48).max : uint48(epoch);
-        uint208 packed = _byEpoch.upperLookupRecent(key);
+        // Nearly always the last one; the search is for replays and for a change that is announced.
+        (, uint48 from, uint208 packed) = _byEpoch.latestCheckpoint();
+        if (from > key) packed = _byEpoch.upperLookupRecent(key);
         // q is at least 1, so zero means that no configuration begins at or before this epoch.
         if (packed == 0) revert OracleCommittee_NoConfig(epoch);
         return (packed >> 16, uint16(packed));

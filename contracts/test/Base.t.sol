@@ -47,10 +47,23 @@ abstract contract Base {
         for (uint256 i = 0; i < data.length; ++i) {
             gas += data[i] == 0 ? 4 : 16;
         }
-        uint256 before = gasleft();
-        (bool ok, bytes memory result) = target.call(data);
-        gas += 21_000 + before - gasleft() - 700;
+        bool ok;
+        uint256 used;
+        // Measured in assembly, so that nothing but the call (700) is between the two readings.
+        assembly ("memory-safe") {
+            used := gas()
+            ok := call(gas(), target, 0, add(data, 32), mload(data), 0, 0)
+            used := sub(used, gas())
+        }
+        gas += 21_000 + used - 700;
         if (!ok) {
+            bytes memory result;
+            assembly ("memory-safe") {
+                result := mload(0x40)
+                mstore(result, returndatasize())
+                returndatacopy(add(result, 32), 0, returndatasize())
+                mstore(0x40, add(add(result, 64), returndatasize()))
+            }
             assembly ("memory-safe") {
                 revert(add(result, 32), mload(result))
             }

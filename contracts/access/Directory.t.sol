@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.36;
+
+import {IAccessManaged} from "@openzeppelin/contracts/access/manager/IAccessManaged.sol";
+
+import {Fixture} from "../test/Fixture.t.sol";
+import {Roles} from "../test/Roles.t.sol";
+import {IDirectory} from "./IDirectory.sol";
+
+contract DirectoryTest is Fixture {
+    function setUp() external {
+        deployAll();
+    }
+
+    function test_setModule_whenCodeIsThere_itIsKept() external {
+        vm.expectEmit(address(directory));
+        emit IDirectory.ModuleSet("Escrow", address(escrow), 3, address(escrow).codehash);
+        directory.setModule("Escrow", address(escrow), 3);
+        IDirectory.Module memory m = directory.module("Escrow");
+        assertEq(m.module, address(escrow), "module");
+        assertEq(m.version, 3, "version");
+        assertEq(m.codehash, address(escrow).codehash, "codehash");
+        assertEq(directory.addressOf("Escrow"), address(escrow), "address");
+        assertEq(directory.addressOf("Nothing"), address(0), "unknown");
+    }
+
+    function testFuzz_setModule_whenVersionDoesNotRise_itReverts(uint32 first, uint32 second) external {
+        first = uint32(bound(first, 1, type(uint32).max));
+        directory.setModule("X", address(escrow), first);
+        bytes memory e = abi.encodeWithSelector(
+            IDirectory.Directory_VersionNotRising.selector,
+            bytes32("X"),
+            first,
+            second
+        );
+        if (second <= first) vm.expectRevert(e);
+        directory.setModule("X", address(market), second);
+        assertEq(directory.addressOf("X"), second <= first ? address(escrow) : address(market), "module");
+    }
+
+    function test_setModule_whenInputIsEmpty_itReverts() external {
+        vm.expectRevert(IDirectory.Directory_NameZero.selector);
+        directory.setModule(0, address(escrow), 1);
+        vm.expectRevert(abi.encodeWithSelector(IDirectory.Directory_NoCode.selector, bytes32("X"), stranger));
+        directory.setModule("X", stranger, 1);
+        vm.expectPartialRevert(IDirectory.Directory_VersionNotRising.selector);
+        directory.setModule("X", address(escrow), 0);
+    }
+
+    function test_setOrganisation_anAccountHasAtMostOne() external {
+        directory.setOrganisation(stranger, "a");
+        vm.expectEmit(address(directory));
+        emit IDirectory.OrganisationSet(stranger, "a", "b");
+        directory.setOrganisation(stranger, "b");
+        assertEq(directory.organisationOf(stranger), "b", "moved");
+        directory.setOrganisation(stranger, 0);
+        assertEq(directory.organisationOf(stranger), 0, "out");
+        vm.expectRevert(IDirectory.Directory_AccountZero.selector);
+        directory.setOrganisation(address(0), "a");
+    }
+}
+
+/// @dev Holds access/roles.json to the code, both ways.
+contract RolesTest is Fixture {
+    /// @dev Functions that also let somebody in without the role (the device's owner), so that not every call is refused.
+    string[6] private _names = ["Directory", "DeviceRegistry", "OracleCommittee", "MSecToken", "Escrow", "Marketplace"];
+    string[6] private _folders = ["access", "identity", "oracle", "market", "market", "market"];
+    address[6] private _addresses;
+
+    function setUp() external {
+        deployAll();
+        enrolDevice();
+        _addresses = [
+            address(directory),
+            address(registry),
+            address(committee),
+            address(token),
+            address(escrow),
+            address(market)
+        ];
+    }
+
+    function test_everyRow_isRefusedToStrangersAndSetInTheManager() external {
+        Roles.Row[] memory rows = Roles.table();
+        assertTrue(rows.length == 17, "rows");
+        for (uint256 i = 0; i < rows.length; ++i) {
+            address target = _addressOf(rows[i].target);
+            uint64 role = manager.getTargetFunctionRole(target, rows[i].selector);
+            assertEq(role, rows[i].role, rows[i].signature);
+            assertTrue(role != 0, "no function is the admin's own");
+            bytes memory data = bytes.concat(rows[i].selector, _arguments(rows[i].signature));
+            vm.prank(stranger);
+            vm.expectRevert(abi.encodeWithSelector(IAccessManaged.AccessManagedUnauthorized.selector, stranger));
+            (bool ok, ) = target.call(data);
+            ok;
+        }
+    }
+
+    /// @dev As many rows a contract as its source has restrictions: no restricted function is missing in the table.
+    function test_everyRestriction_hasARow() external view {
+        Roles.Row[] memory rows = Roles.table();
+        for (uint256 c = 0; c < _names.length; ++c) {
+            string memory path = string.concat("contracts/", _folders[c], "/", _names[c], ".sol");
+            string memory source = vm.readFile(path);
+            uint256 found = vm.split(source, " restricted ").length - 1 + vm.split(source, "_checkCanCall(").length - 1;
+            uint256 listed;
+            for (uint256 i = 0; i < rows.length; ++i) {
+                if (_same(rows[i].target, _names[c])) ++listed;
+            }
+            assertEq(listed, found, _names[c]);
+        }
+    }
+
+    function _arguments(string memory signature) private view returns (bytes memory) {
+        bytes32 h = keccak256(bytes(signature));
+        if (h == keccak256("setStatus(bytes32,uint8)")) return abi.encode(deviceId, 3);
+        if (h == keccak256("revokeKey(bytes32,uint32)")) return abi.encode(deviceId, 1);
+        if (h == keccak256("setConfig((uint16,address[],bytes32[],uint64))")) {
+            return abi.encode(uint256(32), 1, 128, 160, 1, 0, 0);
+        }
+        // 24 words of a deal, 7 of a stream, an empty list of nodes; enough zeros for all others
+        if (bytes(signature).length > 100) return bytes.concat(new bytes(31 * 32), abi.encode(uint256(32 * 32), 0));
+        return new bytes(96);
+    }
+
+    function _addressOf(string memory name) private view returns (address) {
+        for (uint256 i = 0; i < _names.length; ++i) {
+            if (_same(_names[i], name)) return _addresses[i];
+        }
+        revert(name);
+    }
+
+    function _same(string memory a, string memory b_) private pure returns (bool) {
+        return keccak256(bytes(a)) == keccak256(bytes(b_));
+    }
+}

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.36;
+
+import {Deal, Epoch, Pack} from "../data/ProtocolTypes.sol";
+import {Fixture} from "../test/Fixture.t.sol";
+import {Merkle} from "../test/Merkle.t.sol";
+import {Delivery, IEscrow, KeyNode, Status, WrongKey} from "./IEscrow.sol";
+
+/// @dev Random deals of one node among random deliverers, some of whom lie, and random time; a model of who is owed what.
+contract EscrowHandler is Fixture {
+    Deal[] private _deals;
+    Status[] private _statuses;
+    bool[] private _lied;
+    bool[] private _byFallback;
+    KeyNode private _node;
+    Pack private _pack;
+    Epoch private _epoch;
+    WrongKey private _claim;
+    Delivery private _out;
+    uint256 private _sx;
+    uint256 public minted;
+    uint256 public paidOut;
+
+    constructor() {
+        deployAll();
+        enrolDevice();
+        _node = nodes(1, 26)[0];
+        _pack = pack(nodeSecret(0), 26, F + 3);
+        _epoch = anchorNext(hashPack(_pack), 1);
+        (uint256 x, uint256 y) = point(E_KEY);
+        (_out.Ex, _out.vE) = (x, parity(y));
+        uint256 sy;
+        (_sx, sy) = point(mulmod(E_KEY, b(0), N));
+        _claim.node = _node;
+        (_claim.b, _claim.Sx, _claim.Sy) = (b(0), _sx, sy);
+        _claim.pack = _pack;
+        _claim.epoch = _epoch;
+    }
+
+    /* actions */
+
+    function open(uint64 price, uint16 feePerMille, uint64 bond, bool withFallback) external {
+        if (_deals.length == 12) return;
+        KeyNode[] memory list = new KeyNode[](1);
+        list[0] = _node;
+        Deal memory d = deal(list);
+        d.price = uint128(bound(price, 0, 1e12));
+        d.fee = (d.price * (feePerMille % 1001)) / 1000;
+        d.bond = uint128(bound(bond, 0, 1e12));
+        d.nonce = bytes32(_deals.length);
+        d.erasures = consent.erasures(d.streamId);
+        if (!withFallback) d.fallbackDeliverer = address(0);
+        minted += d.price;
+        _deals.push(d);
+        _statuses.push(openDeal(d, list));
+        _lied.push(false);
+        _byFallback.push(false);
+    }
+
+    function addBond(bool ofFallback, uint64 amount) external {
+        amount = uint64(bound(amount, 0, 1e12));
+        minted += amount;
+        depositBond(ofFallback ? fallbackDeliverer : deliverer, amount);
+    }
+
+    function takeBond(bool ofFallback, uint256 amount) external {
+        address who = ofFallback ? fallbackDeliverer : deliverer;
+        amount = bound(amount, 0, escrow.bondOf(who, address(token)));
+        paidOut += amount;
+        vm.prank(who);
+        escrow.withdrawBond(address(token), amount);
+    }
+
+    function takeCredit(uint8 which) external {
+        address who = _parties()[which % 4];
+        uint256 owed = escrow.creditOf(who, address(token));
+        if (owed == 0) return;
+        paidOut += owed;
+        vm.prank(who);
+        escrow.withdraw(address(token));
+    }
+
+    function deliverAny(uint256 which, bool ofFallback, bool lie) external {
+        (bool found, uint256 i) = _pick(which, 1);
+        if (!found) return;
+        Deal memory d = _deals[i];
+        Status memory s = _statuses[i];
+        address who = ofFallback ? d.fallbackDeliverer : d.deliverer;
+        if (!_mayAct(d, s, ofFallback) || _closed(s, d.deliverSeconds)) return;
+        if (consent.erasures(d.streamId) > d.erasures) {
+            vm.prank(who);
+            escrow.deliver(d, s, 0, 0, new bytes32[](0));
+            _statuses[i].state = 4;
+            return;
+        }
+        if (escrow.bondOf(who, address(token)) < d.bond) return;
+        bytes32[] memory masked = _masked(d, lie);
+        vm.prank(who);
+        escrow.deliver(d, s, _out.Ex, _out.vE, masked);
+        _statuses[i] = status(ofFallback ? 0x82 : 2, keccak256(abi.encode(_out.Ex, _out.vE, masked)));
+        (_lied[i], _byFallback[i]) = (lie, ofFallback);
+    }
+
+    function declineAny(uint256 which, bool ofFallback) external {
+        (bool found, uint256 i) = _pick(which, 1);
+        if (!found || !_mayAct(_deals[i], _statuses[i], ofFallback)) return;
+        vm.prank(ofFallback ? fallbackDeliverer : deliverer);
+        escrow.decline(_deals[i], _statuses[i]);
+        bool ends = ofFallback || _deals[i].fallbackDeliverer == address(0);
+        _statuses[i].state = ends ? 4 : 0x81;
+    }
+
+    function refundAny(uint256 which) external {
+        (bool found, uint256 i) = _pick(which, 1);
+        if (!found) return;
+        bool closed = _closed(_statuses[i], _deals[i].deliverSeconds);
+        if (!closed) vm.expectPartialRevert(IEscrow.Escrow_WindowOpen.selector);
+        escrow.refund(_deals[i], _statuses[i]);
+        if (closed) _statuses[i].state = 4;
+    }
+
+    function releaseAny(uint256 which) external {
+        (bool found, uint256 i) = _pick(which, 2);
+        if (!found) return;
+        bool closed = _closed(_statuses[i], _deals[i].complainSeconds);
+        if (!closed) vm.expectPartialRevert(IEscrow.Escrow_WindowOpen.selector);
+        escrow.release(_deals[i], _statuses[i]);
+        if (closed) _statuses[i].state = 3;
+    }
+
+    /// @dev A lie is always proved, the truth never.
+    function proveAny(uint256 which) external {
+        (bool found, uint256 i) = _pick(which, 2);
+        if (!found) return;
+        Delivery memory out = Delivery(_out.Ex, _out.vE, _masked(_deals[i], _lied[i]));
+        if (!_lied[i]) vm.expectPartialRevert(IEscrow.Escrow_KeyIsRight.selector);
+        escrow.proveWrongKey(_deals[i], _statuses[i], out, _claim);
+        if (_lied[i]) _statuses[i].state = 4;
+    }
+
+    function erase() external {
+        vm.prank(owner);
+        consent.requestErasure(stream(), F, F);
+    }
+
+    function pauseOrNot() external {
+        escrow.pause();
+        // everything but open and depositBond goes on; the other actions of this handler would fail otherwise
+        for (uint256 i = 0; i < _deals.length; ++i) {
+            if (_statuses[i].state & 0x7f == 1 && _closed(_statuses[i], _deals[i].deliverSeconds)) {
+                escrow.refund(_deals[i], _statuses[i]);
+                _statuses[i].state = 4;
+            }
+        }
+        escrow.unpause();
+    }
+
+    function passTime(uint16 secs, uint8 blocks) external {
+        vm.warp(block.timestamp + (secs % 900));
+        vm.roll(block.number + blocks);
+    }
+
+    /* checks */
+
+    function checkMoney() external view {
+        uint256 owed;
+        address[4] memory who = _parties();
+        for (uint256 i = 0; i < 4; ++i) {
+            owed += escrow.bondOf(who[i], address(token)) + escrow.creditOf(who[i], address(token));
+        }
+        for (uint256 i = 0; i < _deals.length; ++i) {
+            uint8 state = _statuses[i].state & 0x7f;
+            if (state == 1 || state == 2) owed += _deals[i].price;
+            if (state == 2) owed += _deals[i].bond;
+        }
+        assertEq(token.balanceOf(address(escrow)), owed, "balance = bonds + credits + held");
+        assertEq(escrow.accountedOf(address(token)), owed, "accounted");
+        assertEq(minted - paidOut, owed, "money in = money out + money held");
+    }
+
+    /// @dev Whatever the state: enough time alone, and anyone, ends it; then everybody can take all of it.
+    function checkExits() external {
+        vm.warp(block.timestamp + 1201);
+        vm.roll(block.number + 60);
+        for (uint256 i = 0; i < _deals.length; ++i) {
+            uint8 state = _statuses[i].state & 0x7f;
+            vm.prank(stranger);
+            if (state == 1) escrow.refund(_deals[i], _statuses[i]);
+            else if (state == 2) escrow.release(_deals[i], _statuses[i]);
+            else escrow.statusWord(0);
+            assertTrue(escrow.statusWord(hashDeal(_deals[i])) != 0, "a word is never cleared");
+        }
+        address[4] memory who = _parties();
+        for (uint256 i = 0; i < 4; ++i) {
+            uint256 bond = escrow.bondOf(who[i], address(token));
+            uint256 credit = escrow.creditOf(who[i], address(token));
+            vm.startPrank(who[i]);
+            escrow.withdrawBond(address(token), bond);
+            if (credit != 0) escrow.withdraw(address(token));
+            vm.stopPrank();
+        }
+        assertEq(token.balanceOf(address(escrow)), 0, "all of it");
+    }
+
+    /* private */
+
+    function _masked(Deal memory d, bool lie) private view returns (bytes32[] memory masked) {
+        masked = new bytes32[](1);
+        masked[0] = (lie ? keccak256("a lie") : nodeSecret(0)) ^ mask(d, 0, _sx);
+    }
+
+    function _pick(uint256 which, uint8 state) private view returns (bool, uint256) {
+        for (uint256 k = 0; k < _deals.length; ++k) {
+            uint256 i = ((which % _deals.length) + k) % _deals.length;
+            if (_statuses[i].state & 0x7f == state) return (true, i);
+        }
+        return (false, 0);
+    }
+
+    function _mayAct(Deal memory d, Status memory s, bool ofFallback) private view returns (bool) {
+        if (!ofFallback) return s.state == 1;
+        return d.fallbackDeliverer != address(0) && (s.state == 0x81 || _closed(s, d.deliverSeconds / 2));
+    }
+
+    function _closed(Status memory s, uint256 secs) private view returns (bool) {
+        return nowMs() > s.at + secs * 1000 && (block.number - s.atBlock) * 20 >= secs;
+    }
+
+    function _parties() private view returns (address[4] memory) {
+        return [buyer, owner, deliverer, fallbackDeliverer];
+    }
+}
+
+contract EscrowInvariants is Fixture {
+    EscrowHandler private _handler;
+    bytes4[] private _actions;
+
+    struct FuzzSelector {
+        address addr;
+        bytes4[] selectors;
+    }
+
+    function setUp() external {
+        _handler = new EscrowHandler();
+        targetContract(address(_handler));
+        _actions = [
+            EscrowHandler.open.selector,
+            EscrowHandler.addBond.selector,
+            EscrowHandler.takeBond.selector,
+            EscrowHandler.takeCredit.selector,
+            EscrowHandler.deliverAny.selector,
+            EscrowHandler.declineAny.selector,
+            EscrowHandler.refundAny.selector,
+            EscrowHandler.releaseAny.selector,
+            EscrowHandler.proveAny.selector,
+            EscrowHandler.erase.selector,
+            EscrowHandler.pauseOrNot.selector,
+            EscrowHandler.passTime.selector
+        ];
+    }
+
+    function targetSelectors() external view returns (FuzzSelector[] memory selectors) {
+        selectors = new FuzzSelector[](1);
+        selectors[0] = FuzzSelector(address(_handler), _actions);
+    }
+
+    function invariant_moneyInIsMoneyOutPlusMoneyHeld() external view {
+        _handler.checkMoney();
+    }
+
+    function invariant_everyStateHasAnExitByTime() external {
+        _handler.checkExits();
+    }
+}

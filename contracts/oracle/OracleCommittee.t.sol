@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.36;
+
+import {Config, ProtocolTypes} from "../data/ProtocolTypes.sol";
+import {Fixture} from "../test/Fixture.t.sol";
+import {IOracleCommittee} from "./IOracleCommittee.sol";
+
+contract OracleCommitteeTest is Fixture {
+    bytes32 private constant DIGEST = keccak256("digest");
+
+    function setUp() external {
+        deployAll();
+    }
+
+    function test_setConfig_itIsInForceFromItsEpochOn() external {
+        uint256[] memory keys = _sortedKeys(7, 0x7000);
+        Config memory c = config(keys, 50);
+        vm.expectEmit(address(committee));
+        emit IOracleCommittee.ConfigSet(1, 50, ProtocolTypes.hashConfig(c), c);
+        committee.setConfig(c);
+        assertEq(committee.configCount(), 2, "count");
+        assertEq(committee.configDigestAt(49), ProtocolTypes.hashConfig(committee.config(0)), "before");
+        assertEq(committee.configDigestAt(50), ProtocolTypes.hashConfig(c), "from");
+        assertEq(committee.configDigestAt(type(uint64).max), ProtocolTypes.hashConfig(c), "far");
+        assertEq(keccak256(abi.encode(committee.configAt(50))), keccak256(abi.encode(c)), "preimage");
+        assertTrue(committee.isMember(50, c.members[6]) && !committee.isMember(49, c.members[6]), "member");
+        vm.expectRevert(abi.encodeWithSelector(IOracleCommittee.OracleCommittee_NoConfig.selector, uint64(0)));
+        committee.configDigestAt(0);
+    }
+
+    function testFuzz_setConfig_quorumIsNMinusF(uint8 n, uint16 q) external {
+        uint256[] memory keys = _sortedKeys(bound(n, 1, 64), 0x7000);
+        Config memory c = config(keys, 50);
+        uint256 f;
+        while (3 * (f + 1) < keys.length) ++f; // the largest with n > 3f
+        assertEq(c.q, keys.length - f, "q");
+        assertTrue(2 * uint256(c.q) > keys.length + f, "two quorums share an honest member");
+        if (q != c.q) {
+            Config memory bad = abi.decode(abi.encode(c), (Config));
+            bad.q = q;
+            vm.expectRevert(abi.encodeWithSelector(IOracleCommittee.OracleCommittee_WrongQuorum.selector, c.q, q));
+            committee.setConfig(bad);
+        }
+        committee.setConfig(c);
+    }
+
+    function test_setConfig_whenMembersAreWrong_itReverts() external {
+        uint256[] memory keys = _sortedKeys(4, 0x7000);
+        Config memory c = config(keys, 50);
+        (c.members[0], c.members[1]) = (c.members[1], c.members[0]);
+        (c.organisations[0], c.organisations[1]) = (c.organisations[1], c.organisations[0]);
+        _refused(c, IOracleCommittee.OracleCommittee_MembersNotAscending.selector);
+        c = config(keys, 50);
+        c.members[1] = c.members[0];
+        _refused(c, IOracleCommittee.OracleCommittee_MembersNotAscending.selector);
+        c = config(keys, 50);
+        c.organisations[2] = keccak256("claimed");
+        _refused(c, IOracleCommittee.OracleCommittee_WrongOrganisation.selector);
+        c = config(keys, 50);
+        (c.organisations[3]) = 0;
+        directory.setOrganisation(c.members[3], 0);
+        _refused(c, IOracleCommittee.OracleCommittee_WrongOrganisation.selector);
+        c = config(keys, 50);
+        directory.setOrganisation(c.members[3], c.organisations[0]);
+        c.organisations[3] = c.organisations[0];
+        _refused(c, IOracleCommittee.OracleCommittee_OrganisationRepeated.selector);
+        c = config(keys, 50);
+        c.organisations = new bytes32[](3);
+        _refused(c, IOracleCommittee.OracleCommittee_MemberCount.selector);
+        c.members = new address[](0);
+        c.organisations = new bytes32[](0);
+        _refused(c, IOracleCommittee.OracleCommittee_MemberCount.selector);
+        c.members = new address[](65);
+        c.organisations = new bytes32[](65);
+        _refused(c, IOracleCommittee.OracleCommittee_MemberCount.selector);
+    }
+
+    function test_setConfig_whenTheEpochIsNotFuture_itReverts() external {
+        Config memory c = config(_sortedKeys(4, 0x7000), 1);
+        _refused(c, IOracleCommittee.OracleCommittee_EpochNotFuture.selector);
+        anchorNext("a", 1);
+        anchorNext("b", 1);
+        c.fromEpoch = 2;
+        _refused(c, IOracleCommittee.OracleCommittee_EpochNotFuture.selector);
+        c.fromEpoch = 3;
+        committee.setConfig(c);
+        _refused(c, IOracleCommittee.OracleCommittee_EpochNotFuture.selector);
+        c.fromEpoch = 4;
+        committee.setConfig(c);
+    }
+
+    function test_verify_needsExactlyQAscendingMembers() external {
+        bytes[] memory s = _signatures(3);
+        assertEq(committee.verify(5, DIGEST, s), committee.configDigestAt(5), "digest of the config");
+        _verifyRefused(_signatures(2), IOracleCommittee.OracleCommittee_SignatureCount.selector);
+        _verifyRefused(_signatures(4), IOracleCommittee.OracleCommittee_SignatureCount.selector);
+        s = _signatures(3);
+        (s[0], s[1]) = (s[1], s[0]);
+        _verifyRefused(s, IOracleCommittee.OracleCommittee_SignersNotAscending.selector);
+        s = _signatures(3);
+        s[1] = s[0];
+        _verifyRefused(s, IOracleCommittee.OracleCommittee_SignersNotAscending.selector);
+        s = _signatures(3);
+        s[0] = new bytes(64);
+        _verifyRefused(s, IOracleCommittee.OracleCommittee_SignatureLength.selector);
+    }
+
+    function testFuzz_verify_whenASignerIsNoMember_itReverts(uint256 key) external {
+        key = bound(key, 1, type(uint128).max);
+        bytes[] memory s = _signatures(3);
+        for (uint256 i = 0; i < 4; ++i) vm.assume(key != memberKeys[i]);
+        s[0] = sign(key, DIGEST);
+        vm.expectRevert();
+        committee.verify(5, DIGEST, s);
+    }
+
+    function _signatures(uint256 n) private view returns (bytes[] memory s) {
+        s = new bytes[](n);
+        for (uint256 i = 0; i < n; ++i) s[i] = sign(memberKeys[i], DIGEST);
+    }
+
+    function _verifyRefused(bytes[] memory s, bytes4 selector) private {
+        vm.expectPartialRevert(selector);
+        committee.verify(5, DIGEST, s);
+    }
+
+    function _refused(Config memory c, bytes4 selector) private {
+        vm.expectPartialRevert(selector);
+        committee.setConfig(c);
+    }
+}
