@@ -39,6 +39,7 @@ async function main(): Promise<number> {
   const stop = new AbortController();
   process.on("SIGTERM", () => stop.abort());
   process.on("SIGINT", () => stop.abort());
+  process.on("disconnect", () => stop.abort());
   return (await runAgent(config, { signal: stop.signal, untilDone: values["until-done"] })) ? 0 : 1;
 }
 

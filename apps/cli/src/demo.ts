@@ -151,6 +151,14 @@ export async function demo(options: DemoOptions): Promise<Record<string, unknown
   const root = mkdtempSync(join(tmpdir(), "msec-demo-"));
   const started = Date.now();
   let city: City | undefined;
+  const interrupt = () => {
+    void (city?.stop() ?? Promise.resolve()).finally(() => {
+      rmSync(root, { recursive: true, force: true });
+      process.exit(1);
+    });
+  };
+  process.once("SIGINT", interrupt);
+  process.once("SIGTERM", interrupt);
   try {
     city = await up(root, plans, { progress: () => undefined });
     story.tell("a city of its own", `chain, database, broker, ${city.run.operators.length} operators, ${city.run.markets.length} deliverers, ${city.devices.length} device${city.devices.length === 1 ? "" : "s"}`);

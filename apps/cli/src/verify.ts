@@ -48,7 +48,7 @@ export async function verifyFile(file: string, flags: VerifyFlags): Promise<Verd
 async function againstChain(report: WindowReport | ReadingReport, url: string): Promise<string> {
   const { claims } = report;
   const provider = connectChain(embedded(url, claims.chainId));
-  const addresses = { DataAnchor: claims.anchor, DeviceRegistry: claims.registry ?? ZERO_ADDRESS } as never;
+  const addresses = { DataAnchor: claims.anchor, DeviceRegistry: claims.registry ?? ZERO_ADDRESS };
   const { DataAnchor, DeviceRegistry } = contractsAt(addresses, provider);
   try {
     let chainId: number;

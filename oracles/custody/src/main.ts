@@ -73,8 +73,13 @@ async function main(file: string): Promise<void> {
     reconnectPeriod: 1000,
     connectTimeout: 5000,
   });
+  // One after the other: aedes drops a retained message that a plain one overtakes.
+  let said: Promise<unknown> = Promise.resolve();
   const ingest = new Ingest(ctx, {
-    publish: (topic, payload, retain) => void client.publish(topic, payload, { qos: 1, retain }),
+    publish: (topic, payload, retain) => {
+      if (!client.connected) return;
+      said = said.then(() => client.publishAsync(topic, payload, { qos: 1, retain })).catch(() => undefined);
+    },
   });
   client.handleMessage = (packet, callback) => {
     if (packet.cmd !== "publish") return callback();

@@ -41,9 +41,10 @@ export interface Contracts {
   Marketplace: Marketplace;
 }
 
-export function contractsAt(addresses: Addresses, runner: ContractRunner): Contracts {
-  const names = Object.keys(SOURCES) as ContractName[];
+/** Handles of the contracts whose addresses are given. */
+export function contractsAt<N extends ContractName>(addresses: Record<N, Hex>, runner: ContractRunner): Pick<Contracts, N> {
+  const names = Object.keys(addresses) as N[];
   return Object.fromEntries(
     names.map((name) => [name, new Contract(addresses[name], artifact(SOURCES[name]).abi, runner)]),
-  ) as unknown as Contracts;
+  ) as unknown as Pick<Contracts, N>;
 }
