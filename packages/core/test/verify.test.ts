@@ -19,6 +19,7 @@ import {
   HEAD,
   type Header,
   type Hex,
+  readingLeaf,
   type ReadingBundle,
   type ReadingReport,
   sha256,
@@ -640,6 +641,37 @@ describe("one disclosed reading", () => {
     const signatures = bundle.anchoring.signatures.slice(0, 2);
     expectRefusal("committee", () => proveReading({ ...bundle, anchoring: { ...bundle.anchoring, signatures } }));
     expectRefusal("wrong-stream", () => proveReading({ ...bundle, stream: { ...bundle.stream, name: "x" } }));
+  });
+
+  test("a record that the device signed, but that is none of its stream or of its pack's times", () => {
+    const disclosed = (reading: Parameters<typeof encodeRecord>[0]) => {
+      const s = new TestStream();
+      const bytes = encodeRecord(reading);
+      const salt = sha256(utf8("salt"));
+      const unsigned = s.prepare([co(SLOT)]);
+      const h = encodeHeader({ ...unsigned.header, root: toHex(readingLeaf(salt, 0, bytes)) });
+      const tbs = cborEncode(["Signature1", unsigned.protectedHeader, new Uint8Array(), h]);
+      const cose = encodeCose(unsigned.protectedHeader, h, s.key.sign(tbs));
+      const raw = { cose, content: unsigned.content, signed: decodeCose(cose) };
+      s.packs.push(raw);
+      return proveReading({
+        format: "msec.reading/1",
+        chain: CHAIN,
+        stream: s.preimage,
+        keys: [{ keyEpoch: 1, spki: toBase64(s.key.spki) }],
+        cose: toBase64(cose),
+        record: toBase64(bytes),
+        salt: toHex(salt),
+        index: 0,
+        path: [],
+        anchoring: anchorAll(s, who).anchoring(raw),
+      });
+    };
+    expect(disclosed(co(SLOT)).row).toEqual(co(SLOT));
+    expectRefusal("records", () => disclosed({ ...co(SLOT), n: "NO2" }));
+    expectRefusal("records", () => disclosed({ ...co(SLOT), u: "kg" }));
+    expectRefusal("slot", () => disclosed(co(SLOT, 1, 1)));
+    expectRefusal("slot", () => disclosed(co(SLOT - 1)));
   });
 
   test("padding of a sealed stream is no reading", () => {
