@@ -14,7 +14,8 @@ export interface Session extends Shop {
 
 export function openSession(dir: string, progress: Shop["progress"] = () => undefined): Session {
   const run = runningCity(dir);
-  if (!run) throw new Problem(`no city is up in ${dir}: start one with npm start (msec up), or name its folder with --dir`);
+  if (!run)
+    throw new Problem(`no city is up in ${dir}: start one with npm start (msec up), or name its folder with --dir`);
   const layout = new Layout(dir);
   const provider = connectChain(embedded(run.chain.rpc, run.chain.chainId));
   return {

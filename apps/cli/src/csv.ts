@@ -3,7 +3,10 @@ import { type Schema, type SenmlRecord, valueText } from "@msec/core";
 const cell = (text: string) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
 /** Readings as rows of a table: consecutive readings of one time share a row until a quantity comes again. */
-export function tableOf(schema: Schema, readings: readonly SenmlRecord[]): { tMs: number; values: Map<string, SenmlRecord> }[] {
+export function tableOf(
+  schema: Schema,
+  readings: readonly SenmlRecord[],
+): { tMs: number; values: Map<string, SenmlRecord> }[] {
   const rows: { tMs: number; values: Map<string, SenmlRecord> }[] = [];
   const order = new Map(schema.quantities.map((q, i) => [q.name, i]));
   let last = -1;
@@ -22,7 +25,12 @@ export function csvOf(schema: Schema, readings: readonly SenmlRecord[]): string 
   const { quantities } = schema;
   const header = ["time", ...quantities.map((q) => (q.unit ? `${q.text} [${q.unit}]` : q.text))];
   const lines = tableOf(schema, readings).map(({ tMs, values }) =>
-    [new Date(tMs).toISOString(), ...quantities.map((q) => (values.has(q.name) ? valueText(values.get(q.name) as SenmlRecord) : ""))].map(cell).join(","),
+    [
+      new Date(tMs).toISOString(),
+      ...quantities.map((q) => (values.has(q.name) ? valueText(values.get(q.name) as SenmlRecord) : "")),
+    ]
+      .map(cell)
+      .join(","),
   );
   return `${[header.map(cell).join(","), ...lines].join("\r\n")}\r\n`;
 }

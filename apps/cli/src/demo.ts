@@ -58,12 +58,24 @@ export async function awaitSlots(shop: Shop, streamId: Hex, slots: number, timeo
   for (;;) {
     try {
       const info = await shop.operators.stream(streamId);
-      const ended = info.preimage.mode === MODE.dataset && info.head !== null && info.pending === 0 && (await isEnded(shop, streamId));
-      if (info.preimage.mode === MODE.dataset ? ended : info.firstSlot !== null && (info.lastSlot ?? 0) > info.firstSlot + slots) return info;
+      const ended =
+        info.preimage.mode === MODE.dataset &&
+        info.head !== null &&
+        info.pending === 0 &&
+        (await isEnded(shop, streamId));
+      if (
+        info.preimage.mode === MODE.dataset
+          ? ended
+          : info.firstSlot !== null && (info.lastSlot ?? 0) > info.firstSlot + slots
+      )
+        return info;
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
     }
-    if (Date.now() > end) throw new Problem(`after ${timeoutMs / 1000} s too little of the stream is anchored: see the logs of its device and operators`);
+    if (Date.now() > end)
+      throw new Problem(
+        `after ${timeoutMs / 1000} s too little of the stream is anchored: see the logs of its device and operators`,
+      );
     await sleep(300);
   }
 }
@@ -88,10 +100,19 @@ export function writePurchase(out: string, purchase: Purchase): void {
 }
 
 /** Buys a stretch of one stream and tells what each step showed. */
-export async function purchaseStory(shop: Shop, streamId: Hex, slots: number, out: string, story: Story): Promise<Purchase> {
+export async function purchaseStory(
+  shop: Shop,
+  streamId: Hex,
+  slots: number,
+  out: string,
+  story: Story,
+): Promise<Purchase> {
   const info = await awaitSlots(shop, streamId, slots);
   const head = info.head as { seq: number };
-  story.tell("measured and anchored", `${info.preimage.name}: ${head.seq} packs signed and encrypted on the device, checked by ${shop.operators.urls.length} operators, on the chain`);
+  story.tell(
+    "measured and anchored",
+    `${info.preimage.name}: ${head.seq} packs signed and encrypted on the device, checked by ${shop.operators.urls.length} operators, on the chain`,
+  );
   const offer = (await listOffers(shop.contracts)).find((o) => o.streamId === streamId && o.open);
   if (!offer) throw new Problem(`no open offer for ${info.preimage.name}`);
   const from = info.firstSlot as number;
@@ -161,8 +182,15 @@ export async function demo(options: DemoOptions): Promise<Record<string, unknown
   process.once("SIGTERM", interrupt);
   try {
     city = await up(root, plans, { progress: () => undefined });
-    story.tell("a city of its own", `chain, database, broker, ${city.run.operators.length} operators, ${city.run.markets.length} deliverers, ${city.devices.length} device${city.devices.length === 1 ? "" : "s"}`);
-    if (own) story.tell("your file", `${own.rows} rows${own.ignored.length ? `; not numbers, so not sold: ${own.ignored.join(", ")}` : ""}`);
+    story.tell(
+      "a city of its own",
+      `chain, database, broker, ${city.run.operators.length} operators, ${city.run.markets.length} deliverers, ${city.devices.length} device${city.devices.length === 1 ? "" : "s"}`,
+    );
+    if (own)
+      story.tell(
+        "your file",
+        `${own.rows} rows${own.ignored.length ? `; not numbers, so not sold: ${own.ignored.join(", ")}` : ""}`,
+      );
     const shop = shopOf(city, story);
     const streamId = (city.devices[0] as City["devices"][number]).streams[0]?.streamId as Hex;
     const purchase = await purchaseStory(shop, streamId, 48, out, story);

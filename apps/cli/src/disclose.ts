@@ -23,7 +23,12 @@ export function discloseReading(bundle: WindowBundle, index: number): string {
   for (const pack of bundle.packs) {
     if (pack.content === null) continue;
     const signed = decodeCose(fromBase64(pack.cose));
-    const opened = openPack(bundle.stream, signed.header, leafNode(nodes, headerSlot(bundle.stream, signed.header)), fromBase64(pack.content));
+    const opened = openPack(
+      bundle.stream,
+      signed.header,
+      leafNode(nodes, headerSlot(bundle.stream, signed.header)),
+      fromBase64(pack.content),
+    );
     if (left >= opened.readings.length) {
       left -= opened.readings.length;
       continue;

@@ -1,7 +1,17 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { Sender } from "@msec/chain";
-import { decodeBundle, type Hex, ProtocolError, streamOf, utf8, keccak256, toHex, verify, type WindowReport } from "@msec/core";
+import {
+  decodeBundle,
+  type Hex,
+  ProtocolError,
+  streamOf,
+  utf8,
+  keccak256,
+  toHex,
+  verify,
+  type WindowReport,
+} from "@msec/core";
 import { Command, CommanderError, Option } from "commander";
 import { cityPlans } from "./city/plans.ts";
 import { people } from "./city/layout.ts";
@@ -53,7 +63,10 @@ command("up", "bring up an embedded city on recorded data; it stays up until Ctr
     if (!json) print(bold(again ? `The city in ${dir} comes up again` : `A new city in ${dir}`));
     const city = await up(root, cityPlans(), {
       progress: (line) => !json && print(dim(`  ${line}`)),
-      onExit: (name, code, signal) => process.stderr.write(`${warn(`${name} ended (${signal ?? code}): started again`)}; see ${join(root, "logs", `${name}.log`)}\n`),
+      onExit: (name, code, signal) =>
+        process.stderr.write(
+          `${warn(`${name} ended (${signal ?? code}): started again`)}; see ${join(root, "logs", `${name}.log`)}\n`,
+        ),
     });
     let stopping = false;
     const stop = async () => {
@@ -91,7 +104,9 @@ command("up", "bring up an embedded city on recorded data; it stays up until Ctr
           print();
           for (const line of textPlot(seriesOf(done.bundle.stream.schema, done.report.rows))) print(line);
           print(`\nbought.csv, bought.svg and proof.json are in ${out}`);
-          print(`Try it yourself in another terminal: ${bold("npx msec verify")} ${join(dir, "bought/proof.json")} --offline`);
+          print(
+            `Try it yourself in another terminal: ${bold("npx msec verify")} ${join(dir, "bought/proof.json")} --offline`,
+          );
         }
       } catch (error) {
         if (stopping) return;
@@ -116,15 +131,28 @@ command("status", "how the operators are").action(async ({ dir, json }: Common) 
     const states = await Promise.all(
       session.run.operators.map(async ({ name, url }) => {
         try {
-          return (await (await fetch(`${url}/status`, { signal: AbortSignal.timeout(3000) })).json()) as Record<string, unknown> & { problems: string[] };
+          return (await (await fetch(`${url}/status`, { signal: AbortSignal.timeout(3000) })).json()) as Record<
+            string,
+            unknown
+          > & { problems: string[] };
         } catch {
-          return { name, healthy: false, problems: ["does not answer"] } as Record<string, unknown> & { problems: string[] };
+          return { name, healthy: false, problems: ["does not answer"] } as Record<string, unknown> & {
+            problems: string[];
+          };
         }
       }),
     );
     if (json) printJson({ operators: states, processes: session.run.processes });
     else {
-      const rows = states.map((s) => [s.name, s.healthy ? "healthy" : "attention", s.epoch ?? "", s.packs ?? "", s.readings ?? "", s.pending ?? "", s.problems.join("; ")]);
+      const rows = states.map((s) => [
+        s.name,
+        s.healthy ? "healthy" : "attention",
+        s.epoch ?? "",
+        s.packs ?? "",
+        s.readings ?? "",
+        s.pending ?? "",
+        s.problems.join("; "),
+      ]);
       table(["operator", "state", "epoch", "packs", "readings", "waiting", "problems"], rows);
     }
     if (states.some((s) => !s.healthy)) process.exitCode = 1;
@@ -151,7 +179,18 @@ command("devices", "devices as the registry has them").action(async ({ dir, json
       }),
     );
     if (json) printJson(rows);
-    else table(["device", "id", "status", "secure element", "owner", "streams"], rows.map((r) => [r.name, short(r.deviceId), r.status, r.secureElement, short(r.owner), r.streams.map((s) => s.name).join(", ")]));
+    else
+      table(
+        ["device", "id", "status", "secure element", "owner", "streams"],
+        rows.map((r) => [
+          r.name,
+          short(r.deviceId),
+          r.status,
+          r.secureElement,
+          short(r.owner),
+          r.streams.map((s) => s.name).join(", "),
+        ]),
+      );
   } finally {
     session.close();
   }
@@ -161,13 +200,24 @@ command("streams", "streams and how far they are anchored").action(async ({ dir,
   const session = openSession(dir);
   try {
     const rows = await Promise.all(
-      session.run.devices.flatMap((d) => d.streams).map(async ({ streamId, name }) => ({ name, streamId, ...(await session.operators.stream(streamId)) })),
+      session.run.devices
+        .flatMap((d) => d.streams)
+        .map(async ({ streamId, name }) => ({ name, streamId, ...(await session.operators.stream(streamId)) })),
     );
     if (json) printJson(rows);
     else
       table(
         ["stream", "id", "mode", "slot", "packs", "newest", "waiting", "erased"],
-        rows.map((r) => [r.name, short(r.streamId), MODES[r.preimage.mode], `${r.preimage.slotSeconds} s`, r.head?.seq ?? 0, r.head ? time(r.head.toMs) : "", r.pending, r.erasures.length]),
+        rows.map((r) => [
+          r.name,
+          short(r.streamId),
+          MODES[r.preimage.mode],
+          `${r.preimage.slotSeconds} s`,
+          r.head?.seq ?? 0,
+          r.head ? time(r.head.toMs) : "",
+          r.pending,
+          r.erasures.length,
+        ]),
       );
   } finally {
     session.close();
@@ -205,40 +255,58 @@ command("buy", "buy a window of a stream: pay, get the keys, verify, save")
   .option("--to <TIME>", "last time")
   .option("--purpose <TEXT>", "what the data is for; its hash goes into the deal", "")
   .option("--out <DIR>", "folder for bought.csv, bought.svg and proof.json", "bought")
-  .action(async (name: string | undefined, options: Common & { from?: string; to?: string; purpose: string; out: string }) => {
-    const { dir, json, out } = options;
-    const story = new Story(json);
-    const session = openSession(dir, story.tell);
-    try {
-      const results = [];
-      if (name === undefined) {
-        const cut = unfinishedPurchases(session.purchases);
-        if (cut.length === 0) throw new Problem("no purchase was cut off; to buy, name a stream: see msec offers", 2);
-        for (const id of cut) results.push(await resume(session, id));
-      } else {
-        const known = session.run.devices.flatMap((d) => d.streams).find((s) => s.name === name || s.streamId === name);
-        if (!known) throw new Problem(`no stream ${name}: see msec streams`, 2);
-        const offer = (await listOffers(session.contracts)).filter((o) => o.streamId === known.streamId && o.open).pop();
-        if (!offer) throw new Problem(`nobody offers ${name}: see msec offers`);
-        const [from, to] = slotsBetween(await session.operators.stream(known.streamId), options.from, options.to);
-        const purpose = options.purpose === "" ? undefined : toHex(keccak256(utf8(options.purpose)));
-        results.push(await buy(session, offer, from, to, purpose));
-      }
-      for (const purchase of results) {
-        const folder = results.length > 1 ? join(out, purchase.dealId) : out;
-        writePurchase(folder, purchase);
-        const { rows, claims: _, ...report } = purchase.report;
-        if (json) printJson({ deal: purchase.dealId, transaction: purchase.tx, price: purchase.deal.price, out: resolve(folder), report });
-        else {
-          print();
-          for (const line of textPlot(seriesOf(purchase.bundle.stream.schema, rows))) print(line);
-          print(good(`\n${report.readings} readings verified; bought.csv, bought.svg and proof.json are in ${folder}`));
+  .action(
+    async (
+      name: string | undefined,
+      options: Common & { from?: string; to?: string; purpose: string; out: string },
+    ) => {
+      const { dir, json, out } = options;
+      const story = new Story(json);
+      const session = openSession(dir, story.tell);
+      try {
+        const results = [];
+        if (name === undefined) {
+          const cut = unfinishedPurchases(session.purchases);
+          if (cut.length === 0) throw new Problem("no purchase was cut off; to buy, name a stream: see msec offers", 2);
+          for (const id of cut) results.push(await resume(session, id));
+        } else {
+          const known = session.run.devices
+            .flatMap((d) => d.streams)
+            .find((s) => s.name === name || s.streamId === name);
+          if (!known) throw new Problem(`no stream ${name}: see msec streams`, 2);
+          const offer = (await listOffers(session.contracts))
+            .filter((o) => o.streamId === known.streamId && o.open)
+            .pop();
+          if (!offer) throw new Problem(`nobody offers ${name}: see msec offers`);
+          const [from, to] = slotsBetween(await session.operators.stream(known.streamId), options.from, options.to);
+          const purpose = options.purpose === "" ? undefined : toHex(keccak256(utf8(options.purpose)));
+          results.push(await buy(session, offer, from, to, purpose));
         }
+        for (const purchase of results) {
+          const folder = results.length > 1 ? join(out, purchase.dealId) : out;
+          writePurchase(folder, purchase);
+          const { rows, claims: _, ...report } = purchase.report;
+          if (json)
+            printJson({
+              deal: purchase.dealId,
+              transaction: purchase.tx,
+              price: purchase.deal.price,
+              out: resolve(folder),
+              report,
+            });
+          else {
+            print();
+            for (const line of textPlot(seriesOf(purchase.bundle.stream.schema, rows))) print(line);
+            print(
+              good(`\n${report.readings} readings verified; bought.csv, bought.svg and proof.json are in ${folder}`),
+            );
+          }
+        }
+      } finally {
+        session.close();
       }
-    } finally {
-      session.close();
-    }
-  });
+    },
+  );
 
 const collect = (value: string, before: string[]) => [...before, value];
 
@@ -255,7 +323,11 @@ command("verify", "prove a bundle: exit 0 proved, 1 refused, 2 wrong use")
       if (run) rpc = [run.chain.rpc];
     }
     try {
-      const { report, basis } = await verifyFile(file, { rpc, offline: options.offline, ...(committee ? { committee } : {}) });
+      const { report, basis } = await verifyFile(file, {
+        rpc,
+        offline: options.offline,
+        ...(committee ? { committee } : {}),
+      });
       if (json) {
         const { claims: _, ...shown } = report;
         return printJson({ proved: true, basis, ...shown, ...("rows" in shown ? { rows: undefined } : {}) });
@@ -264,18 +336,38 @@ command("verify", "prove a bundle: exit 0 proved, 1 refused, 2 wrong use")
       const lines: [string, unknown][] = [
         ["stream", `${report.name} (${report.streamId})`],
         ["device", report.deviceId],
-        ["anchored", `epoch ${report.epoch.number}, closed ${time(report.epoch.closedAt)}, ${report.signers.length} operators signed`],
+        [
+          "anchored",
+          `epoch ${report.epoch.number}, closed ${time(report.epoch.closedAt)}, ${report.signers.length} operators signed`,
+        ],
       ];
       if (report.kind === "window")
         lines.push(
-          ["packs", `${report.packs} with ${report.readings} readings, complete from slot ${report.fromSlot} to ${report.toSlot}`],
+          [
+            "packs",
+            `${report.packs} with ${report.readings} readings, complete from slot ${report.fromSlot} to ${report.toSlot}`,
+          ],
           ["empty slots", report.emptySlots],
-          ["gaps", report.gaps === 0 ? 0 : `${report.gaps}: ${report.breaks.map((b) => `seq ${b.after} to ${b.seq}`).join(", ")}`],
+          [
+            "gaps",
+            report.gaps === 0
+              ? 0
+              : `${report.gaps}: ${report.breaks.map((b) => `seq ${b.after} to ${b.seq}`).join(", ")}`,
+          ],
           ["late", report.lateUnknown ? `${report.late}, not known for ${report.lateUnknown}` : report.late],
           ["recorded data", `${report.recorded} packs`],
-          ["erased", report.erased === 0 ? 0 : `${report.erased} packs: their headers stand, their keys and contents are destroyed`],
+          [
+            "erased",
+            report.erased === 0
+              ? 0
+              : `${report.erased} packs: their headers stand, their keys and contents are destroyed`,
+          ],
         );
-      else lines.push(["reading", `${report.index + 1} of ${report.of} in its pack: ${report.row.n} = ${String(report.row.v ?? report.row.vs ?? report.row.vb)} ${report.row.u ?? ""} at ${time(report.row.tMs)}`]);
+      else
+        lines.push([
+          "reading",
+          `${report.index + 1} of ${report.of} in its pack: ${report.row.n} = ${String(report.row.v ?? report.row.vs ?? report.row.vb)} ${report.row.u ?? ""} at ${time(report.row.tMs)}`,
+        ]);
       for (const [label, value] of lines) print(`  ${label.padEnd(14)} ${String(value)}`);
       for (const line of basis) print(`  ${dim(line)}`);
     } catch (error) {
@@ -305,7 +397,10 @@ command("erase", "destroy the keys and contents of a period, as the owner of the
       const affected = (await session.operators.window(known.streamId, from, to)).packs.filter((p) => !p.erased);
       const { ConsentRegistry } = session.contracts;
       const data = ConsentRegistry.interface.encodeFunctionData("requestErasure", [stream, from, to]);
-      const receipt = await new Sender(account.key, session.provider, session.run.chain.chainId).transact({ to: session.deployment.addresses.ConsentRegistry, data });
+      const receipt = await new Sender(account.key, session.provider, session.run.chain.chainId).transact({
+        to: session.deployment.addresses.ConsentRegistry,
+        data,
+      });
       const number = Number(await ConsentRegistry.erasures(known.streamId));
       const holders = session.run.operators.filter((o) => info.holders.holders.includes(o.address));
       const done = await awaitErasure(holders, known.streamId, number);
@@ -322,20 +417,34 @@ command("erase", "destroy the keys and contents of a period, as the owner of the
       if (options.json) return printJson(result);
       print(good(`erased ${result.packs} packs with ${result.readings} records, slots ${from} to ${to}`));
       for (const d of done) print(`  ${d.name}: keys destroyed ${time(d.keysDestroyedAt)}`);
-      print(dim(`  backups of the erasure keys are kept at most 7 days: the last has expired by ${result.lastBackupExpires}`));
-      print(dim("  what was sold before stays with its buyers; headers and signatures stay, so that other data can still be proved"));
+      print(
+        dim(
+          `  backups of the erasure keys are kept at most 7 days: the last has expired by ${result.lastBackupExpires}`,
+        ),
+      );
+      print(
+        dim(
+          "  what was sold before stays with its buyers; headers and signatures stay, so that other data can still be proved",
+        ),
+      );
     } finally {
       session.close();
     }
   });
 
-async function awaitErasure(holders: { name: string; url: string }[], streamId: Hex, number: number): Promise<{ name: string; keysDestroyedAt: number }[]> {
+async function awaitErasure(
+  holders: { name: string; url: string }[],
+  streamId: Hex,
+  number: number,
+): Promise<{ name: string; keysDestroyedAt: number }[]> {
   const end = Date.now() + 60_000;
   for (;;) {
     const states = await Promise.all(
       holders.map(async ({ name, url }) => {
         try {
-          const info = (await (await fetch(`${url}/streams/${streamId}`, { signal: AbortSignal.timeout(3000) })).json()) as { erasures: { number: number; doneAt: number | null }[] };
+          const info = (await (
+            await fetch(`${url}/streams/${streamId}`, { signal: AbortSignal.timeout(3000) })
+          ).json()) as { erasures: { number: number; doneAt: number | null }[] };
           return { name, keysDestroyedAt: info.erasures.find((e) => e.number === number)?.doneAt ?? 0 };
         } catch {
           return { name, keysDestroyedAt: 0 };
@@ -345,7 +454,9 @@ async function awaitErasure(holders: { name: string; url: string }[], streamId: 
     if (states.every((s) => s.keysDestroyedAt > 0)) return states;
     if (Date.now() > end) {
       const away = states.filter((s) => s.keysDestroyedAt === 0).map((s) => s.name);
-      throw new Problem(`the erasure is on the chain, but ${away.join(", ")} has not confirmed it yet: it will when it is back; ask again with msec streams --json`);
+      throw new Problem(
+        `the erasure is on the chain, but ${away.join(", ")} has not confirmed it yet: it will when it is back; ask again with msec streams --json`,
+      );
     }
     await new Promise((resolve) => setTimeout(resolve, 300));
   }
@@ -358,7 +469,8 @@ command("export", "take data out of a proof bundle, or disclose one reading of i
   .option("--reading <N>", "with --out: a proof of the Nth reading alone, from 1; it reveals no other")
   .option("--out <FILE>", "where the disclosed reading goes")
   .action(async (file: string, options: Common & { csv?: string; svg?: string; reading?: string; out?: string }) => {
-    if (!options.csv && !options.svg && !options.reading) throw new Problem("say what to export: --csv FILE, --svg FILE, or --reading N --out FILE", 2);
+    if (!options.csv && !options.svg && !options.reading)
+      throw new Problem("say what to export: --csv FILE, --svg FILE, or --reading N --out FILE", 2);
     const bundle = decodeBundle(readText(file));
     if (bundle.format !== "msec.window/1") throw new Problem("only the bundle of a window can be exported from", 2);
     const report = verify(bundle) as WindowReport;
@@ -368,11 +480,20 @@ command("export", "take data out of a proof bundle, or disclose one reading of i
       written.push(path);
     };
     if (options.csv) write(options.csv, csvOf(bundle.stream.schema, report.rows));
-    if (options.svg) write(options.svg, svgPlot(report.name, `${report.readings} readings, proved by epoch ${report.epoch.number}`, seriesOf(bundle.stream.schema, report.rows)));
+    if (options.svg)
+      write(
+        options.svg,
+        svgPlot(
+          report.name,
+          `${report.readings} readings, proved by epoch ${report.epoch.number}`,
+          seriesOf(bundle.stream.schema, report.rows),
+        ),
+      );
     if (options.reading) {
       const n = Number(options.reading);
       if (!options.out) throw new Problem("--reading needs --out FILE", 2);
-      if (!Number.isInteger(n) || n < 1 || n > report.readings) throw new Problem(`there are ${report.readings} readings: --reading takes 1 to ${report.readings}`, 2);
+      if (!Number.isInteger(n) || n < 1 || n > report.readings)
+        throw new Problem(`there are ${report.readings} readings: --reading takes 1 to ${report.readings}`, 2);
       write(options.out, discloseReading(bundle, n - 1));
     }
     if (options.json) printJson({ written });
@@ -407,4 +528,3 @@ try {
     process.exitCode = 1;
   }
 }
-

@@ -1,7 +1,8 @@
 import { styleText } from "node:util";
 
 const coloured = Boolean(process.stdout.isTTY) && !process.env.NO_COLOR;
-const style = (format: Parameters<typeof styleText>[0], text: string) => (coloured ? styleText(format, text, { validateStream: false }) : text);
+const style = (format: Parameters<typeof styleText>[0], text: string) =>
+  coloured ? styleText(format, text, { validateStream: false }) : text;
 
 export const bold = (text: string) => style("bold", text);
 export const dim = (text: string) => style("dim", text);
@@ -22,7 +23,11 @@ export function printJson(value: unknown): void {
 export function table(header: string[], rows: unknown[][]): void {
   const cells = rows.map((row) => row.map(String));
   const widths = header.map((name, i) => Math.max(name.length, ...cells.map((row) => (row[i] ?? "").length)));
-  const line = (row: string[]) => row.map((cell, i) => cell.padEnd(widths[i] as number)).join("  ").trimEnd();
+  const line = (row: string[]) =>
+    row
+      .map((cell, i) => cell.padEnd(widths[i] as number))
+      .join("  ")
+      .trimEnd();
   print(bold(line(header)));
   for (const row of cells) print(line(row));
 }

@@ -24,7 +24,8 @@ export function seriesOf(schema: Schema, readings: readonly SenmlRecord[]): Seri
   });
 }
 
-const range = (values: readonly number[]) => values.reduce((r, v) => ({ min: Math.min(r.min, v), max: Math.max(r.max, v) }), { min: Infinity, max: -Infinity });
+const range = (values: readonly number[]) =>
+  values.reduce((r, v) => ({ min: Math.min(r.min, v), max: Math.max(r.max, v) }), { min: Infinity, max: -Infinity });
 const label = (value: number) => Number(value.toPrecision(4)).toString();
 const BARS = "▁▂▃▄▅▆▇█";
 
@@ -38,7 +39,10 @@ export function textPlot(series: readonly Series[], width = 60): string[] {
     const values = range(points.map((p) => p.value));
     const sums = new Array<{ sum: number; n: number } | undefined>(width);
     for (const { tMs, value } of points) {
-      const at = times.max === times.min ? 0 : Math.min(width - 1, Math.floor(((tMs - times.min) / (times.max - times.min)) * width));
+      const at =
+        times.max === times.min
+          ? 0
+          : Math.min(width - 1, Math.floor(((tMs - times.min) / (times.max - times.min)) * width));
       const bin = sums[at] ?? { sum: 0, n: 0 };
       sums[at] = { sum: bin.sum + value, n: bin.n + 1 };
     }
@@ -69,7 +73,10 @@ export function svgPlot(title: string, subtitle: string, series: readonly Series
     const lowest = values.min;
     const spread = values.max === values.min ? 1 : values.max - values.min;
     const y = (value: number) => y0 + PANEL.height - ((value - lowest) / spread) * (PANEL.height - 10);
-    const steps = points.slice(1).map((p, k) => p.tMs - (points[k] as { tMs: number }).tMs).sort((a, b) => a - b);
+    const steps = points
+      .slice(1)
+      .map((p, k) => p.tMs - (points[k] as { tMs: number }).tMs)
+      .sort((a, b) => a - b);
     const usual = steps[Math.floor(steps.length / 2)] ?? 0;
     let path = "";
     points.forEach((p, k) => {

@@ -1,6 +1,14 @@
 import { readFileSync } from "node:fs";
 import { contractsAt, connectChain, embedded } from "@msec/chain";
-import { decodeBundle, type Hex, ProtocolError, type ReadingReport, verify, type WindowReport, ZERO_ADDRESS } from "@msec/core";
+import {
+  decodeBundle,
+  type Hex,
+  ProtocolError,
+  type ReadingReport,
+  verify,
+  type WindowReport,
+  ZERO_ADDRESS,
+} from "@msec/core";
 import { Problem } from "./problem.ts";
 
 export interface VerifyFlags {
@@ -22,7 +30,10 @@ export interface Verdict {
  */
 export async function verifyFile(file: string, flags: VerifyFlags): Promise<Verdict> {
   if (flags.offline === flags.rpc.length > 0)
-    throw new Problem("say what to verify against: --rpc URL (once or more), or --offline for the committee in the bundle", 2);
+    throw new Problem(
+      "say what to verify against: --rpc URL (once or more), or --offline for the committee in the bundle",
+      2,
+    );
   if (flags.committee !== undefined && !/^0x[0-9a-fA-F]{64}$/.test(flags.committee))
     throw new Problem("--committee takes the digest of a committee: 0x and 64 hex digits", 2);
   let text: string;
@@ -34,7 +45,8 @@ export async function verifyFile(file: string, flags: VerifyFlags): Promise<Verd
   const report = verify(decodeBundle(text), flags.committee ? { committee: flags.committee.toLowerCase() as Hex } : {});
   const basis: string[] = [];
   for (const url of flags.rpc) basis.push(await againstChain(report, url));
-  if (flags.rpc.length === 1) basis.push("one endpoint was asked: ask one of another organisation too (a second --rpc)");
+  if (flags.rpc.length === 1)
+    basis.push("one endpoint was asked: ask one of another organisation too (a second --rpc)");
   if (flags.offline)
     basis.push(
       report.committeePinned
@@ -57,15 +69,23 @@ async function againstChain(report: WindowReport | ReadingReport, url: string): 
     } catch (error) {
       throw new Problem(`${url} does not answer: ${(error as Error).message}`, 2);
     }
-    if (chainId !== claims.chainId) throw new Problem(`${url} is chain ${chainId}, the bundle is about chain ${claims.chainId}`, 2);
+    if (chainId !== claims.chainId)
+      throw new Problem(`${url} is chain ${chainId}, the bundle is about chain ${claims.chainId}`, 2);
     for (const { number, hash } of claims.epochs) {
       const anchored = await DataAnchor.epochHash(number).catch(() => undefined);
-      if (anchored !== hash) throw new ProtocolError("epoch", `epoch ${number} is not what ${url} has anchored`, anchored);
+      if (anchored !== hash)
+        throw new ProtocolError("epoch", `epoch ${number} is not what ${url} has anchored`, anchored);
     }
-    if (!claims.registry) return `${url}: ${claims.epochs.length} epochs as anchored; the device's key rests on the signers' word`;
+    if (!claims.registry)
+      return `${url}: ${claims.epochs.length} epochs as anchored; the device's key rests on the signers' word`;
     const { deviceId, keyEpoch, keyHash } = claims.deviceKey;
     const registered = await DeviceRegistry.keyHashOf(deviceId, keyEpoch).catch(() => undefined);
-    if (registered !== keyHash) throw new ProtocolError("unknown-key", `the registry at ${url} names another signing key of the device`, registered);
+    if (registered !== keyHash)
+      throw new ProtocolError(
+        "unknown-key",
+        `the registry at ${url} names another signing key of the device`,
+        registered,
+      );
     const assurance = Number((await DeviceRegistry.device(deviceId)).assurance);
     return `${url}: ${claims.epochs.length} epoch${claims.epochs.length === 1 ? "" : "s"} as anchored, the device's key as registered (${assurance === 2 ? "TPM" : "software element"})`;
   } finally {

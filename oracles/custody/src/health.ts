@@ -33,8 +33,12 @@ export async function status(ctx: Context, committee: Committee, watcher: Watche
   metrics.peersUp.set(up);
   const missing = Math.ceil((2 * config.committee.length) / 3) - 1 - up;
   if (!watcher.chainUp) problems.push("the chain does not answer: nothing is anchored until it does");
-  if (missing > 0) problems.push(`${peers.all.length - up} of ${config.committee.length} operators do not answer: anchoring stops until one is back, nothing is lost`);
-  if (committee.view > 0) problems.push(`the leader is silent: operator ${committee.leader(committee.view)} takes over`);
+  if (missing > 0)
+    problems.push(
+      `${peers.all.length - up} of ${config.committee.length} operators do not answer: anchoring stops until one is back, nothing is lost`,
+    );
+  if (committee.view > 0)
+    problems.push(`the leader is silent: operator ${committee.leader(committee.view)} takes over`);
   const totals = await ctx.store.totals();
   const refused = (await metrics.proposalsRefused.get()).values;
   const packs = (await metrics.packsRefused.get()).values;
@@ -57,7 +61,11 @@ export async function status(ctx: Context, committee: Committee, watcher: Watche
     packs: totals.packs,
     readings: totals.readings,
     peers: peers.all.map(({ address, url, up: answers }) => ({ address, url, up: answers })),
-    refusedProposals: refused.map((v) => ({ operator: String(v.labels.operator), reason: String(v.labels.reason), times: v.value })),
+    refusedProposals: refused.map((v) => ({
+      operator: String(v.labels.operator),
+      reason: String(v.labels.reason),
+      times: v.value,
+    })),
     refusedPacks: packs.map((v) => ({ reason: String(v.labels.reason), times: v.value })),
     equivocations: [...lines.byId.values()].reduce((sum, line) => sum + line.equivocal.size, 0),
   };

@@ -11,8 +11,13 @@ export class Metrics {
   readonly readingsAnchored = this.#counter("msec_readings_anchored_total", "Readings seen anchored");
   readonly epochsProposed = this.#counter("msec_epochs_proposed_total", "Epochs this operator proposed");
   readonly epochsSigned = this.#counter("msec_epochs_signed_total", "Epochs of others that this operator signed");
-  readonly proposalsRefused = this.#counter("msec_proposals_refused_total", "Proposals of others refused", ["operator", "reason"]);
-  readonly viewChanges = this.#counter("msec_view_changes_total", "Times a silent leader was passed over", ["operator"]);
+  readonly proposalsRefused = this.#counter("msec_proposals_refused_total", "Proposals of others refused", [
+    "operator",
+    "reason",
+  ]);
+  readonly viewChanges = this.#counter("msec_view_changes_total", "Times a silent leader was passed over", [
+    "operator",
+  ]);
   readonly equivocations = this.#counter("msec_equivocations_total", "Pairs of headers signed under one seq");
   readonly resent = this.#counter("msec_anchors_resent_total", "Anchorings sent again after the chain lost them");
   readonly erasures = this.#counter("msec_erasures_total", "Erasures carried out");

@@ -31,7 +31,8 @@ export class Peers {
       if (!response.ok) return undefined;
       return (await response.json()) as T;
     } catch (error) {
-      if (peer.up) this.#log.warn({ peer: peer.address, path, error: (error as Error).message }, "operator does not answer");
+      if (peer.up)
+        this.#log.warn({ peer: peer.address, path, error: (error as Error).message }, "operator does not answer");
       peer.up = false;
       return undefined;
     }

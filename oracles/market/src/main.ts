@@ -45,7 +45,8 @@ async function main(file: string): Promise<void> {
     ]);
     metrics.bond.set(Number(free));
     if (credit > 0n) log.info({ credit: credit.toString() }, "fees can be withdrawn");
-    if (free < BigInt(amount) / 2n && balance < BigInt(amount)) log.warn({ free: free.toString() }, "the free bond runs low: deposit more");
+    if (free < BigInt(amount) / 2n && balance < BigInt(amount))
+      log.warn({ free: free.toString() }, "the free bond runs low: deposit more");
   });
 
   const status = async () => ({
@@ -63,7 +64,12 @@ async function main(file: string): Promise<void> {
         const now = await status();
         const rows = Object.entries(now.deals) as [string, unknown][];
         const page = healthPage(`Deliverer ${now.name}`, now.problems, [
-          { rows: [["Account", now.address], ["Free bond", now.bond]] },
+          {
+            rows: [
+              ["Account", now.address],
+              ["Free bond", now.bond],
+            ],
+          },
           { title: "Deals", rows },
         ]);
         return new Reply(200, page, "text/html; charset=utf-8");

@@ -25,7 +25,8 @@ export interface DealRow {
   nonce: number | null;
 }
 
-const pack = (value: unknown) => JSON.stringify(value, (_, v: unknown) => (typeof v === "bigint" ? { uint: v.toString() } : v));
+const pack = (value: unknown) =>
+  JSON.stringify(value, (_, v: unknown) => (typeof v === "bigint" ? { uint: v.toString() } : v));
 const unpack = <T>(value: unknown): T =>
   JSON.parse(JSON.stringify(value), (_, v: unknown) =>
     v !== null && typeof v === "object" && "uint" in v ? BigInt((v as { uint: string }).uint) : v,
@@ -45,7 +46,11 @@ export class Store {
   }
 
   async put(dealId: Hex, deal: Deal, nodes: KeyNode[]): Promise<void> {
-    await this.#db.query("insert into deals (deal_id, deal, nodes) values ($1, $2, $3) on conflict do nothing", [dealId, pack(deal), pack(nodes)]);
+    await this.#db.query("insert into deals (deal_id, deal, nodes) values ($1, $2, $3) on conflict do nothing", [
+      dealId,
+      pack(deal),
+      pack(nodes),
+    ]);
   }
 
   async unfinished(): Promise<DealRow[]> {
@@ -62,7 +67,10 @@ export class Store {
   }
 
   async putDelivery(dealId: Hex, delivery: Delivery): Promise<void> {
-    await this.#db.query("update deals set delivery = $2 where deal_id = $1 and delivery is null", [dealId, pack(delivery)]);
+    await this.#db.query("update deals set delivery = $2 where deal_id = $1 and delivery is null", [
+      dealId,
+      pack(delivery),
+    ]);
   }
 
   async putRaw(dealId: Hex, raw: Hex, nonce: number): Promise<void> {
@@ -74,7 +82,9 @@ export class Store {
   }
 
   async counts(): Promise<Record<string, number>> {
-    const { rows } = await this.#db.query("select coalesce(outcome, 'open') as state, count(*) as n from deals group by 1");
+    const { rows } = await this.#db.query(
+      "select coalesce(outcome, 'open') as state, count(*) as n from deals group by 1",
+    );
     return Object.fromEntries(rows.map((row) => [row.state as string, Number(row.n)]));
   }
 }

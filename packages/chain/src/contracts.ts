@@ -42,7 +42,10 @@ export interface Contracts {
 }
 
 /** Handles of the contracts whose addresses are given. */
-export function contractsAt<N extends ContractName>(addresses: Record<N, Hex>, runner: ContractRunner): Pick<Contracts, N> {
+export function contractsAt<N extends ContractName>(
+  addresses: Record<N, Hex>,
+  runner: ContractRunner,
+): Pick<Contracts, N> {
   const names = Object.keys(addresses) as N[];
   return Object.fromEntries(
     names.map((name) => [name, new Contract(addresses[name], artifact(SOURCES[name]).abi, runner)]),

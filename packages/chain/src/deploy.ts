@@ -1,6 +1,13 @@
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { type Config, type Hex, ZERO_ADDRESS } from "@msec/core";
-import { ContractFactory, encodeBytes32String, getCreateAddress, type Interface, type JsonRpcProvider, ZeroAddress } from "ethers";
+import {
+  ContractFactory,
+  encodeBytes32String,
+  getCreateAddress,
+  type Interface,
+  type JsonRpcProvider,
+  ZeroAddress,
+} from "ethers";
 import { artifact } from "./artifacts.ts";
 import { type Addresses, type ContractName, type Contracts, contractsAt, SOURCES } from "./contracts.ts";
 import { Sender } from "./sender.ts";
@@ -29,13 +36,26 @@ export interface Founding {
 const TOKEN_CAP = 10n ** 15n;
 /** Role of AccessManager that may open deals: held by the Marketplace alone. */
 export const MARKETPLACE_ROLE = 1n;
-const PUBLIC_MODULES: ContractName[] = ["OracleCommittee", "DeviceRegistry", "DataAnchor", "ConsentRegistry", "MSecToken", "Escrow", "Marketplace"];
+const PUBLIC_MODULES: ContractName[] = [
+  "OracleCommittee",
+  "DeviceRegistry",
+  "DataAnchor",
+  "ConsentRegistry",
+  "MSecToken",
+  "Escrow",
+  "Marketplace",
+];
 
 /**
  * Deploys the city's contracts and founds it, or goes on where an earlier call was cut off: every address follows from
  * deployer and nonce, and every step is skipped where the chain shows that it was done.
  */
-export async function deployCity(provider: JsonRpcProvider, chainId: number, deployerKey: Hex, founding: Founding): Promise<Deployment> {
+export async function deployCity(
+  provider: JsonRpcProvider,
+  chainId: number,
+  deployerKey: Hex,
+  founding: Founding,
+): Promise<Deployment> {
   const sender = new Sender(deployerKey, provider, chainId);
   const names = Object.keys(SOURCES) as ContractName[];
   const addresses = Object.fromEntries(
@@ -61,7 +81,11 @@ export async function deployCity(provider: JsonRpcProvider, chainId: number, dep
     creations.push({ what: `deploying ${name}`, data });
   }
   await sendAll(sender, creations, names.length - creations.length);
-  await sendAll(sender, await foundingSteps(contractsAt(addresses, provider), addresses, founding), await sender.nonce());
+  await sendAll(
+    sender,
+    await foundingSteps(contractsAt(addresses, provider), addresses, founding),
+    await sender.nonce(),
+  );
   return { chainId, deployer: sender.address, addresses };
 }
 
@@ -76,7 +100,8 @@ async function sendAll(sender: Sender, steps: Step[], firstNonce: number): Promi
   const signed = await Promise.all(steps.map((step, i) => sender.sign(step, firstNonce + i)));
   for (const { raw } of signed) await sender.broadcast(raw);
   for (const [i, { hash }] of signed.entries())
-    if ((await sender.wait(hash)).status !== 1) throw new Error(`${steps[i]?.what} failed: transaction ${hash} was reverted`);
+    if ((await sender.wait(hash)).status !== 1)
+      throw new Error(`${steps[i]?.what} failed: transaction ${hash} was reverted`);
 }
 
 /** What the chain does not show as done yet. */
@@ -96,11 +121,13 @@ async function foundingSteps(contracts: Contracts, addresses: Addresses, foundin
   const committee = members.map((account, i) => ({ account, organisation: organisations[i] as Hex }));
   const accounts = [...committee, ...founding.organisations];
   for (const { account, organisation } of accounts)
-    if ((await Directory.organisationOf(account)) !== organisation) add("Directory", "setOrganisation", account, organisation);
+    if ((await Directory.organisationOf(account)) !== organisation)
+      add("Directory", "setOrganisation", account, organisation);
   if ((await OracleCommittee.configCount()) === 0n) add("OracleCommittee", "setConfig", founding.committee);
   for (const registrar of founding.registrars)
     if (!(await DeviceRegistry.isRegistrar(registrar))) add("DeviceRegistry", "setRegistrar", registrar, true);
-  if ((await DeviceRegistry.threshold()) !== BigInt(founding.threshold)) add("DeviceRegistry", "setThreshold", founding.threshold);
+  if ((await DeviceRegistry.threshold()) !== BigInt(founding.threshold))
+    add("DeviceRegistry", "setThreshold", founding.threshold);
   for (const organisation of new Set(accounts.map((row) => row.organisation)))
     if ((await DeviceRegistry.softwareElements(organisation)).cap === 0n)
       add("DeviceRegistry", "setSoftwareCap", organisation, founding.softwareCap);
@@ -123,4 +150,3 @@ export function writeDeployment(file: string, deployment: Deployment): void {
   writeFileSync(`${file}.new`, `${JSON.stringify(deployment, null, 2)}\n`);
   renameSync(`${file}.new`, file);
 }
-

@@ -7,7 +7,8 @@ let interfaces: Interface[] | undefined;
 /** The contract's own error behind a failed call, such as `Escrow_WrongState(dealId, 3)`; undefined for other failures. */
 export function contractError(error: unknown): ErrorDescription | undefined {
   interfaces ??= (Object.keys(SOURCES) as ContractName[]).map((name) => new Interface(artifact(SOURCES[name]).abi));
-  const data = (error as { data?: unknown }).data ?? (error as { info?: { error?: { data?: unknown } } }).info?.error?.data;
+  const data =
+    (error as { data?: unknown }).data ?? (error as { info?: { error?: { data?: unknown } } }).info?.error?.data;
   if (typeof data !== "string") return undefined;
   for (const candidate of interfaces) {
     const parsed = candidate.parseError(data);

@@ -9,12 +9,21 @@ export interface Profile {
   blockSeconds: number;
 }
 
-export const embedded = (rpc: string, chainId: number): Profile => ({ name: "embedded", rpc, chainId, blockSeconds: 1 });
+export const embedded = (rpc: string, chainId: number): Profile => ({
+  name: "embedded",
+  rpc,
+  chainId,
+  blockSeconds: 1,
+});
 
 /** A provider that asks often enough for one-second blocks and never asks which network it is on. */
 export function connectChain(profile: Profile): JsonRpcProvider {
   const network = Network.from(profile.chainId);
-  const provider = new JsonRpcProvider(profile.rpc, network, { staticNetwork: network, batchMaxCount: 20, cacheTimeout: -1 });
+  const provider = new JsonRpcProvider(profile.rpc, network, {
+    staticNetwork: network,
+    batchMaxCount: 20,
+    cacheTimeout: -1,
+  });
   provider.pollingInterval = profile.blockSeconds * 250;
   return provider;
 }

@@ -23,7 +23,13 @@ const USER = "msec";
 function unprivileged(command: string, args: string[]): [string, string[]] {
   if (process.platform !== "linux" || process.getuid?.() !== 0) return [command, args];
   const caps = "+dac_override,+dac_read_search";
-  const drop = [`--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups", `--inh-caps=${caps}`, `--ambient-caps=${caps}`];
+  const drop = [
+    `--reuid=${NOBODY}`,
+    `--regid=${NOBODY}`,
+    "--clear-groups",
+    `--inh-caps=${caps}`,
+    `--ambient-caps=${caps}`,
+  ];
   return ["setpriv", [...drop, command, ...args]];
 }
 
@@ -83,13 +89,33 @@ export async function startPostgres(folder: string): Promise<EmbeddedPostgres> {
     rmSync(data, { recursive: true, force: true });
     mkdirSync(data, { mode: 0o700 });
     if (process.getuid?.() === 0) chownSync(data, NOBODY, NOBODY);
-    await run(initdb, ["-D", data, "-U", USER, `--pwfile=${secret}`, "--auth=scram-sha-256", "-E", "UTF8", "--no-locale"]);
+    await run(initdb, [
+      "-D",
+      data,
+      "-U",
+      USER,
+      `--pwfile=${secret}`,
+      "--auth=scram-sha-256",
+      "-E",
+      "UTF8",
+      "--no-locale",
+    ]);
   }
   let server = runningServer(data);
   if (server === undefined) {
     const port = await freePort();
     const settings = ["-c", "max_connections=200", "-c", "shared_buffers=64MB", "-c", "log_min_messages=warning"];
-    const [file, argv] = unprivileged(postgres, ["-D", data, "-p", String(port), "-h", "127.0.0.1", "-k", "", ...settings]);
+    const [file, argv] = unprivileged(postgres, [
+      "-D",
+      data,
+      "-p",
+      String(port),
+      "-h",
+      "127.0.0.1",
+      "-k",
+      "",
+      ...settings,
+    ]);
     const log = openSync(join(folder, "postgres.log"), "a", 0o600);
     const child = spawn(file, argv, { stdio: ["ignore", log, log], detached: true });
     child.unref();

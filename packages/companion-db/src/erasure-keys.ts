@@ -83,7 +83,8 @@ export class ErasureKeys {
       writeWhole(rootPath, Buffer.concat([randomBytes(KEY), Buffer.alloc(KEY)]));
     }
     const roots = readFileSync(rootPath);
-    if (roots.length !== ROOT_FILE) throw new Error(`the root key ${rootPath} is damaged: restore it from its own backup`);
+    if (roots.length !== ROOT_FILE)
+      throw new Error(`the root key ${rootPath} is damaged: restore it from its own backup`);
     const [current, next] = [new Uint8Array(roots.subarray(0, KEY)), new Uint8Array(roots.subarray(KEY))];
     this.#root = current;
     if (!existsSync(path)) writeWhole(path, nameOf(current));
@@ -152,7 +153,9 @@ export class ErasureKeys {
 
   /** A staged key that no {@link promote} or {@link drop} has settled, after a crash. */
   staged(): { streamId: Hex; generation: number }[] {
-    return [...this.#rows].filter(([, row]) => row.next).map(([streamId, row]) => ({ streamId, generation: Number(row.generation) + 1 }));
+    return [...this.#rows]
+      .filter(([, row]) => row.next)
+      .map(([streamId, row]) => ({ streamId, generation: Number(row.generation) + 1 }));
   }
 
   /** Makes and keeps a new key beside the one in force; the first key of a stream is in force at once, generation 1. */

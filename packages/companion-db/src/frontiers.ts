@@ -1,5 +1,15 @@
 import { randomBytes } from "node:crypto";
-import { concat, decodeNodes, encodeNodes, fromHex, type Hex, LAST_SLOT, puncture, type TreeNode, uint } from "@msec/core";
+import {
+  concat,
+  decodeNodes,
+  encodeNodes,
+  fromHex,
+  type Hex,
+  LAST_SLOT,
+  puncture,
+  type TreeNode,
+  uint,
+} from "@msec/core";
 import sodium from "libsodium-wrappers";
 import type pg from "pg";
 import { type ErasureKeys } from "./erasure-keys.ts";
@@ -19,7 +29,10 @@ const aadOf = (streamId: Hex, generation: number) => concat(fromHex(streamId, 32
 function wrap(key: Uint8Array, streamId: Hex, generation: number, frontier: readonly TreeNode[]): Buffer {
   const nonce = randomBytes(sodium.crypto_aead_xchacha20poly1305_ietf_NPUBBYTES);
   const aad = aadOf(streamId, generation);
-  return Buffer.concat([nonce, sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(encodeNodes(frontier), aad, null, nonce, key)]);
+  return Buffer.concat([
+    nonce,
+    sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(encodeNodes(frontier), aad, null, nonce, key),
+  ]);
 }
 
 function unwrap(key: Uint8Array, streamId: Hex, generation: number, wrapped: Uint8Array): TreeNode[] {
@@ -45,7 +58,9 @@ export class Frontiers {
   static async open(db: pg.Pool, keys: ErasureKeys): Promise<Frontiers> {
     await db.query(FRONTIER_TABLE);
     for (const { streamId, generation } of keys.staged()) {
-      const { rows } = await db.query("select generation from frontiers where stream_id = $1", [Buffer.from(fromHex(streamId))]);
+      const { rows } = await db.query("select generation from frontiers where stream_id = $1", [
+        Buffer.from(fromHex(streamId)),
+      ]);
       if (Number(rows[0]?.generation) === generation) keys.promote(streamId);
       else keys.drop(streamId);
     }
@@ -74,7 +89,9 @@ export class Frontiers {
     if (row === undefined) return undefined;
     const held = this.#keys.get(streamId);
     if (held === undefined || held.generation !== Number(row.generation))
-      throw new Error(`the frontier of ${streamId} is wrapped under an erasure key that is gone: the database is an old copy`);
+      throw new Error(
+        `the frontier of ${streamId} is wrapped under an erasure key that is gone: the database is an old copy`,
+      );
     const frontier = unwrap(held.key, streamId, held.generation, row.wrapped);
     this.#open.set(streamId, frontier);
     return frontier;

@@ -44,7 +44,8 @@ class DatabaseBlockstore extends BaseBlockstore {
 
   override async *get(cid: CID): AsyncGenerator<Uint8Array> {
     const bytes = await this.#find(cid);
-    if (!bytes) throw Object.assign(new Error(`${cid} is not held here`), { name: "NotFoundError", code: "ERR_NOT_FOUND" });
+    if (!bytes)
+      throw Object.assign(new Error(`${cid} is not held here`), { name: "NotFoundError", code: "ERR_NOT_FOUND" });
     yield bytes;
   }
 
@@ -82,7 +83,8 @@ export async function heliaStore(read: Read, options: { host: string; port: numb
       const cid = cidOf(digest);
       try {
         const parts: Uint8Array[] = [];
-        for await (const part of helia.blockstore.get(cid, { signal: AbortSignal.timeout(timeoutMs) })) parts.push(part);
+        for await (const part of helia.blockstore.get(cid, { signal: AbortSignal.timeout(timeoutMs) }))
+          parts.push(part);
         const bytes = new Uint8Array(Buffer.concat(parts));
         return toHex(sha256(bytes)) === digest ? bytes : undefined;
       } catch {

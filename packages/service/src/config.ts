@@ -19,7 +19,11 @@ export const logLevel = z.enum(["trace", "debug", "info", "warn", "error", "fata
  * Reads a JSON file and checks it: the one place that a process takes its settings from. `overrides` (from the
  * environment) win. Throws one line per field that is wrong.
  */
-export function readConfig<T extends z.ZodType>(schema: T, file: string, overrides: Record<string, string | undefined> = {}): z.infer<T> {
+export function readConfig<T extends z.ZodType>(
+  schema: T,
+  file: string,
+  overrides: Record<string, string | undefined> = {},
+): z.infer<T> {
   let json: unknown;
   try {
     json = JSON.parse(readFileSync(file, "utf8"));

@@ -16,7 +16,9 @@ export class Reply {
   readonly type: string;
   constructor(status: number, body: string | Uint8Array | object, type?: string) {
     this.status = status;
-    this.type = type ?? (typeof body === "object" && !(body instanceof Uint8Array) ? "application/json" : "text/plain; charset=utf-8");
+    this.type =
+      type ??
+      (typeof body === "object" && !(body instanceof Uint8Array) ? "application/json" : "text/plain; charset=utf-8");
     this.body = typeof body === "string" || body instanceof Uint8Array ? body : JSON.stringify(body);
   }
 }
@@ -54,7 +56,12 @@ export function serve(routes: Routes, host: string, port: number, onError: (erro
     for (const { method, pattern, handler } of table) {
       const match = pattern.exec(url.pathname);
       if (!match || request.method !== method) continue;
-      const result = await handler({ params: match.slice(1), query: url.searchParams, body: await readBody(request), headers: request.headers });
+      const result = await handler({
+        params: match.slice(1),
+        query: url.searchParams,
+        body: await readBody(request),
+        headers: request.headers,
+      });
       return result instanceof Reply ? result : new Reply(200, result);
     }
     return new Reply(404, { code: "not-found", message: `nothing is at ${request.method} ${url.pathname}` });
@@ -66,7 +73,9 @@ export function serve(routes: Routes, host: string, port: number, onError: (erro
         onError(error);
         return new Reply(500, { code: "internal", message: "the operator could not do this: see its log" });
       })
-      .then(({ status, body, type }) => response.writeHead(status, { "content-type": type, "cache-control": "no-store" }).end(body));
+      .then(({ status, body, type }) =>
+        response.writeHead(status, { "content-type": type, "cache-control": "no-store" }).end(body),
+      );
   });
   return new Promise((resolve, reject) => {
     server.once("error", reject);

@@ -29,7 +29,9 @@ export function secretFile(folder: string, name: string, length = 32): Uint8Arra
   try {
     return sodium.crypto_secretbox_open_easy(sealed.subarray(n), sealed.subarray(0, n), key);
   } catch {
-    throw new Error(`${path} does not open under ${join(dirname(path), "wrapping.key")}: one of the two is not this operator's`);
+    throw new Error(
+      `${path} does not open under ${join(dirname(path), "wrapping.key")}: one of the two is not this operator's`,
+    );
   }
 }
 
@@ -40,5 +42,8 @@ export function putSecret(folder: string, name: string, secret: Uint8Array): voi
   if (!existsSync(wrapping)) writePrivate(wrapping, randomBytes(sodium.crypto_secretbox_KEYBYTES));
   const nonce = randomBytes(sodium.crypto_secretbox_NONCEBYTES);
   const key = new Uint8Array(readFileSync(wrapping));
-  writePrivate(join(folder, `${name}.sealed`), Buffer.concat([nonce, sodium.crypto_secretbox_easy(secret, nonce, key)]));
+  writePrivate(
+    join(folder, `${name}.sealed`),
+    Buffer.concat([nonce, sodium.crypto_secretbox_easy(secret, nonce, key)]),
+  );
 }

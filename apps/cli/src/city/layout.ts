@@ -79,7 +79,9 @@ export interface People {
 export function people(layout: Layout): People {
   const person = (name: string) => account(layout.person(name), "account");
   const operators = Array.from({ length: OPERATORS }, (_, i) => account(layout.operator(i + 1), "operator"));
-  const ordered = operators.map((o, i) => ({ ...o, organisation: organisationId(`operator-${i + 1}`) })).sort((a, b) => (a.address < b.address ? -1 : 1));
+  const ordered = operators
+    .map((o, i) => ({ ...o, organisation: organisationId(`operator-${i + 1}`) }))
+    .sort((a, b) => (a.address < b.address ? -1 : 1));
   return {
     deployer: person("deployer"),
     city: person("city"),

@@ -20,17 +20,22 @@ interface Column {
 }
 
 /** What a CSV file holds: how its time is written, and which columns are numbers. */
-async function study(file: string): Promise<{ columns: Column[]; time: { columns: string[]; format: TimeFormat }; rows: number }> {
+async function study(
+  file: string,
+): Promise<{ columns: Column[]; time: { columns: string[]; format: TimeFormat }; rows: number }> {
   const columns: Column[] = [];
   const pairs = new Map<number, Set<TimeFormat>>();
   let rows = 0;
   for await (const { line, fields } of readCsv(file)) {
     if (columns.length === 0) {
-      columns.push(...fields.map((header) => ({ header: header.trim(), numeric: true, largest: 0, formats: new Set(FORMATS) })));
+      columns.push(
+        ...fields.map((header) => ({ header: header.trim(), numeric: true, largest: 0, formats: new Set(FORMATS) })),
+      );
       columns.forEach((_, i) => pairs.set(i, new Set(FORMATS)));
       continue;
     }
-    if (fields.length !== columns.length) throw new Problem(`${file}, line ${line}: ${fields.length} fields, the header has ${columns.length}`, 2);
+    if (fields.length !== columns.length)
+      throw new Problem(`${file}, line ${line}: ${fields.length} fields, the header has ${columns.length}`, 2);
     rows++;
     columns.forEach((column, i) => {
       const cell = (fields[i] as string).trim();
@@ -38,14 +43,19 @@ async function study(file: string): Promise<{ columns: Column[]; time: { columns
       column.largest = Math.max(column.largest, Number(cell) || 0);
       for (const format of column.formats) if (parseTime(cell, format) === undefined) column.formats.delete(format);
       const both = pairs.get(i) as Set<TimeFormat>;
-      for (const format of both) if (parseTime(`${cell} ${fields[i + 1] ?? ""}`, format) === undefined) both.delete(format);
+      for (const format of both)
+        if (parseTime(`${cell} ${fields[i + 1] ?? ""}`, format) === undefined) both.delete(format);
     });
   }
   if (rows === 0) throw new Problem(`${file} holds no rows below its header`, 2);
   return { columns, time: timeOf(file, columns, pairs), rows };
 }
 
-function timeOf(file: string, columns: Column[], pairs: Map<number, Set<TimeFormat>>): { columns: string[]; format: TimeFormat } {
+function timeOf(
+  file: string,
+  columns: Column[],
+  pairs: Map<number, Set<TimeFormat>>,
+): { columns: string[]; format: TimeFormat } {
   const named = [...columns].sort((a, b) => Number(TIME_NAME.test(b.header)) - Number(TIME_NAME.test(a.header)));
   for (const { header, formats } of named) {
     const [format] = formats;
@@ -53,7 +63,8 @@ function timeOf(file: string, columns: Column[], pairs: Map<number, Set<TimeForm
   }
   for (const [i, formats] of pairs) {
     const [format] = formats;
-    if (format && columns[i + 1]) return { columns: [(columns[i] as Column).header, (columns[i + 1] as Column).header], format };
+    if (format && columns[i + 1])
+      return { columns: [(columns[i] as Column).header, (columns[i + 1] as Column).header], format };
   }
   const unix = columns.find((c) => c.numeric && TIME_NAME.test(c.header));
   if (unix) return { columns: [unix.header], format: unix.largest > UNIX_SECONDS_END ? "unix-ms" : "unix-s" };
@@ -81,7 +92,8 @@ export async function ownCsvPlan(file: string): Promise<{ plan: DevicePlan; rows
         },
       ],
     };
-    if (columns.length - ignored.length - time.columns.length === 0) throw new Problem(`${file} has no numeric column beside its time`, 2);
+    if (columns.length - ignored.length - time.columns.length === 0)
+      throw new Problem(`${file} has no numeric column beside its time`, 2);
     return { plan, rows, ignored };
   } catch (error) {
     if (error instanceof DeviceError) throw new Problem(error.message, 2);

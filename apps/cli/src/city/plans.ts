@@ -22,7 +22,8 @@ const HOME = [
   { name: "occupancy", unit: "", text: "Occupancy" },
 ];
 
-const columns = (quantities: { name: string; text: string }[]) => Object.fromEntries(quantities.map((q) => [q.text, q.name]));
+const columns = (quantities: { name: string; text: string }[]) =>
+  Object.fromEntries(quantities.map((q) => [q.text, q.name]));
 
 function park(name: string, file: string, speed: number | "max"): DevicePlan {
   return {
@@ -49,7 +50,9 @@ function park(name: string, file: string, speed: number | "max"): DevicePlan {
 }
 
 /** Two stations in the park, sold openly, and a sensor in a home, whose presence is nobody's business. */
-export function cityPlans(speed: { park: number | "max"; home: number | "max" } = { park: 7200, home: 120 }): DevicePlan[] {
+export function cityPlans(
+  speed: { park: number | "max"; home: number | "max" } = { park: 7200, home: 120 },
+): DevicePlan[] {
   return [
     park("park-north", "air-quality-1.csv", speed.park),
     park("park-south", "air-quality-2.csv", speed.park),

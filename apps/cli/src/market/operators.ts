@@ -1,4 +1,15 @@
-import { type Anchoring, decodeCose, fromBase64, type Head, type Hex, type Holders, streamId, type StreamPreimage, type Epoch, type Config } from "@msec/core";
+import {
+  type Anchoring,
+  decodeCose,
+  fromBase64,
+  type Head,
+  type Hex,
+  type Holders,
+  streamId,
+  type StreamPreimage,
+  type Epoch,
+  type Config,
+} from "@msec/core";
 import { Problem } from "../problem.ts";
 
 export interface StreamInfo {
@@ -60,7 +71,9 @@ export class Operators {
     for (const url of this.urls) {
       try {
         const response = await fetch(url + path, {
-          ...(body === undefined ? {} : { method: "POST", body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
+          ...(body === undefined
+            ? {}
+            : { method: "POST", body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
           signal: AbortSignal.timeout(30_000),
         });
         if (response.ok) return (await response.json()) as T;
@@ -85,7 +98,8 @@ export class Operators {
   async packs(headerDigests: readonly Hex[]): Promise<PackFull[]> {
     const out = new Map<Hex, PackFull>();
     for (let i = 0; i < headerDigests.length; i += 500)
-      for (const pack of await this.ask<PackFull[]>("/packs", { headerDigests: headerDigests.slice(i, i + 500) })) out.set(pack.headerDigest, pack);
+      for (const pack of await this.ask<PackFull[]>("/packs", { headerDigests: headerDigests.slice(i, i + 500) }))
+        out.set(pack.headerDigest, pack);
     return headerDigests.map((digest) => {
       const pack = out.get(digest);
       if (!pack) throw new Problem(`no operator has the pack ${digest}`);
@@ -98,7 +112,9 @@ export class Operators {
     const answers = await Promise.all(
       this.urls.map(async (url) => {
         try {
-          const response = await fetch(`${url}/streams/${id}/head?epoch=${epoch}`, { signal: AbortSignal.timeout(5000) });
+          const response = await fetch(`${url}/streams/${id}/head?epoch=${epoch}`, {
+            signal: AbortSignal.timeout(5000),
+          });
           return response.ok ? ((await response.json()) as HeadAnswer) : undefined;
         } catch {
           return undefined;

@@ -1,4 +1,15 @@
-import { anchorDomain, type EndEvidence, FLAG, HEAD, headerSlot, type Hex, MODE, recoverTyped, type SlotRange, type WindowBundle } from "@msec/core";
+import {
+  anchorDomain,
+  type EndEvidence,
+  FLAG,
+  HEAD,
+  headerSlot,
+  type Hex,
+  MODE,
+  recoverTyped,
+  type SlotRange,
+  type WindowBundle,
+} from "@msec/core";
 import { type Deployment } from "@msec/chain";
 import { Problem } from "../problem.ts";
 import { headerOf, type Operators, type StreamInfo } from "./operators.ts";
@@ -23,10 +34,15 @@ export async function downloadWindow(
   if (!anchored) throw new Problem("nothing of the stream is anchored");
   const full = await operators.packs(page.packs.map((p) => p.headerDigest));
   const [proof] = await operators.packs([anchored.headerDigest]);
-  if (!proof?.anchoring) throw new Problem("the last header of the window is not anchored yet: try again in some seconds");
+  if (!proof?.anchoring)
+    throw new Problem("the last header of the window is not anchored yet: try again in some seconds");
   return {
     format: "msec.window/1",
-    chain: { chainId: deployment.chainId, anchor: deployment.addresses.DataAnchor, registry: deployment.addresses.DeviceRegistry },
+    chain: {
+      chainId: deployment.chainId,
+      anchor: deployment.addresses.DataAnchor,
+      registry: deployment.addresses.DeviceRegistry,
+    },
     stream,
     keys: info.keys,
     window: { ...window, asOfEpoch },
@@ -58,16 +74,25 @@ async function endOf(
   if (page.after && mode !== MODE.dataset) return { kind: "successor", cose: page.after.cose };
   const last = page.packs[page.packs.length - 1];
   if (last && (headerOf(last).flags & FLAG.end) !== 0) return { kind: "ended" };
-  if (mode === MODE.dataset) throw new Problem("the data set is not complete yet: it is sold once its device has ended it");
-  if (!last || last.slot < toSlot) throw new Problem(`the stream has not reached the end of this window: its newest slot is ${last?.slot ?? "none"}`);
+  if (mode === MODE.dataset)
+    throw new Problem("the data set is not complete yet: it is sold once its device has ended it");
+  if (!last || last.slot < toSlot)
+    throw new Problem(`the stream has not reached the end of this window: its newest slot is ${last?.slot ?? "none"}`);
   const domain = anchorDomain(deployment.chainId, deployment.addresses.DataAnchor);
   const answers = (await operators.heads(id, asOfEpoch)).filter((a) => a.head?.headerDigest === last.headerDigest);
   const asOf = answers.find((a) => a.asOf)?.asOf;
   const head = answers[0]?.head;
   if (!asOf || !head) throw new Problem("no operator signs for the stream's head");
   const signed = new Map<Hex, Hex>();
-  for (const { signature } of answers) if (signature) signed.set(recoverTyped(domain, HEAD, head, signature), signature);
-  const signatures = [...signed].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, signature]) => signature).slice(0, asOf.config.q);
-  if (signatures.length < asOf.config.q) throw new Problem(`only ${signatures.length} operators sign for the stream's head, ${asOf.config.q} are needed: buy up to an earlier slot`);
+  for (const { signature } of answers)
+    if (signature) signed.set(recoverTyped(domain, HEAD, head, signature), signature);
+  const signatures = [...signed]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([, signature]) => signature)
+    .slice(0, asOf.config.q);
+  if (signatures.length < asOf.config.q)
+    throw new Problem(
+      `only ${signatures.length} operators sign for the stream's head, ${asOf.config.q} are needed: buy up to an earlier slot`,
+    );
   return { kind: "head", head, epoch: asOf.epoch, epochSignatures: asOf.signatures, signatures, config: asOf.config };
 }

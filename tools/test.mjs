@@ -1,0 +1,88 @@
+// Every test there is, each suite saying what it ran; the last line adds them up. Ends with 1 if any failed.
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { root } from "./setup.mjs";
+
+const folder = mkdtempSync(join(tmpdir(), "msec-test-"));
+const total = { passed: 0, failed: 0, skipped: 0 };
+
+function run(command, args, onOutput) {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, {
+      cwd: root,
+      stdio: ["ignore", onOutput ? "pipe" : "inherit", "inherit"],
+      env: { ...process.env, FORCE_COLOR: "0" },
+    });
+    child.stdout?.on("data", (part) => {
+      process.stdout.write(part);
+      onOutput(String(part));
+    });
+    child.on("exit", (code) => resolve(code ?? 1));
+  });
+}
+
+async function suite(name, work) {
+  const started = Date.now();
+  process.stdout.write(`\n=== ${name}\n`);
+  const { passed, failed, skipped } = await work();
+  total.passed += passed;
+  total.failed += failed;
+  total.skipped += skipped;
+  process.stdout.write(
+    `=== ${name}: ${passed} passed, ${failed} failed, ${skipped} skipped in ${Math.round((Date.now() - started) / 1000)} s\n`,
+  );
+}
+
+/** A check passes or fails as a whole. */
+const asOne = (code) => ({ passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 });
+
+await suite("types, lint, format", async () => asOne(await run("node", ["tools/check.mjs"])));
+
+await suite("contracts (Solidity, Istanbul)", async () => {
+  let output = "";
+  const code = await run(
+    "hardhat",
+    ["test", "solidity", "--network", "istanbul", "--snapshot-check"],
+    (part) => (output += part),
+  );
+  const count = (word) =>
+    [...output.matchAll(new RegExp(`(\\d+) ${word}`, "g"))].reduce((sum, m) => sum + Number(m[1]), 0);
+  const failed = count("failing");
+  return { passed: count("passing"), failed: code !== 0 && failed === 0 ? 1 : failed, skipped: count("skipped") };
+});
+
+for (const [name, filters] of [
+  ["units", ["packages", "oracles", "device-firmware", "apps"]],
+  ["browser", ["test/browser"]],
+  ["whole system", ["test/integration", "test/faults"]],
+])
+  await suite(name, async () => {
+    const file = join(folder, `${name.replace(" ", "-")}.json`);
+    const code = await run("vitest", [
+      "run",
+      ...filters,
+      "--passWithNoTests",
+      "--reporter=default",
+      "--reporter=json",
+      `--outputFile.json=${file}`,
+    ]);
+    try {
+      const result = JSON.parse(readFileSync(file, "utf8"));
+      const failed =
+        result.numFailedTests +
+        result.testResults.filter((t) => t.status === "failed" && t.assertionResults.length === 0).length;
+      return {
+        passed: result.numPassedTests,
+        failed: code !== 0 && failed === 0 ? 1 : failed,
+        skipped: result.numPendingTests,
+      };
+    } catch {
+      return asOne(code);
+    }
+  });
+
+rmSync(folder, { recursive: true, force: true });
+process.stdout.write(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`);
+process.exit(total.failed === 0 ? 0 : 1);
