@@ -111,9 +111,8 @@ contract DataAnchor is IDataAnchor, EIP712 {
         Head memory head = _head;
         bytes32 hash = ProtocolTypes.hashEpoch(next);
         // Above the head nothing is anchored; without a head of its own the predecessor is asked.
-        bytes32 anchored = head.first != 0 && next.number > head.number
-            ? bytes32(0)
-            : _epochHash(head.first, next.number);
+        bytes32 anchored =
+            head.first != 0 && next.number > head.number ? bytes32(0) : _epochHash(head.first, next.number);
         if (anchored != 0) {
             if (anchored != hash) revert DataAnchor_NumberTaken(next.number, anchored, hash);
             return;
