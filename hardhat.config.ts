@@ -50,7 +50,7 @@ const strictWarnings: HardhatPlugin = {
           const errors = output.errors
             ?.filter((e) => !e.message.includes("will be promoted to keyword in the future"))
             .map((e) => {
-              const inTest = e.sourceLocation?.file.endsWith(".t.sol") === true;
+              const inTest = e.formattedMessage?.includes(".t.sol:") === true;
               return e.severity === "warning" && !inTest ? { ...e, severity: "error" as const } : e;
             });
           return { ...output, errors };

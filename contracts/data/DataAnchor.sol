@@ -110,7 +110,9 @@ contract DataAnchor is IDataAnchor, EIP712 {
     function _anchor(Epoch calldata previous, Epoch calldata next, bytes[] calldata signatures) private {
         Head memory head = _head;
         bytes32 hash = ProtocolTypes.hashEpoch(next);
-        bytes32 anchored = _epochHash(head.first, next.number);
+        // Above the head nothing is anchored; without a head of its own the predecessor is asked.
+        bytes32 anchored =
+            head.first != 0 && next.number > head.number ? bytes32(0) : _epochHash(head.first, next.number);
         if (anchored != 0) {
             if (anchored != hash) revert DataAnchor_NumberTaken(next.number, anchored, hash);
             return;
@@ -131,8 +133,7 @@ contract DataAnchor is IDataAnchor, EIP712 {
         if (next.packs == 0 || next.packs > MAX_PACKS) revert DataAnchor_PackCount(next.packs);
         uint64 ahead = ProtocolTypes.nowMs() + MAX_AHEAD_MS;
         if (next.closedAt > ahead) revert DataAnchor_ClosedAtInFuture(ahead, next.closedAt);
-        bytes32 configDigest = _committee.verify(next.number, _hashTypedDataV4(hash), signatures);
-        if (next.configDigest != configDigest) revert DataAnchor_WrongConfig(configDigest, next.configDigest);
+        _committee.verify(next.number, next.configDigest, _hashTypedDataV4(hash), signatures);
 
         _hashes[next.number] = hash;
         _head = Head(next.number, next.closedAt, head.first == 0 ? next.number : head.first);

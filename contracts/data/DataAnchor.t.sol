@@ -88,7 +88,7 @@ contract DataAnchorTest is Fixture {
         _refused(e, IDataAnchor.DataAnchor_PackCount.selector);
         e = nextEpoch("x", 1);
         e.configDigest = 0;
-        _refused(e, IDataAnchor.DataAnchor_WrongConfig.selector);
+        _refused(e, IOracleCommittee.OracleCommittee_NotInForce.selector);
         e = nextEpoch("x", 1);
         (e.closedAt, e.stateBlock) = (nowMs() + 120_000, lastEpoch.stateBlock);
         anchor.anchor(lastEpoch, e, committeeSignatures(e));
@@ -123,6 +123,10 @@ contract DataAnchorTest is Fixture {
         Epoch memory e = nextEpoch("third", 1);
         bytes[] memory old = committeeSignatures(e);
         vm.expectPartialRevert(IOracleCommittee.OracleCommittee_SignatureCount.selector);
+        anchor.anchor(lastEpoch, e, old);
+        e.configDigest = committee.configDigestAt(2);
+        old = committeeSignatures(e);
+        vm.expectPartialRevert(IOracleCommittee.OracleCommittee_NotInForce.selector);
         anchor.anchor(lastEpoch, e, old);
         memberKeys = keys;
         anchorNext("third", 1);

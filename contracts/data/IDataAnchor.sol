@@ -19,7 +19,6 @@ interface IDataAnchor {
     error DataAnchor_StateBlockFalling(uint64 previous, uint64 given);
     error DataAnchor_StateBlockNotPast(uint256 blockNumber, uint64 given);
     error DataAnchor_PackCount(uint32 given);
-    error DataAnchor_WrongConfig(bytes32 inForce, bytes32 given);
     error DataAnchor_LengthMismatch(uint256 epochs, uint256 signatures);
     error DataAnchor_HeaderTooLong(uint256 length);
 

@@ -97,7 +97,9 @@ struct Enrol {
 
 /// @title EIP-712 `hashStruct` of the protocol's types
 /// @notice Ids are these hashes without a domain; what is signed carries the domain of the contract that reads it.
-/// @dev A struct of static fields encodes under the ABI as EIP-712 wants it: one padded word a field, in order.
+/// @dev A struct of static fields lies in calldata as EIP-712 wants it encoded, one padded word a field, in order; so it
+/// is hashed where it lies. A word with bits outside its field's type hashes to something that nobody has signed or
+/// stored, and reverts when the field is read.
 library ProtocolTypes {
     bytes32 internal constant STREAM_TYPEHASH = keccak256(
         "Stream(bytes32 deviceId,uint32 ownerEpoch,bytes32 nameHash,bytes32 schemaHash,uint32 slotSeconds,uint8 mode,bytes32 salt)"
@@ -123,24 +125,54 @@ library ProtocolTypes {
     /// @dev `Stream.mode` of a data set: no slots, sold only once it has ended.
     uint8 internal constant MODE_DATASET = 2;
 
-    function hashStream(Stream calldata stream) internal pure returns (bytes32) {
-        return keccak256(abi.encode(STREAM_TYPEHASH, stream));
+    function hashStream(Stream calldata stream) internal pure returns (bytes32 hash) {
+        bytes32 typeHash = STREAM_TYPEHASH;
+        assembly ("memory-safe") {
+            let p := mload(0x40)
+            mstore(p, typeHash)
+            calldatacopy(add(p, 32), stream, 224)
+            hash := keccak256(p, 256)
+        }
     }
 
-    function hashPack(Pack calldata pack) internal pure returns (bytes32) {
-        return keccak256(abi.encode(PACK_TYPEHASH, pack));
+    function hashPack(Pack calldata pack) internal pure returns (bytes32 hash) {
+        bytes32 typeHash = PACK_TYPEHASH;
+        assembly ("memory-safe") {
+            let p := mload(0x40)
+            mstore(p, typeHash)
+            calldatacopy(add(p, 32), pack, 352)
+            hash := keccak256(p, 384)
+        }
     }
 
-    function hashEpoch(Epoch calldata epoch) internal pure returns (bytes32) {
-        return keccak256(abi.encode(EPOCH_TYPEHASH, epoch));
+    function hashEpoch(Epoch calldata epoch) internal pure returns (bytes32 hash) {
+        bytes32 typeHash = EPOCH_TYPEHASH;
+        assembly ("memory-safe") {
+            let p := mload(0x40)
+            mstore(p, typeHash)
+            calldatacopy(add(p, 32), epoch, 352)
+            hash := keccak256(p, 384)
+        }
     }
 
-    function hashDeal(Deal calldata deal) internal pure returns (bytes32) {
-        return keccak256(abi.encode(DEAL_TYPEHASH, deal));
+    function hashDeal(Deal calldata deal) internal pure returns (bytes32 hash) {
+        bytes32 typeHash = DEAL_TYPEHASH;
+        assembly ("memory-safe") {
+            let p := mload(0x40)
+            mstore(p, typeHash)
+            calldatacopy(add(p, 32), deal, 768)
+            hash := keccak256(p, 800)
+        }
     }
 
-    function hashEnrol(Enrol calldata enrolment) internal pure returns (bytes32) {
-        return keccak256(abi.encode(ENROL_TYPEHASH, enrolment));
+    function hashEnrol(Enrol calldata enrolment) internal pure returns (bytes32 hash) {
+        bytes32 typeHash = ENROL_TYPEHASH;
+        assembly ("memory-safe") {
+            let p := mload(0x40)
+            mstore(p, typeHash)
+            calldatacopy(add(p, 32), enrolment, 352)
+            hash := keccak256(p, 384)
+        }
     }
 
     /// @dev Arrays enter as the hash of their padded elements, which is what `abi.encodePacked` of an array gives.

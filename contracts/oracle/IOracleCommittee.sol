@@ -17,6 +17,7 @@ interface IOracleCommittee {
     error OracleCommittee_OrganisationRepeated(bytes32 organisation, address member);
     error OracleCommittee_EpochNotFuture(uint64 notBefore, uint64 fromEpoch);
     error OracleCommittee_NoConfig(uint64 epoch);
+    error OracleCommittee_NotInForce(uint64 epoch, bytes32 configDigest);
     error OracleCommittee_SignatureCount(uint16 expected, uint256 given);
     error OracleCommittee_SignatureLength(uint256 length);
     error OracleCommittee_SignersNotAscending(address previous, address signer);
@@ -29,16 +30,13 @@ interface IOracleCommittee {
     /// organisation later stays until the next configuration.
     function setConfig(Config calldata config_) external;
 
-    /// @notice Requires exactly q signatures, ascending by signer, of members of the configuration in force.
+    /// @notice Requires that the configuration is in force and exactly q of its members signed, ascending by signer.
+    /// Reverts otherwise.
     /// @param epoch Number of the epoch that is signed.
+    /// @param configDigest Of the configuration that the epoch names.
     /// @param digest EIP-712 digest that was signed.
     /// @param signatures 65 bytes each, r ‖ s ‖ v with s in the lower half.
-    /// @return configDigest Of the configuration in force at that epoch.
-    function verify(
-        uint64 epoch,
-        bytes32 digest,
-        bytes[] calldata signatures
-    ) external view returns (bytes32 configDigest);
+    function verify(uint64 epoch, bytes32 configDigest, bytes32 digest, bytes[] calldata signatures) external view;
 
     /// @return The digest in force at an epoch number; reverts before the first.
     function configDigestAt(uint64 epoch) external view returns (bytes32);

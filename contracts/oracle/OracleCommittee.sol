@@ -20,10 +20,19 @@ contract OracleCommittee is IOracleCommittee, AccessManaged {
 
     IDirectory private immutable _directory;
 
+    /// @dev One word, so that an anchoring reads no more than this and its signers' flags.
+    struct Term {
+        uint64 fromEpoch;
+        /// First epoch of the next configuration; the largest number while there is none.
+        uint64 until;
+        uint16 q;
+    }
+
     Config[] private _configs;
     mapping(uint256 index => bytes32) private _digests;
-    mapping(uint256 index => mapping(address account => bool)) private _members;
-    /// @dev fromEpoch to (index << 16 | q), so that an anchoring reads one word.
+    mapping(bytes32 digest => Term) private _terms;
+    mapping(bytes32 digest => mapping(address account => bool)) private _members;
+    /// @dev fromEpoch to index + 1.
     Checkpoints.Trace208 private _byEpoch;
 
     /// @param authority The AccessManager.
@@ -43,6 +52,7 @@ contract OracleCommittee is IOracleCommittee, AccessManaged {
         _checkFuture(config_.fromEpoch);
 
         uint256 index = _configs.length;
+        bytes32 digest = ProtocolTypes.hashConfig(config_);
         address previous;
         for (uint256 i = 0; i < n; ++i) {
             address member = config_.members[i];
@@ -57,26 +67,27 @@ contract OracleCommittee is IOracleCommittee, AccessManaged {
                     revert OracleCommittee_OrganisationRepeated(organisation, member);
                 }
             }
-            _members[index][member] = true;
+            _members[digest][member] = true;
             previous = member;
         }
 
-        bytes32 digest = ProtocolTypes.hashConfig(config_);
+        if (index != 0) _terms[_digests[index - 1]].until = config_.fromEpoch;
+        _terms[digest] = Term(config_.fromEpoch, type(uint64).max, q);
         _configs.push(config_);
         _digests[index] = digest;
-        _byEpoch.push(SafeCast.toUint48(config_.fromEpoch), SafeCast.toUint208((index << 16) | q));
+        _byEpoch.push(SafeCast.toUint48(config_.fromEpoch), SafeCast.toUint208(index + 1));
         emit ConfigSet(index, config_.fromEpoch, digest, config_);
     }
 
     /// @inheritdoc IOracleCommittee
-    function verify(
-        uint64 epoch,
-        bytes32 digest,
-        bytes[] calldata signatures
-    ) external view returns (bytes32 configDigest) {
-        (uint256 index, uint16 q) = _inForce(epoch);
-        if (signatures.length != q) revert OracleCommittee_SignatureCount(q, signatures.length);
-        mapping(address account => bool) storage members = _members[index];
+    function verify(uint64 epoch, bytes32 configDigest, bytes32 digest, bytes[] calldata signatures) external view {
+        Term memory term = _terms[configDigest];
+        // An unknown digest has q = 0.
+        if (term.q == 0 || epoch < term.fromEpoch || epoch >= term.until) {
+            revert OracleCommittee_NotInForce(epoch, configDigest);
+        }
+        if (signatures.length != term.q) revert OracleCommittee_SignatureCount(term.q, signatures.length);
+        mapping(address account => bool) storage members = _members[configDigest];
         address previous;
         for (uint256 i = 0; i < signatures.length; ++i) {
             bytes calldata signature = signatures[i];
@@ -91,19 +102,16 @@ contract OracleCommittee is IOracleCommittee, AccessManaged {
             if (!members[signer]) revert OracleCommittee_NotMember(epoch, signer);
             previous = signer;
         }
-        return _digests[index];
     }
 
     /// @inheritdoc IOracleCommittee
     function configDigestAt(uint64 epoch) external view returns (bytes32) {
-        (uint256 index, ) = _inForce(epoch);
-        return _digests[index];
+        return _digests[_inForce(epoch)];
     }
 
     /// @inheritdoc IOracleCommittee
     function configAt(uint64 epoch) external view returns (Config memory) {
-        (uint256 index, ) = _inForce(epoch);
-        return _configs[index];
+        return _configs[_inForce(epoch)];
     }
 
     /// @inheritdoc IOracleCommittee
@@ -118,18 +126,14 @@ contract OracleCommittee is IOracleCommittee, AccessManaged {
 
     /// @inheritdoc IOracleCommittee
     function isMember(uint64 epoch, address account) external view returns (bool) {
-        (uint256 index, ) = _inForce(epoch);
-        return _members[index][account];
+        return _members[_digests[_inForce(epoch)]][account];
     }
 
-    function _inForce(uint64 epoch) private view returns (uint256 index, uint16 q) {
+    function _inForce(uint64 epoch) private view returns (uint256 index) {
         uint48 key = epoch > type(uint48).max ? type(uint48).max : uint48(epoch);
-        // Nearly always the last one; the search is for replays and for a change that is announced.
-        (, uint48 from, uint208 packed) = _byEpoch.latestCheckpoint();
-        if (from > key) packed = _byEpoch.upperLookupRecent(key);
-        // q is at least 1, so zero means that no configuration begins at or before this epoch.
-        if (packed == 0) revert OracleCommittee_NoConfig(epoch);
-        return (packed >> 16, uint16(packed));
+        uint208 next = _byEpoch.upperLookupRecent(key);
+        if (next == 0) revert OracleCommittee_NoConfig(epoch);
+        return next - 1;
     }
 
     function _checkFuture(uint64 fromEpoch) private view {

@@ -91,7 +91,13 @@ contract OracleCommitteeTest is Fixture {
 
     function test_verify_needsExactlyQAscendingMembers() external {
         bytes[] memory s = _signatures(3);
-        assertEq(committee.verify(5, DIGEST, s), committee.configDigestAt(5), "digest of the config");
+        committee.verify(5, _config(), DIGEST, s);
+        bytes32 unknown = keccak256("unknown");
+        vm.expectPartialRevert(IOracleCommittee.OracleCommittee_NotInForce.selector);
+        committee.verify(5, unknown, DIGEST, s);
+        bytes32 current = _config();
+        vm.expectPartialRevert(IOracleCommittee.OracleCommittee_NotInForce.selector);
+        committee.verify(0, current, DIGEST, s);
         _verifyRefused(_signatures(2), IOracleCommittee.OracleCommittee_SignatureCount.selector);
         _verifyRefused(_signatures(4), IOracleCommittee.OracleCommittee_SignatureCount.selector);
         s = _signatures(3);
@@ -110,8 +116,13 @@ contract OracleCommitteeTest is Fixture {
         bytes[] memory s = _signatures(3);
         for (uint256 i = 0; i < 4; ++i) vm.assume(key != memberKeys[i]);
         s[0] = sign(key, DIGEST);
+        bytes32 current = _config();
         vm.expectRevert();
-        committee.verify(5, DIGEST, s);
+        committee.verify(5, current, DIGEST, s);
+    }
+
+    function _config() private view returns (bytes32) {
+        return committee.configDigestAt(5);
     }
 
     function _signatures(uint256 n) private view returns (bytes[] memory s) {
@@ -120,8 +131,9 @@ contract OracleCommitteeTest is Fixture {
     }
 
     function _verifyRefused(bytes[] memory s, bytes4 selector) private {
+        bytes32 current = _config();
         vm.expectPartialRevert(selector);
-        committee.verify(5, DIGEST, s);
+        committee.verify(5, current, DIGEST, s);
     }
 
     function _refused(Config memory c, bytes4 selector) private {
