@@ -294,9 +294,8 @@ export class StreamAgent {
     if (this.#asked) return;
     this.#asked = true;
     const { driver, outbox, streamId, preimage } = this.#o;
-    this.#iterator ??= driver
-      .batches(outbox.position(streamId), preimage.schema.quantities, signal)
-      [Symbol.asyncIterator]();
+    const batches = () => driver.batches(outbox.position(streamId), preimage.schema.quantities, signal);
+    this.#iterator ??= batches()[Symbol.asyncIterator]();
     this.#iterator.next().then(
       (result) => {
         this.#arrived = result;

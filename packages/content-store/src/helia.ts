@@ -45,7 +45,7 @@ class DatabaseBlockstore extends BaseBlockstore {
   override async *get(cid: CID): AsyncGenerator<Uint8Array> {
     const bytes = await this.#find(cid);
     if (!bytes)
-      throw Object.assign(new Error(`${cid} is not held here`), { name: "NotFoundError", code: "ERR_NOT_FOUND" });
+      throw Object.assign(new Error(`${cid.toString()} is not held here`), { name: "NotFoundError", code: "ERR_NOT_FOUND" });
     yield bytes;
   }
 

@@ -15,7 +15,7 @@ export async function kuboStore(url: string): Promise<ContentStore> {
     async provide(contents) {
       for (const { digest, bytes } of contents) {
         const cid = await kubo.block.put(bytes, { format: "raw", mhtype: "sha2-256", version: 1, pin: true });
-        if (!cid.equals(cidOf(digest))) throw new Error(`Kubo named a content ${cid} that is ${cidOf(digest)}`);
+        if (!cid.equals(cidOf(digest))) throw new Error(`Kubo named a content ${cid.toString()} that is ${cidOf(digest).toString()}`);
       }
     },
     async fetch(digest: Hex, timeoutMs) {
@@ -30,7 +30,7 @@ export async function kuboStore(url: string): Promise<ContentStore> {
       for (const digest of digests) {
         await kubo.pin.rm(cidOf(digest)).catch(() => undefined);
         for await (const result of kubo.block.rm(cidOf(digest), { force: true }))
-          if (result.error) throw new Error(`Kubo still holds ${result.cid}: ${result.error.message}`);
+          if (result.error) throw new Error(`Kubo still holds ${result.cid.toString()}: ${result.error.message}`);
       }
     },
     addresses: () => [],

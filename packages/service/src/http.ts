@@ -67,7 +67,7 @@ export function serve(routes: Routes, host: string, port: number, onError: (erro
     return new Reply(404, { code: "not-found", message: `nothing is at ${request.method} ${url.pathname}` });
   };
   const server = createServer((request, response: ServerResponse) => {
-    handle(request)
+    void handle(request)
       .catch((error: Error) => {
         if (error instanceof ProtocolError) return new Reply(400, { code: error.code, message: error.message });
         onError(error);
