@@ -11,6 +11,7 @@ import { type DealRow, type Store } from "./store.ts";
 /** Escrow's stored status of a deal, as its events give it. */
 export interface Status {
   state: number;
+  /** Unix milliseconds of the block that set it. */
   at: number;
   atBlock: number;
   deliveryHash: Hex;
@@ -52,14 +53,33 @@ export const nodesOf = (given: Result): KeyNode[] =>
     v: Number(node.v),
   }));
 
-/** Newest status of a deal from the chain's events; undefined where the chain does not know it (any more). */
+/**
+ * Newest status of a deal from the chain's events; undefined where the chain does not know it (any more). A final state
+ * has only its event, so its other fields are those of the state before.
+ */
 export async function statusOf(contracts: Contracts, id: Hex): Promise<Status | undefined> {
-  const events = await contracts.Escrow.queryFilter(contracts.Escrow.filters.StatusChanged(id), 0);
-  const given = events[events.length - 1]?.args.status;
+  const { Escrow } = contracts;
+  const [changed, released, refunded] = await Promise.all([
+    Escrow.queryFilter(Escrow.filters.StatusChanged(id), 0),
+    Escrow.queryFilter(Escrow.filters.Released(id), 0),
+    Escrow.queryFilter(Escrow.filters.Refunded(id), 0),
+  ]);
+  const given = changed[changed.length - 1]?.args.status;
+  if (!given) return undefined;
   // By position: a decoded struct is an array, whose own `at` hides the field of that name.
-  return (
-    given && { state: Number(given[0]), at: Number(given[1]), atBlock: Number(given[2]), deliveryHash: given[3] as Hex }
-  );
+  const status = {
+    state: Number(given[0]),
+    at: Number(given[1]),
+    atBlock: Number(given[2]),
+    deliveryHash: given[3] as Hex,
+  };
+  if (released.length > 0) return { ...status, state: STATE.released };
+  return refunded.length > 0 ? { ...status, state: STATE.refunded } : status;
+}
+
+/** Whether a window of time that opened with a status is over, in seconds and in blocks: at least one in twenty seconds. */
+export function windowClosed(status: Status, seconds: number, now: { timestamp: number; number: number }): boolean {
+  return now.timestamp * 1000 > status.at + 1000 * seconds && (now.number - status.atBlock) * 20 >= seconds;
 }
 
 /** Watches deals and does for each what its state asks of a deliverer. */
@@ -97,7 +117,8 @@ export class Deals {
     const { deal, dealId: id } = row;
     const status = await statusOf(contracts, id);
     if (!status) return;
-    const now = (await provider.getBlock("latest"))?.timestamp ?? 0;
+    const now = await provider.getBlock("latest");
+    if (!now) return;
     const mine = deal.deliverer === sender.address;
     const escrow = contracts.Escrow.interface;
     const state = status.state & ~PASSED;
@@ -110,14 +131,14 @@ export class Deals {
         return;
       }
       case STATE.funded: {
-        if (now * 1000 <= deal.endMs) return;
+        if (now.timestamp * 1000 <= deal.endMs) return;
         if (mine && passed) return;
-        if (!mine && !passed && now < status.at + Math.ceil(deal.deliverSeconds / 2)) return;
+        if (!mine && !passed && !windowClosed(status, Math.floor(deal.deliverSeconds / 2), now)) return;
         await this.#deliver(row, status);
         return;
       }
       case STATE.delivered: {
-        if (now < status.at + deal.complainSeconds) return;
+        if (!windowClosed(status, deal.complainSeconds, now)) return;
         const data = escrow.encodeFunctionData("release", [deal, status]);
         if (await this.#send(row, data)) log.info({ deal: id }, "released after the complaint window");
       }

@@ -4,10 +4,12 @@ import {
   ContractFactory,
   encodeBytes32String,
   getCreateAddress,
+  id,
   type Interface,
   type JsonRpcProvider,
   ZeroAddress,
 } from "ethers";
+import roles from "../../../contracts/access/roles.json" with { type: "json" };
 import { artifact } from "./artifacts.ts";
 import { type Addresses, type ContractName, type Contracts, contractsAt, SOURCES } from "./contracts.ts";
 import { Sender } from "./sender.ts";
@@ -34,8 +36,6 @@ export interface Founding {
 }
 
 const TOKEN_CAP = 10n ** 15n;
-/** Role of AccessManager that may open deals: held by the Marketplace alone. */
-export const MARKETPLACE_ROLE = 1n;
 const PUBLIC_MODULES: ContractName[] = [
   "OracleCommittee",
   "DeviceRegistry",
@@ -83,7 +83,7 @@ export async function deployCity(
   await sendAll(sender, creations, names.length - creations.length);
   await sendAll(
     sender,
-    await foundingSteps(contractsAt(addresses, provider), addresses, founding),
+    await foundingSteps(contractsAt(addresses, provider), addresses, founding, sender.address),
     await sender.nonce(),
   );
   return { chainId, deployer: sender.address, addresses };
@@ -105,8 +105,13 @@ async function sendAll(sender: Sender, steps: Step[], firstNonce: number): Promi
 }
 
 /** What the chain does not show as done yet. */
-async function foundingSteps(contracts: Contracts, addresses: Addresses, founding: Founding): Promise<Step[]> {
-  const { AccessManager, Directory, OracleCommittee, DeviceRegistry, MSecToken, Escrow } = contracts;
+async function foundingSteps(
+  contracts: Contracts,
+  addresses: Addresses,
+  founding: Founding,
+  deployer: Hex,
+): Promise<Step[]> {
+  const { Directory, OracleCommittee, DeviceRegistry, MSecToken, Escrow } = contracts;
   const steps: Step[] = [];
   const add = (name: ContractName, method: string, ...values: unknown[]) =>
     steps.push({
@@ -114,6 +119,7 @@ async function foundingSteps(contracts: Contracts, addresses: Addresses, foundin
       to: addresses[name],
       data: (contracts[name].interface as Interface).encodeFunctionData(method, values),
     });
+  await addRoles(contracts, addresses, deployer, add);
   for (const name of PUBLIC_MODULES)
     if ((await Directory.addressOf(encodeBytes32String(name))) === ZeroAddress)
       add("Directory", "setModule", encodeBytes32String(name), addresses[name], 1);
@@ -131,15 +137,30 @@ async function foundingSteps(contracts: Contracts, addresses: Addresses, foundin
   for (const organisation of new Set(accounts.map((row) => row.organisation)))
     if ((await DeviceRegistry.softwareElements(organisation)).cap === 0n)
       add("DeviceRegistry", "setSoftwareCap", organisation, founding.softwareCap);
-  const open = Escrow.interface.getFunction("open").selector;
-  if ((await AccessManager.getTargetFunctionRole(addresses.Escrow, open)) !== MARKETPLACE_ROLE)
-    add("AccessManager", "setTargetFunctionRole", addresses.Escrow, [open], MARKETPLACE_ROLE);
-  if (!(await AccessManager.hasRole(MARKETPLACE_ROLE, addresses.Marketplace)).isMember)
-    add("AccessManager", "grantRole", MARKETPLACE_ROLE, addresses.Marketplace, 0);
   if (!(await Escrow.isTokenAllowed(addresses.MSecToken))) add("Escrow", "setToken", addresses.MSecToken, true);
   for (const { account, amount } of founding.balances)
     if ((await MSecToken.balanceOf(account)) === 0n) add("MSecToken", "mint", account, amount);
   return steps;
+}
+
+/** Gives every restricted function the role that the table names; the deployer holds them all until it hands them on. */
+async function addRoles(
+  { AccessManager }: Contracts,
+  addresses: Addresses,
+  deployer: Hex,
+  add: (name: ContractName, method: string, ...values: unknown[]) => void,
+): Promise<void> {
+  for (const [name, role] of Object.entries(roles.roles)) {
+    const holder = name === "MARKETPLACE" ? addresses.Marketplace : deployer;
+    if (!(await AccessManager.hasRole(role, holder)).isMember) add("AccessManager", "grantRole", role, holder, 0);
+  }
+  for (const row of roles.table) {
+    const target = addresses[row.contract as ContractName];
+    const selector = id(row.function).slice(0, 10);
+    const role = roles.roles[row.role as keyof typeof roles.roles];
+    if ((await AccessManager.getTargetFunctionRole(target, selector)) !== BigInt(role))
+      add("AccessManager", "setTargetFunctionRole", target, [selector], role);
+  }
 }
 
 export function readDeployment(file: string): Deployment | undefined {

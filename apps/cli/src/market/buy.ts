@@ -41,7 +41,7 @@ import {
   wrongKeyWitness,
   nodeCovering,
 } from "@msec/core";
-import { holesOf, PASSED, STATE, statusOf } from "@msec/market";
+import { holesOf, PASSED, STATE, statusOf, windowClosed } from "@msec/market";
 import { type JsonRpcProvider, Signature, Wallet, type EventLog } from "ethers";
 import { type Account, writeJson } from "../city/layout.ts";
 import { Problem } from "../problem.ts";
@@ -328,8 +328,8 @@ async function awaitDelivery(shop: Shop, id: Hex, deal: Deal): Promise<Delivery>
     }
     if (state === STATE.refunded)
       throw new Problem("the deal was refunded: the deliverers declined it, or what it was about was erased");
-    const now = (await provider.getBlock("latest"))?.timestamp ?? 0;
-    if (status && state === STATE.funded && now > status.at + deal.deliverSeconds + 2) {
+    const now = await provider.getBlock("latest");
+    if (status && now && state === STATE.funded && windowClosed(status, deal.deliverSeconds, now)) {
       try {
         const data = Escrow.interface.encodeFunctionData("refund", [deal, status]);
         await new Sender(buyer.key, provider, deployment.chainId).transact({ to: deployment.addresses.Escrow, data });
