@@ -93,8 +93,7 @@ export function serve(routes: Routes, host: string, port: number, onError: (erro
       .then(({ status, body, type }) => {
         // What was not read of a body is thrown away, so that the sender gets to see the answer.
         request.resume();
-        const close = status === 413 ? { connection: "close" } : {};
-        response.writeHead(status, { "content-type": type, "cache-control": "no-store", ...close }).end(body);
+        response.writeHead(status, { "content-type": type, "cache-control": "no-store" }).end(body);
       });
   });
   return new Promise((resolve, reject) => {
