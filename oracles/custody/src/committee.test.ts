@@ -12,6 +12,7 @@ import {
   REFUSED,
   REFUSAL_NUMBERS,
   recoverTyped,
+  type RefusalCode,
   signTyped,
   ZERO32,
 } from "@msec/core";
@@ -122,7 +123,7 @@ const wait = (built = stream.packs) => {
 function rowOf(number: number, proposer: Hex, fields: Partial<Epoch> = {}): EpochRow {
   const tree = epochTree(
     line.pending.length ? line.pending.map((p) => p.pack) : [lines.create(line, stream.packs[0]!.signed, 0).pack],
-  ); // eslint-disable-line
+  );
   const epoch = {
     ...buildEpoch(tree, { number, prev: ZERO32, closedAt: NOW - 5000, stateBlock: 45, configDigest: DIGEST }),
     ...fields,
@@ -342,10 +343,10 @@ describe("signing another's proposal", () => {
     expect(recoverTyped(DOMAIN, REFUSED, given, bad?.signature as Hex)).toBe(members[0]);
   });
 
-  test.each([
-    ["a device that is not active", () => (status = 3), "inactive-device"],
-    ["a revoked key", () => (revoked = true), "revoked"],
-  ] as const)("refuses packs of %s", async (_, change, code) => {
+  test.each<[string, () => void, RefusalCode]>([
+    ["a device that is not active", (): void => void (status = 3), "inactive-device"],
+    ["a revoked key", (): void => void (revoked = true), "revoked"],
+  ])("refuses packs of %s", async (_, change, code) => {
     change();
     const { bad, signature } = await committee.sign(propose());
     expect(signature).toBeUndefined();
