@@ -2,7 +2,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type Addresses, connectChain, contractsAt, embedded, Sender } from "@msec/chain";
 import { connect, ErasureKeys, Frontiers } from "@msec/companion-db";
-import { heliaStore, kuboStore } from "@msec/content-store";
+import { openContents } from "@msec/content-store";
 import { addressOfKey, type Hex, toHex } from "@msec/core";
 import { Loops, onStop, runMain, secretFile } from "@msec/service";
 import sodium from "libsodium-wrappers";
@@ -43,12 +43,16 @@ async function main(file: string): Promise<void> {
   const profile = embedded(config.chain.rpc, config.chain.chainId);
   const provider = connectChain(profile);
   const contracts = contractsAt(config.chain.addresses as Addresses, provider);
-  const contents = config.ipfsApiUrl
-    ? await kuboStore(config.ipfsApiUrl)
-    : await heliaStore(async (digest) => (await store.packByContent(digest))?.content ?? undefined, {
-        host: config.host,
-        port: config.ipfsPort,
-      });
+  const contents = openContents(
+    {
+      kuboUrl: config.ipfsApiUrl,
+      host: config.host,
+      port: config.ipfsPort,
+      read: async (digest) => (await store.packByContent(digest))?.content ?? undefined,
+    },
+    (error) =>
+      log.error({ error: error.message }, "the content node did not start: contents are served over HTTP only"),
+  );
 
   const ctx: Context = {
     config,

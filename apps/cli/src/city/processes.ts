@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 
 /** A Node process of the city. */
 export interface Program {
@@ -12,6 +13,8 @@ export interface Program {
   env?: Record<string, string>;
 }
 
+/** Compiled code of every process, so that a start need not compile it again. */
+const NODE_COMPILE_CACHE = fileURLToPath(new URL("../../../../node_modules/.cache/msec", import.meta.url));
 const RESTART_MS = 1000;
 const STOP_MS = 10_000;
 
@@ -48,7 +51,7 @@ export class Processes {
     // The IPC channel closes when this process dies, however it dies; the child then ends by itself.
     const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", program.script, ...program.args], {
       stdio: ["ignore", log, log, "ipc"],
-      env: { ...process.env, ...program.env },
+      env: { NODE_COMPILE_CACHE, ...process.env, ...program.env },
     });
     closeSync(log);
     if (!this.#children.has(program.name)) this.#order.push(program.name);
