@@ -17,6 +17,7 @@ import { Lines } from "./lines.ts";
 import { Metrics } from "./metrics.ts";
 import { Peers } from "./peers.ts";
 import { DeviceCache } from "./registry.ts";
+import { expire } from "./retention.ts";
 import { startServer } from "./server.ts";
 import { Store } from "./store.ts";
 import { learnStream } from "./streams.ts";
@@ -24,6 +25,7 @@ import { Watcher } from "./watcher.ts";
 
 const TICK_MS = 100;
 const ROOT_ROTATION_MS = 60 * 60 * 1000;
+const RETENTION_MS = 10 * 60 * 1000;
 const IPFS_DIAL_MS = 10_000;
 
 async function main(file: string): Promise<void> {
@@ -37,7 +39,10 @@ async function main(file: string): Promise<void> {
     throw new Error(`${address}, the key in ${config.dataDir}, is not in the committee of ${file}`);
 
   const db = connect(config.databaseUrl);
-  const store = await Store.open(db);
+  const store = await Store.open(db, (error) => {
+    log.fatal({ error: error.message }, "the database is gone: this process ends, so that no two work on one database");
+    process.exit(1);
+  });
   const erasureKeys = new ErasureKeys(join(config.dataDir, "erasure.keys"), join(config.dataDir, "erasure.root"));
   const frontiers = await Frontiers.open(db, erasureKeys);
   const profile = embedded(config.chain.rpc, config.chain.chainId);
@@ -140,6 +145,7 @@ async function main(file: string): Promise<void> {
   loops.every(2 * TICK_MS, "chain", () => watcher.tick());
   loops.every(TICK_MS, "committee", () => committee.tick());
   loops.every(2000, "peers", () => askPeers(ctx, ingest));
+  loops.every(RETENTION_MS, "retention", () => expire(ctx, ingest, Date.now()));
   const rotation = setInterval(() => erasureKeys.rotateRoot(), ROOT_ROTATION_MS);
   const dialling = setInterval(() => void dialPeers(ctx), IPFS_DIAL_MS);
   void dialPeers(ctx);
@@ -153,6 +159,7 @@ async function main(file: string): Promise<void> {
     await client.endAsync(true);
     await contents.stop();
     provider.destroy();
+    await store.close();
     log.info("custody oracle stopped");
   });
 }

@@ -166,22 +166,34 @@ function packRow(row: Record<string, Buffer & string>): PackRow {
 
 export class Store {
   readonly db: pg.Pool;
+  readonly #lock: pg.PoolClient;
 
-  private constructor(db: pg.Pool) {
+  private constructor(db: pg.Pool, lock: pg.PoolClient) {
     this.db = db;
+    this.#lock = lock;
   }
 
-  /** Makes the tables where they are missing. Refuses a database that another process of this kind has open. */
-  static async open(db: pg.Pool): Promise<Store> {
-    const holder = await db.connect();
-    const { rows } = await holder.query("select pg_try_advisory_lock(20260) as free");
+  /**
+   * Makes the tables where they are missing. Refuses a database that another process of this kind has open; `onLost` is
+   * told when the connection breaks that keeps others out, and the process must then end.
+   */
+  static async open(db: pg.Pool, onLost: (error: Error) => void): Promise<Store> {
+    const lock = await db.connect();
+    const { rows } = await lock.query("select pg_try_advisory_lock(20260) as free");
     if (!(rows[0] as { free: boolean }).free) {
-      holder.release();
+      lock.release();
       throw new Error("another custody process has this database open: one operator runs one process");
     }
-    holder.on("error", () => process.exit(1));
+    lock.on("error", onLost);
     await db.query(TABLES);
-    return new Store(db);
+    return new Store(db, lock);
+  }
+
+  /** Lets another process have the database. */
+  async close(): Promise<void> {
+    this.#lock.removeAllListeners("error");
+    this.#lock.release(true);
+    await this.db.end();
   }
 
   async streams(): Promise<StreamRow[]> {
@@ -492,20 +504,44 @@ export class Store {
     }));
   }
 
-  /** Deletes the contents of a range of slots and marks the erasure as carried out. Headers and leaves stay. */
-  async finishErasure(e: Erasure, doneAt: number): Promise<Hex[]> {
-    return transaction(this.db, async (tx) => {
-      const { rows } = await tx.query(
-        "update packs set content = null where stream_id = $1 and slot between $2 and $3 and content is not null returning content_digest",
-        [buf(e.streamId), e.fromSlot, e.toSlot],
-      );
-      await tx.query("update erasures set done_at = $3 where stream_id = $1 and number = $2", [
-        buf(e.streamId),
-        e.number,
-        doneAt,
-      ]);
-      return rows.map((row) => hex(row.content_digest));
-    });
+  /** Digests of the contents that are held of a range of slots. */
+  async contentsIn(streamId: Hex, fromSlot: number, toSlot: number): Promise<Hex[]> {
+    const { rows } = await this.db.query(
+      "select content_digest from packs where stream_id = $1 and slot between $2 and $3 and content is not null",
+      [buf(streamId), fromSlot, toSlot],
+    );
+    return rows.map((row) => hex(row.content_digest as Buffer));
+  }
+
+  /** Deletes the contents of a range of slots; headers and leaves stay. Returns how many there were. */
+  async dropContents(streamId: Hex, fromSlot: number, toSlot: number): Promise<number> {
+    const { rowCount } = await this.db.query(
+      "update packs set content = null where stream_id = $1 and slot between $2 and $3 and content is not null",
+      [buf(streamId), fromSlot, toSlot],
+    );
+    return rowCount ?? 0;
+  }
+
+  async finishErasure(streamId: Hex, number: number, doneAt: number): Promise<void> {
+    await this.db.query("update erasures set done_at = $3 where stream_id = $1 and number = $2", [
+      buf(streamId),
+      number,
+      doneAt,
+    ]);
+  }
+
+  /** Slots with contents whose every pack was anchored in an epoch that closed before a time. */
+  async expiredSlots(streamId: Hex, closedBefore: number): Promise<{ fromSlot: number; toSlot: number } | undefined> {
+    const { rows } = await this.db.query(
+      `select min(slot) as first, max(slot) as last from packs p
+       where stream_id = $1 and content is not null
+         and epoch <= (select max(number) from epochs where (epoch->>'closedAt')::bigint < $2)
+         and slot < coalesce((select min(slot) from packs q where q.stream_id = $1 and
+           (q.epoch is null or q.epoch > (select max(number) from epochs where (epoch->>'closedAt')::bigint < $2))), 4294967296)`,
+      [buf(streamId), closedBefore],
+    );
+    const row = rows[0] as { first: string | null; last: string | null };
+    return row.first === null ? undefined : { fromSlot: Number(row.first), toSlot: Number(row.last) };
   }
 }
 

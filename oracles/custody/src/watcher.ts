@@ -91,7 +91,7 @@ export class Watcher {
 
   /** Destroys the keys of what was asked to be erased, then the contents; a crash between them ends in both. */
   async #erase(): Promise<void> {
-    const { store, frontiers, metrics, log } = this.#ctx;
+    const { store, frontiers, contents, metrics, log } = this.#ctx;
     for (const erasure of await store.erasures()) {
       if (erasure.doneAt !== null) continue;
       step("puncture");
@@ -99,11 +99,13 @@ export class Watcher {
         frontiers.puncture(erasure.streamId, erasure.fromSlot, erasure.toSlot),
       );
       step("punctured");
-      const gone = await store.finishErasure(erasure, Date.now());
-      await this.#ctx.contents.remove(gone);
+      const { streamId, fromSlot, toSlot } = erasure;
+      await contents.remove(await store.contentsIn(streamId, fromSlot, toSlot));
+      const gone = await store.dropContents(streamId, fromSlot, toSlot);
+      await store.finishErasure(streamId, erasure.number, Date.now());
       metrics.erasures.inc();
       log.info(
-        { stream: erasure.streamId, from: erasure.fromSlot, to: erasure.toSlot, keys: held, contents: gone.length },
+        { stream: erasure.streamId, from: erasure.fromSlot, to: erasure.toSlot, keys: held, contents: gone },
         "erased",
       );
     }

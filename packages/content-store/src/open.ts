@@ -12,13 +12,15 @@ export function openContents(
   options: { kuboUrl?: string | undefined; host: string; port: number; read: Read },
   onError: (error: Error) => void,
 ): ContentStore {
+  const { kuboUrl } = options;
   let ready: ContentStore | undefined;
   const opening = open(options).then((store) => (ready = store));
   opening.catch(onError);
   return {
     provide: async (contents) => (await opening).provide(contents),
     fetch: async (digest, timeoutMs) => (await opening).fetch(digest, timeoutMs),
-    remove: async (digests) => (await opening).remove(digests),
+    // What Helia serves is what the database holds, so there only a node that runs has anything to forget.
+    remove: async (digests) => (kuboUrl ? await opening : await opening.catch(() => undefined))?.remove(digests),
     addresses: () => ready?.addresses() ?? [],
     dial: async (address) => (await opening).dial(address),
     stop: async () => (await opening.catch(() => undefined))?.stop(),
