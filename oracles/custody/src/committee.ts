@@ -172,15 +172,21 @@ export class Committee {
   async #obstacle(line: Line, pending: Pending, closedAt: number): Promise<ProtocolError | undefined> {
     const { devices } = this.#ctx;
     const { header } = pending.signed;
-    if (header.toMs > closedAt + FUTURE_MS) return new ProtocolError("time", "the pack is of a time after the epoch", header.toMs);
+    if (header.toMs > closedAt + FUTURE_MS)
+      return new ProtocolError("time", "the pack is of a time after the epoch", header.toMs);
     if (header.beacon.number >= this.next)
       return new ProtocolError("time", "the pack names a beacon that is not before its epoch", header.beacon.number);
     if (isSealed(line) && pending.opened.size === 0)
-      return new ProtocolError("unopenable", "no holder of the seed has opened the pack yet", pending.signed.headerDigest);
+      return new ProtocolError(
+        "unopenable",
+        "no holder of the seed has opened the pack yet",
+        pending.signed.headerDigest,
+      );
     const device = await devices.device(line.stream.deviceId);
     if (device.status !== ACTIVE || device.ownerEpoch !== line.stream.ownerEpoch)
       return new ProtocolError("inactive-device", "the device is not active", device.status);
-    if (await devices.isRevoked(line.stream.deviceId, header.keyEpoch)) return new ProtocolError("revoked", "the key is revoked", header.keyEpoch);
+    if (await devices.isRevoked(line.stream.deviceId, header.keyEpoch))
+      return new ProtocolError("revoked", "the key is revoked", header.keyEpoch);
     return undefined;
   }
 
@@ -227,10 +233,16 @@ export class Committee {
     const signatures = await this.#collect({ epoch, headerDigests, signature });
     if (signatures.size < config.q) {
       this.#failures++;
-      log.warn({ epoch: epoch.number, signatures: signatures.size, needed: config.q }, "too few operators signed the epoch");
+      log.warn(
+        { epoch: epoch.number, signatures: signatures.size, needed: config.q },
+        "too few operators signed the epoch",
+      );
       return;
     }
-    const ordered = [...signatures].sort(([a], [b]) => (a < b ? -1 : 1)).slice(0, config.q).map(([, s]) => s);
+    const ordered = [...signatures]
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .slice(0, config.q)
+      .map(([, s]) => s);
     await this.#send(epoch, hash, ordered);
   }
 
@@ -261,7 +273,10 @@ export class Committee {
   /** A refusal: headers that others refuse are left out next time, dropped at f + 1 organisations; omitted ones are fetched. */
   async #learn(peer: Peer, answer: Answer): Promise<void> {
     const { log, store } = this.#ctx;
-    log.info({ peer: peer.address, refusal: answer.refusal, bad: answer.bad?.length, omitted: answer.omitted?.length }, "an operator did not sign");
+    log.info(
+      { peer: peer.address, refusal: answer.refusal, bad: answer.bad?.length, omitted: answer.omitted?.length },
+      "an operator did not sign",
+    );
     for (const bad of answer.bad ?? []) {
       if (this.#failures % 2 === 0) this.#excluded.add(bad.headerDigest);
       if (bad.signature === undefined) continue;
@@ -274,7 +289,8 @@ export class Committee {
       await store.putRefused({ ...refused, signer: peer.address, signature: bad.signature });
     }
     for (const digest of [...this.#excluded])
-      if (this.#failures % 2 === 1 && (await store.refusers(digest)).length < honest(this.#ctx)) this.#excluded.delete(digest);
+      if (this.#failures % 2 === 1 && (await store.refusers(digest)).length < honest(this.#ctx))
+        this.#excluded.delete(digest);
     if (answer.omitted?.length) await this.pull(peer, answer.omitted);
   }
 
@@ -282,8 +298,14 @@ export class Committee {
   async pull(peer: Peer, digests: readonly Hex[]): Promise<void> {
     const unknown = digests.filter((digest) => !this.#ctx.lines.pendingByDigest.has(digest));
     if (unknown.length === 0) return;
-    const page = await this.#ctx.peers.post<{ messages: string[]; opened: [Hex, Hex, Hex][] }>(peer, "/peer/packs", { digests: unknown });
-    if (page) await this.#ingest.take(page.messages.map((m) => new Uint8Array(Buffer.from(m, "base64"))), groupOpened(page.opened));
+    const page = await this.#ctx.peers.post<{ messages: string[]; opened: [Hex, Hex, Hex][] }>(peer, "/peer/packs", {
+      digests: unknown,
+    });
+    if (page)
+      await this.#ingest.take(
+        page.messages.map((m) => new Uint8Array(Buffer.from(m, "base64"))),
+        groupOpened(page.opened),
+      );
   }
 
   /** Keeps the transaction, then sends it; a call first, so that a nonce is not spent on what the contract refuses. */
@@ -297,14 +319,20 @@ export class Committee {
       await this.#ctx.provider.call({ from: sender.address, to, data });
       const nonce = await sender.nonce();
       const kept = await store.candidate(hash);
-      const signed = kept?.raw && kept.nonce === nonce ? { raw: kept.raw, nonce } : await sender.sign({ to, data, gasLimit: 1_000_000 }, nonce);
+      const signed =
+        kept?.raw && kept.nonce === nonce
+          ? { raw: kept.raw, nonce }
+          : await sender.sign({ to, data, gasLimit: 1_000_000 }, nonce);
       await store.putSigned(hash, signatures, signed.raw, signed.nonce);
       step("send");
       await sender.broadcast(signed.raw);
       step("sent");
       log.debug({ epoch: epoch.number, packs: epoch.packs, readings: epoch.readings }, "epoch sent");
     } catch (error) {
-      log.warn({ epoch: epoch.number, error: describeError(error) }, "the chain does not take the epoch: it is tried again");
+      log.warn(
+        { epoch: epoch.number, error: describeError(error) },
+        "the chain does not take the epoch: it is tried again",
+      );
     }
   }
 
@@ -338,16 +366,26 @@ export class Committee {
       if (answer.bad?.length || answer.omitted?.length) {
         const code = answer.bad?.length ? "order" : "completeness";
         metrics.proposalsRefused.inc({ operator: proposer, reason: code });
-        return { ...answer, refusal: { code, message: "the proposal holds refused headers, or leaves out what was pushed" } };
+        return {
+          ...answer,
+          refusal: { code, message: "the proposal holds refused headers, or leaves out what was pushed" },
+        };
       }
-      await store.putCandidate({ epoch: proposal.epoch, hash: epochHash(proposal.epoch), headerDigests: proposal.headerDigests });
+      await store.putCandidate({
+        epoch: proposal.epoch,
+        hash: epochHash(proposal.epoch),
+        headerDigests: proposal.headerDigests,
+      });
       step("sign");
       metrics.epochsSigned.inc();
       return { signature: signTyped(this.#ctx.key, domainOf(this.#ctx), EPOCH, proposal.epoch) };
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       metrics.proposalsRefused.inc({ operator: proposer, reason: error.code });
-      log.warn({ proposer, epoch: proposal.epoch?.number, reason: error.code, error: error.message }, "proposal refused");
+      log.warn(
+        { proposer, epoch: proposal.epoch?.number, reason: error.code, error: error.message },
+        "proposal refused",
+      );
       return { refusal: { code: error.code, message: error.message } };
     }
   }
@@ -359,29 +397,36 @@ export class Committee {
     };
     const peer = peers.all.find((p) => p.address === proposer);
     if (!peer) throw new ProtocolError("committee", "the proposer is not an operator of this city", proposer);
-    const turn = [this.#view - 1, this.#view, this.#view + 1].some((view) => view >= 0 && this.leader(view) === proposer);
+    const turn = [this.#view - 1, this.#view, this.#view + 1].some(
+      (view) => view >= 0 && this.leader(view) === proposer,
+    );
     if (!turn) refuse("it is not this operator's turn", proposer);
     if (epoch.number !== this.next) refuse(`the next number is ${this.next}`, epoch.number);
     if (epoch.prev !== (this.confirmed?.hash ?? ZERO32)) refuse("`prev` is not the epoch before", epoch.prev);
-    if (Math.abs(epoch.closedAt - Date.now()) > CLOCK_MS) refuse("closedAt is not within 2 s of this operator's clock", epoch.closedAt);
+    if (Math.abs(epoch.closedAt - Date.now()) > CLOCK_MS)
+      refuse("closedAt is not within 2 s of this operator's clock", epoch.closedAt);
     if (epoch.closedAt <= (this.confirmed?.epoch.closedAt ?? 0)) refuse("closedAt only rises", epoch.closedAt);
-    if (epoch.stateBlock < this.block - STATE_BLOCKS || epoch.stateBlock > this.block + 2) refuse("stateBlock is too old", epoch.stateBlock);
+    if (epoch.stateBlock < this.block - STATE_BLOCKS || epoch.stateBlock > this.block + 2)
+      refuse("stateBlock is too old", epoch.stateBlock);
     const { digest } = await this.#epochs.config(epoch.number);
     if (epoch.configDigest !== digest) refuse("another committee is in force", epoch.configDigest);
-    if (headerDigests.length === 0 || headerDigests.length > MAX_PACKS) refuse("an epoch has 1 to 16,384 packs", headerDigests.length);
+    if (headerDigests.length === 0 || headerDigests.length > MAX_PACKS)
+      refuse("an epoch has 1 to 16,384 packs", headerDigests.length);
 
     await this.pull(peer, headerDigests);
     const included = new Set(headerDigests);
     const packs = headerDigests.map((digest) => lines.pendingByDigest.get(digest));
     const bad: Answer["bad"] = [];
-    for (const [i, pending] of packs.entries()) if (!pending) bad.push(await this.#refused(headerDigests[i] as Hex, "order"));
+    for (const [i, pending] of packs.entries())
+      if (!pending) bad.push(await this.#refused(headerDigests[i] as Hex, "order"));
     if (bad.length > 0) return { bad };
     const found = packs as Pending[];
     for (const line of lines.byId.values()) {
       const last = line.pending.findLastIndex((p) => included.has(p.signed.headerDigest));
       for (let i = 0; i <= last; i++) {
         const pending = line.pending[i] as Pending;
-        if (!included.has(pending.signed.headerDigest)) bad.push(await this.#refused((line.pending[last] as Pending).signed.headerDigest, "branch"));
+        if (!included.has(pending.signed.headerDigest))
+          bad.push(await this.#refused((line.pending[last] as Pending).signed.headerDigest, "branch"));
         const obstacle = await this.#obstacle(line, pending, epoch.closedAt);
         if (obstacle) bad.push(await this.#refused(pending.signed.headerDigest, obstacle.code));
       }
@@ -389,11 +434,14 @@ export class Committee {
     if (bad.length > 0) return { bad };
     const tree = epochTree(found.map((p) => p.pack));
     const mine = buildEpoch(tree, epoch);
-    if (epochHash(mine) !== epochHash(epoch)) refuse("root, counts, times or manifest are not those of the packs named", epoch.root);
-    if (tree.packs.some((pack, i) => pack.headerDigest !== headerDigests[i])) refuse("the headers are not in the order of their leaves");
+    if (epochHash(mine) !== epochHash(epoch))
+      refuse("root, counts, times or manifest are not those of the packs named", epoch.root);
+    if (tree.packs.some((pack, i) => pack.headerDigest !== headerDigests[i]))
+      refuse("the headers are not in the order of their leaves");
     if (headerDigests.length < MAX_PACKS) {
       const missed = (await this.#select(epoch.closedAt)).filter(
-        (p) => !included.has(p.signed.headerDigest) && p.pushedAt !== undefined && this.next - 1 >= p.pushedAt + PATIENCE,
+        (p) =>
+          !included.has(p.signed.headerDigest) && p.pushedAt !== undefined && this.next - 1 >= p.pushedAt + PATIENCE,
       );
       if (missed.length > 0) return { omitted: missed.map((p) => p.signed.headerDigest) };
     }
@@ -421,4 +469,3 @@ export const emptyEpoch: Epoch = {
   manifest: ZERO32,
   configDigest: ZERO32,
 };
-

@@ -1,4 +1,14 @@
-import { type Anchoring, type Config as CommitteeConfig, configDigest, decodeCose, epochTree, type EpochTree, type Hex, packOf, toHex } from "@msec/core";
+import {
+  type Anchoring,
+  type Config as CommitteeConfig,
+  configDigest,
+  decodeCose,
+  epochTree,
+  type EpochTree,
+  type Hex,
+  packOf,
+  toHex,
+} from "@msec/core";
 import { type Context } from "./context.ts";
 import { type EpochRow } from "./store.ts";
 
@@ -51,6 +61,11 @@ export class Epochs {
     const at = entry?.tree.packs.findIndex((pack) => pack.headerDigest === headerDigest) ?? -1;
     if (!entry || at < 0) return undefined;
     const { config } = await this.config(number);
-    return { epoch: entry.row.epoch, path: entry.tree.tree.proof(at).map(toHex), signatures: entry.row.signatures, config };
+    return {
+      epoch: entry.row.epoch,
+      path: entry.tree.tree.proof(at).map(toHex),
+      signatures: entry.row.signatures,
+      config,
+    };
   }
 }

@@ -89,7 +89,10 @@ export class Ingest {
     try {
       await this.exclusive(() => this.#take(messages, opened));
     } catch (error) {
-      this.#ctx.log.error({ error: (error as Error).message }, "packs could not be committed: they are asked for again");
+      this.#ctx.log.error(
+        { error: (error as Error).message },
+        "packs could not be committed: they are asked for again",
+      );
     }
   }
 
@@ -116,7 +119,8 @@ export class Ingest {
         const line = lines.byId.get(signed.header.streamId);
         if (!line || lines.pendingByDigest.has(signed.headerDigest)) continue;
         const spki = line.keys.get(signed.header.keyEpoch);
-        if (spki === undefined) throw new ProtocolError("unknown-key", "no signing key of this key epoch is known", signed.header.keyEpoch);
+        if (spki === undefined)
+          throw new ProtocolError("unknown-key", "no signing key of this key epoch is known", signed.header.keyEpoch);
         checkSignature(signed, spki);
         checkHeader(line.stream, signed.header);
         const at = line.pending.findIndex((p) => p.signed.headerDigest === signed.header.previous);
@@ -150,7 +154,13 @@ export class Ingest {
       try {
         await store.putPacks(
           accepted.map((a) => a.row),
-          accepted.flatMap((a) => [...a.pending.opened].map(([signer, signature]) => ({ headerDigest: a.pending.signed.headerDigest, signer, signature }))),
+          accepted.flatMap((a) =>
+            [...a.pending.opened].map(([signer, signature]) => ({
+              headerDigest: a.pending.signed.headerDigest,
+              signer,
+              signature,
+            })),
+          ),
         );
       } catch (error) {
         for (const line of touched) await lines.open(line.stream, line.holders);
@@ -177,7 +187,11 @@ export class Ingest {
       atMs: Date.now(),
     };
     const signature = signTyped(this.#ctx.key, domainOf(this.#ctx), RECEIPT, receipt);
-    this.#voice.publish(`msec/v1/${line.id}/receipts/${this.#ctx.address}`, JSON.stringify({ receipt, signature }), true);
+    this.#voice.publish(
+      `msec/v1/${line.id}/receipts/${this.#ctx.address}`,
+      JSON.stringify({ receipt, signature }),
+      true,
+    );
   }
 
   /** One message: what is to be committed, or undefined where it is refused, known, or must wait. */
@@ -190,7 +204,8 @@ export class Ingest {
       const { cose, content } = decodeMessage(message);
       signed = decodeCose(cose);
       line = lines.byId.get(signed.header.streamId);
-      if (line === undefined) throw new ProtocolError("wrong-stream", "no such stream is registered here", signed.header.streamId);
+      if (line === undefined)
+        throw new ProtocolError("wrong-stream", "no such stream is registered here", signed.header.streamId);
       if (lines.pendingByDigest.has(signed.headerDigest) || line.head?.headerDigest === signed.headerDigest) {
         again.add(line);
         return undefined;
@@ -204,7 +219,11 @@ export class Ingest {
           again.add(line);
           return undefined;
         }
-        const rival = known?.cose ?? line.pending.find((p) => p.signed.header.seq === signed?.header.seq && p.signed.header.keyEpoch === signed.header.keyEpoch)?.signed.cose;
+        const rival =
+          known?.cose ??
+          line.pending.find(
+            (p) => p.signed.header.seq === signed?.header.seq && p.signed.header.keyEpoch === signed.header.keyEpoch,
+          )?.signed.cose;
         if (rival) {
           await this.equivocation(rival, cose);
           throw new ProtocolError("equivocation", "two packs under one sequence number", signed.header.seq);
@@ -213,13 +232,18 @@ export class Ingest {
       if (line.equivocal.has(seqId(signed.header.keyEpoch, signed.header.seq)))
         throw new ProtocolError("equivocation", "two packs under one sequence number", signed.header.seq);
       checkHeader(line.stream, signed.header, content.length);
-      if (signed.header.toMs > Date.now() + FUTURE_MS) throw new ProtocolError("time", "the pack is of a future time", signed.header.toMs);
+      if (signed.header.toMs > Date.now() + FUTURE_MS)
+        throw new ProtocolError("time", "the pack is of a future time", signed.header.toMs);
       const { beacon } = signed.header;
       const named = beacon.number > 0 ? await store.epoch(beacon.number) : undefined;
-      if (named && named.hash !== beacon.digest) throw new ProtocolError("epoch", "the pack names a beacon that is no epoch", beacon.number);
+      if (named && named.hash !== beacon.digest)
+        throw new ProtocolError("epoch", "the pack names a beacon that is no epoch", beacon.number);
       if (!(await this.#fits(line, signed))) return undefined;
       if (line.pending.length >= this.#ctx.config.maxPending) {
-        log.warn({ stream: line.id, pending: line.pending.length }, "too many packs of one stream wait: no more are taken");
+        log.warn(
+          { stream: line.id, pending: line.pending.length },
+          "too many packs of one stream wait: no more are taken",
+        );
         return undefined;
       }
       return await this.#open(line, signed, content);
@@ -238,12 +262,19 @@ export class Ingest {
     const device = await devices.device(line.stream.deviceId);
     if (device.status === 0) throw new ProtocolError("unknown-key", "the device is not enrolled", line.stream.deviceId);
     const spki = line.keys.get(keyEpoch);
-    if (spki === undefined) throw new ProtocolError("unknown-key", "no signing key of this key epoch is registered", keyEpoch);
+    if (spki === undefined)
+      throw new ProtocolError("unknown-key", "no signing key of this key epoch is registered", keyEpoch);
     checkSignature(signed, spki);
-    if (device.status !== ACTIVE) throw new ProtocolError("inactive-device", "the device is suspended, quarantined or retired", device.status);
+    if (device.status !== ACTIVE)
+      throw new ProtocolError("inactive-device", "the device is suspended, quarantined or retired", device.status);
     if (device.ownerEpoch !== line.stream.ownerEpoch)
-      throw new ProtocolError("inactive-device", "the device has a new owner: this stream has ended", device.ownerEpoch);
-    if (await devices.isRevoked(line.stream.deviceId, keyEpoch)) throw new ProtocolError("revoked", "the signing key is revoked", keyEpoch);
+      throw new ProtocolError(
+        "inactive-device",
+        "the device has a new owner: this stream has ended",
+        device.ownerEpoch,
+      );
+    if (await devices.isRevoked(line.stream.deviceId, keyEpoch))
+      throw new ProtocolError("revoked", "the signing key is revoked", keyEpoch);
     const { header } = this.#ctx.lines.tip(line) ?? {};
     if (header && keyEpoch < header.keyEpoch) throw new ProtocolError("order", "keyEpoch never falls", keyEpoch);
   }
@@ -264,7 +295,8 @@ export class Ingest {
       return true;
     }
     const [known] = await store.packs([previous]);
-    if (known || fromHead) throw new ProtocolError("branch", "the header starts a second branch of the stream's line", previous);
+    if (known || fromHead)
+      throw new ProtocolError("branch", "the header starts a second branch of the stream's line", previous);
     void this.catchUp(line);
     return false;
   }
@@ -277,9 +309,16 @@ export class Ingest {
       for (const peer of this.#ctx.peers.all) {
         for (;;) {
           const afterSeq = this.#ctx.lines.tip(line)?.header.seq ?? 0;
-          const page = await this.#ctx.peers.post<{ messages: string[]; opened: [Hex, Hex, Hex][] }>(peer, "/peer/line", { streamId: line.id, afterSeq });
+          const page = await this.#ctx.peers.post<{ messages: string[]; opened: [Hex, Hex, Hex][] }>(
+            peer,
+            "/peer/line",
+            { streamId: line.id, afterSeq },
+          );
           if (!page || page.messages.length === 0) break;
-          await this.take(page.messages.map((m) => new Uint8Array(Buffer.from(m, "base64"))), groupOpened(page.opened));
+          await this.take(
+            page.messages.map((m) => new Uint8Array(Buffer.from(m, "base64"))),
+            groupOpened(page.opened),
+          );
           if ((this.#ctx.lines.tip(line)?.header.seq ?? 0) <= afterSeq) break;
         }
       }
@@ -327,7 +366,10 @@ export class Ingest {
   async equivocation(coseA: Uint8Array, coseB: Uint8Array): Promise<boolean> {
     const [a, b] = [decodeCose(coseA), decodeCose(coseB)];
     const line = this.#ctx.lines.byId.get(a.header.streamId);
-    const same = a.header.streamId === b.header.streamId && a.header.keyEpoch === b.header.keyEpoch && a.header.seq === b.header.seq;
+    const same =
+      a.header.streamId === b.header.streamId &&
+      a.header.keyEpoch === b.header.keyEpoch &&
+      a.header.seq === b.header.seq;
     if (!line || !same || a.headerDigest === b.headerDigest) return false;
     const spki = line.keys.get(a.header.keyEpoch);
     if (spki === undefined) return false;
@@ -339,7 +381,10 @@ export class Ingest {
     line.equivocal.add(id);
     if (!(await this.#ctx.store.putEquivocation(line.id, a.header.keyEpoch, a.header.seq, coseA, coseB))) return true;
     this.#ctx.metrics.equivocations.inc();
-    this.#ctx.log.warn({ stream: line.id, device: line.stream.deviceId, seq: a.header.seq }, "the device signed two packs under one seq");
+    this.#ctx.log.warn(
+      { stream: line.id, device: line.stream.deviceId, seq: a.header.seq },
+      "the device signed two packs under one seq",
+    );
     this.#ctx.peers.tell("/peer/equivocation", {
       a: Buffer.from(coseA).toString("base64"),
       b: Buffer.from(coseB).toString("base64"),
@@ -362,7 +407,10 @@ export class Ingest {
 
   #accept(line: Line, pending: Pending, signer: Hex, signature: Hex): void {
     const { headerDigest } = pending.signed;
-    if (line.holders.holders.includes(signer) && recoverTyped(domainOf(this.#ctx), OPENED, { headerDigest }, signature) === signer)
+    if (
+      line.holders.holders.includes(signer) &&
+      recoverTyped(domainOf(this.#ctx), OPENED, { headerDigest }, signature) === signer
+    )
       pending.opened.set(signer, signature);
   }
 }

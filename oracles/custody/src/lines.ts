@@ -1,4 +1,14 @@
-import { decodeCose, type Hex, MODE, type Pack, packLeaf, packOf, type SignedHeader, streamId, type StreamPreimage } from "@msec/core";
+import {
+  decodeCose,
+  type Hex,
+  MODE,
+  type Pack,
+  packLeaf,
+  packOf,
+  type SignedHeader,
+  streamId,
+  type StreamPreimage,
+} from "@msec/core";
 import { type HoldersRow, type PackRow, type Store } from "./store.ts";
 
 /** A pack that is held and waits for its epoch. */
@@ -116,4 +126,3 @@ export class Lines {
     return this.pendingByDigest.size;
   }
 }
-

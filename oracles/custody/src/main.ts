@@ -45,7 +45,10 @@ async function main(file: string): Promise<void> {
   const contracts = contractsAt(config.chain.addresses as Addresses, provider);
   const contents = config.ipfsApiUrl
     ? await kuboStore(config.ipfsApiUrl)
-    : await heliaStore(async (digest) => (await store.packByContent(digest))?.content ?? undefined, { host: config.host, port: config.ipfsPort });
+    : await heliaStore(async (digest) => (await store.packByContent(digest))?.content ?? undefined, {
+        host: config.host,
+        port: config.ipfsPort,
+      });
 
   const ctx: Context = {
     config,
@@ -86,7 +89,12 @@ async function main(file: string): Promise<void> {
     const streamId = packet.topic.split("/")[2] as Hex;
     const payload = packet.payload as Buffer;
     const known = ctx.lines.byId.has(streamId) ? Promise.resolve() : learn(streamId);
-    known.then(() => ingest.push(new Uint8Array(payload))).then(() => callback(), () => callback());
+    known
+      .then(() => ingest.push(new Uint8Array(payload)))
+      .then(
+        () => callback(),
+        () => callback(),
+      );
   };
   const learn = async (streamId: Hex) => {
     if (/^0x[0-9a-f]{64}$/.test(streamId)) await learnStream(ctx, streamId);
@@ -98,7 +106,9 @@ async function main(file: string): Promise<void> {
     for (const line of ctx.lines.byId.values()) ingest.receipt(line);
     log.info({ broker: config.mqttUrl }, "connected to the broker");
   });
-  client.on("error", (error) => log.warn({ error: error.message }, "the broker cannot be reached: tried again every second"));
+  client.on("error", (error) =>
+    log.warn({ error: error.message }, "the broker cannot be reached: tried again every second"),
+  );
 
   const epochs = new Epochs(ctx);
   const committee = new Committee(ctx, ingest, epochs);
@@ -109,13 +119,20 @@ async function main(file: string): Promise<void> {
     if (!config.ipfsApiUrl) return;
     const packs = await store.packs(row.headerDigests);
     const held = packs.flatMap((p) => (p.content ? [{ digest: p.contentDigest, bytes: p.content }] : []));
-    void contents.provide(held).catch((error: Error) => log.warn({ error: error.message }, "IPFS does not take the epoch's contents"));
+    void contents
+      .provide(held)
+      .catch((error: Error) => log.warn({ error: error.message }, "IPFS does not take the epoch's contents"));
   });
   const token = Buffer.from(secretFile(config.dataDir, "token")).toString("hex");
   const server = await startServer(ctx, { committee, ingest, epochs, watcher, token });
-  log.info({ address, port: config.port, streams: ctx.lines.byId.size, epoch: committee.next - 1 }, "custody oracle runs");
+  log.info(
+    { address, port: config.port, streams: ctx.lines.byId.size, epoch: committee.next - 1 },
+    "custody oracle runs",
+  );
 
-  const loops = new Loops((loop, error) => log.error({ loop, error: error.message, stack: error.stack }, "a step failed: it is tried again"));
+  const loops = new Loops((loop, error) =>
+    log.error({ loop, error: error.message, stack: error.stack }, "a step failed: it is tried again"),
+  );
   loops.every(2 * TICK_MS, "chain", () => watcher.tick());
   loops.every(TICK_MS, "committee", () => committee.tick());
   loops.every(2000, "peers", () => askPeers(ctx, ingest));
@@ -148,7 +165,9 @@ async function askPeers(ctx: Context, ingest: Ingest): Promise<void> {
     const waiting = line.pending.filter((p) => p.opened.size === 0 && now - p.receivedAt > 1000).slice(0, 500);
     if (waiting.length === 0) continue;
     for (const peer of ctx.peers.all.filter((p) => line.holders.holders.includes(p.address))) {
-      const page = await ctx.peers.post<{ opened: [Hex, Hex, Hex][] }>(peer, "/peer/packs", { digests: waiting.map((p) => p.signed.headerDigest) });
+      const page = await ctx.peers.post<{ opened: [Hex, Hex, Hex][] }>(peer, "/peer/packs", {
+        digests: waiting.map((p) => p.signed.headerDigest),
+      });
       if (page) await ingest.opened(page.opened.map(([headerDigest, , signature]) => ({ headerDigest, signature })));
     }
   }

@@ -29,7 +29,12 @@ const WINDOW = 20_000;
 const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString("base64");
 
 function bytes32(value: unknown): Hex {
-  demand(typeof value === "string" && /^0x[0-9a-f]{64}$/.test(value), "malformed", "expected 0x and 64 lower-case hex digits", value);
+  demand(
+    typeof value === "string" && /^0x[0-9a-f]{64}$/.test(value),
+    "malformed",
+    "expected 0x and 64 lower-case hex digits",
+    value,
+  );
   return value as Hex;
 }
 
@@ -71,7 +76,11 @@ export async function startServer(
 
   const messages = async (rows: readonly PackRow[]) => ({
     messages: rows.map((row) => base64(encodeMessage(row.cose, row.content ?? new Uint8Array()))),
-    opened: (await store.opened(rows.map((row) => row.headerDigest))).map((o) => [o.headerDigest, o.signer, o.signature]),
+    opened: (await store.opened(rows.map((row) => row.headerDigest))).map((o) => [
+      o.headerDigest,
+      o.signer,
+      o.signature,
+    ]),
   });
 
   const list = (body: unknown, field: string): Hex[] => {
@@ -84,18 +93,26 @@ export async function startServer(
   const authorised = (request: Request): void => {
     const given = Buffer.from(String(request.headers.authorization ?? ""));
     const wanted = Buffer.from(`Bearer ${token}`);
-    demand(given.length === wanted.length && timingSafeEqual(given, wanted), "bad-signature", "the operator's token is needed");
+    demand(
+      given.length === wanted.length && timingSafeEqual(given, wanted),
+      "bad-signature",
+      "the operator's token is needed",
+    );
   };
 
   return serve(
     {
-      
       "GET /health": async () => {
         const now = await status(ctx, committee, watcher);
-        return new Reply(200, healthPage(`Operator ${now.name}`, now.problems, sections(now)), "text/html; charset=utf-8");
+        return new Reply(
+          200,
+          healthPage(`Operator ${now.name}`, now.problems, sections(now)),
+          "text/html; charset=utf-8",
+        );
       },
       "GET /status": () => status(ctx, committee, watcher),
-      "GET /metrics": async () => new Reply(200, await ctx.metrics.registry.metrics(), ctx.metrics.registry.contentType),
+      "GET /metrics": async () =>
+        new Reply(200, await ctx.metrics.registry.metrics(), ctx.metrics.registry.contentType),
       "GET /info": () => ({
         name: config.name,
         address: ctx.address,
@@ -106,11 +123,23 @@ export async function startServer(
         ipfs: ctx.contents.addresses(),
       }),
 
-      "POST /streams": async ({ body }) => ({ streamId: (await ingest.exclusive(() => registerStream(ctx, body as Registration))).id }),
-      "GET /streams": () => [...lines.byId.values()].map((line) => ({ streamId: line.id, name: line.stream.name, mode: line.stream.mode, deviceId: line.stream.deviceId })),
+      "POST /streams": async ({ body }) => ({
+        streamId: (await ingest.exclusive(() => registerStream(ctx, body as Registration))).id,
+      }),
+      "GET /streams": () =>
+        [...lines.byId.values()].map((line) => ({
+          streamId: line.id,
+          name: line.stream.name,
+          mode: line.stream.mode,
+          deviceId: line.stream.deviceId,
+        })),
       "GET /streams/:": async ({ params }) => {
         const line = await lineOf(params[0]);
-        const head = line.head && { seq: line.head.header.seq, headerDigest: line.head.headerDigest, toMs: line.head.header.toMs };
+        const head = line.head && {
+          seq: line.head.header.seq,
+          headerDigest: line.head.headerDigest,
+          toMs: line.head.header.toMs,
+        };
         const first = (await store.packsAfter(line.id, 0, 1))[0];
         return {
           ...registration(line),
@@ -125,7 +154,9 @@ export async function startServer(
       },
       "POST /streams/:/seed": async ({ params, body }) => {
         const kept = await ingest.exclusive(() => takeSeed(ctx, bytes32(params[0]), body as SeedDelivery));
-        return kept ? new Reply(204, "") : new Reply(409, { code: "held", message: "a seed of this stream is held already" });
+        return kept
+          ? new Reply(204, "")
+          : new Reply(409, { code: "held", message: "a seed of this stream is held already" });
       },
       "GET /streams/:/highest": async ({ params }) => {
         const tip = lines.tip(await lineOf(params[0]));
@@ -175,7 +206,8 @@ export async function startServer(
         const row = await store.packByContent(bytes32(params[0]));
         return row ? packOut(row) : new Reply(404, { code: "not-found", message: "no such content is known here" });
       },
-      "POST /packs": async ({ body }) => Promise.all((await store.packs(list(body, "headerDigests").slice(0, PAGE))).map(packOut)),
+      "POST /packs": async ({ body }) =>
+        Promise.all((await store.packs(list(body, "headerDigests").slice(0, PAGE))).map(packOut)),
       "GET /epochs/:": async ({ params }) => {
         const row = await store.epoch(whole(params[0], "number"));
         if (!row) return new Reply(404, { code: "not-found", message: "this epoch is not confirmed here" });
@@ -202,13 +234,20 @@ export async function startServer(
       },
       "POST /peer/equivocation": async ({ body }) => {
         const { a, b } = body as { a: string; b: string };
-        const known = await ingest.exclusive(() => ingest.equivocation(Buffer.from(String(a), "base64"), Buffer.from(String(b), "base64")));
+        const known = await ingest.exclusive(() =>
+          ingest.equivocation(Buffer.from(String(a), "base64"), Buffer.from(String(b), "base64")),
+        );
         return { known };
       },
 
       "POST /keys": async (request) => {
         authorised(request);
-        const { streamId, fromSlot, toSlot, holes } = request.body as { streamId: unknown; fromSlot: number; toSlot: number; holes: SlotRange[] };
+        const { streamId, fromSlot, toSlot, holes } = request.body as {
+          streamId: unknown;
+          fromSlot: number;
+          toSlot: number;
+          holes: SlotRange[];
+        };
         const frontier = await ctx.frontiers.get(bytes32(streamId));
         demand(frontier !== undefined, "key-tree", "this operator does not hold the stream's keys", streamId);
         return derive(frontier, cover(fromSlot, toSlot, holes)).map((node) => ({ ...node, key: toHex(node.key) }));
@@ -219,4 +258,3 @@ export async function startServer(
     (error) => ctx.log.error({ error: error.message, stack: error.stack }, "a request failed"),
   );
 }
-

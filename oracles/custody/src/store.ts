@@ -144,7 +144,8 @@ const join = (digests: readonly Hex[]) => Buffer.concat(digests.map(buf));
 const split = (bytes: Uint8Array): Hex[] =>
   Array.from({ length: bytes.length / 32 }, (_, i) => toHex(bytes.subarray(32 * i, 32 * i + 32)));
 
-const PACK_COLUMNS = "header_digest, stream_id, key_epoch, seq, slot, readings, cose, content, content_digest, received_at, epoch";
+const PACK_COLUMNS =
+  "header_digest, stream_id, key_epoch, seq, slot, readings, cose, content, content_digest, received_at, epoch";
 
 function packRow(row: Record<string, Buffer & string>): PackRow {
   const at = (name: string) => row[name] as Buffer & string;
@@ -196,16 +197,25 @@ export class Store {
   }
 
   async keys(streamId: Hex): Promise<{ keyEpoch: number; spki: Uint8Array }[]> {
-    const { rows } = await this.db.query("select key_epoch, spki from stream_keys where stream_id = $1 order by 1", [buf(streamId)]);
+    const { rows } = await this.db.query("select key_epoch, spki from stream_keys where stream_id = $1 order by 1", [
+      buf(streamId),
+    ]);
     return rows.map((row) => ({ keyEpoch: Number(row.key_epoch), spki: new Uint8Array(row.spki) }));
   }
 
   async putKey(streamId: Hex, keyEpoch: number, spki: Uint8Array): Promise<void> {
-    await this.db.query("insert into stream_keys values ($1, $2, $3) on conflict do nothing", [buf(streamId), keyEpoch, Buffer.from(spki)]);
+    await this.db.query("insert into stream_keys values ($1, $2, $3) on conflict do nothing", [
+      buf(streamId),
+      keyEpoch,
+      Buffer.from(spki),
+    ]);
   }
 
   /** Commits packs, and what this operator says of those it opened, in one transaction. */
-  async putPacks(packs: readonly PackRow[], opened: readonly { headerDigest: Hex; signer: Hex; signature: Hex }[]): Promise<void> {
+  async putPacks(
+    packs: readonly PackRow[],
+    opened: readonly { headerDigest: Hex; signer: Hex; signature: Hex }[],
+  ): Promise<void> {
     await transaction(this.db, async (tx) => {
       await tx.query(
         `insert into packs (header_digest, stream_id, key_epoch, seq, slot, readings, cose, content, content_digest, received_at)
@@ -225,22 +235,32 @@ export class Store {
         ],
       );
       for (const row of opened)
-        await tx.query("insert into opened values ($1, $2, $3) on conflict do nothing", [buf(row.headerDigest), buf(row.signer), row.signature]);
+        await tx.query("insert into opened values ($1, $2, $3) on conflict do nothing", [
+          buf(row.headerDigest),
+          buf(row.signer),
+          row.signature,
+        ]);
     });
   }
 
   /** Takes packs that were never anchored off a stream's line. */
   async dropPacks(headerDigests: readonly Hex[]): Promise<void> {
-    await this.db.query("delete from packs where header_digest = any($1::bytea[]) and epoch is null", [headerDigests.map(buf)]);
+    await this.db.query("delete from packs where header_digest = any($1::bytea[]) and epoch is null", [
+      headerDigests.map(buf),
+    ]);
   }
 
   async packs(headerDigests: readonly Hex[]): Promise<PackRow[]> {
-    const { rows } = await this.db.query(`select ${PACK_COLUMNS} from packs where header_digest = any($1::bytea[])`, [headerDigests.map(buf)]);
+    const { rows } = await this.db.query(`select ${PACK_COLUMNS} from packs where header_digest = any($1::bytea[])`, [
+      headerDigests.map(buf),
+    ]);
     return rows.map(packRow);
   }
 
   async packByContent(contentDigest: Hex): Promise<PackRow | undefined> {
-    const { rows } = await this.db.query(`select ${PACK_COLUMNS} from packs where content_digest = $1 limit 1`, [buf(contentDigest)]);
+    const { rows } = await this.db.query(`select ${PACK_COLUMNS} from packs where content_digest = $1 limit 1`, [
+      buf(contentDigest),
+    ]);
     return rows[0] && packRow(rows[0]);
   }
 
@@ -255,7 +275,10 @@ export class Store {
 
   /** Headers (no contents) of anchored packs with a slot in a range, ascending by seq. */
   async window(streamId: Hex, fromSlot: number, toSlot: number, limit: number): Promise<PackRow[]> {
-    const columns = PACK_COLUMNS.replace("content,", "case when content is null then null else ''::bytea end as content,");
+    const columns = PACK_COLUMNS.replace(
+      "content,",
+      "case when content is null then null else ''::bytea end as content,",
+    );
     const { rows } = await this.db.query(
       `select ${columns} from packs where stream_id = $1 and slot between $2 and $3 and epoch is not null order by seq limit $4`,
       [buf(streamId), fromSlot, toSlot, limit],
@@ -274,11 +297,10 @@ export class Store {
   }
 
   async packAt(streamId: Hex, keyEpoch: number, seq: number): Promise<PackRow | undefined> {
-    const { rows } = await this.db.query(`select ${PACK_COLUMNS} from packs where stream_id = $1 and key_epoch = $2 and seq = $3`, [
-      buf(streamId),
-      keyEpoch,
-      seq,
-    ]);
+    const { rows } = await this.db.query(
+      `select ${PACK_COLUMNS} from packs where stream_id = $1 and key_epoch = $2 and seq = $3`,
+      [buf(streamId), keyEpoch, seq],
+    );
     return rows[0] && packRow(rows[0]);
   }
 
@@ -293,7 +315,9 @@ export class Store {
 
   /** Packs held and not anchored, of all streams, in the order of their lines. */
   async pending(): Promise<PackRow[]> {
-    const { rows } = await this.db.query(`select ${PACK_COLUMNS} from packs where epoch is null order by stream_id, seq`);
+    const { rows } = await this.db.query(
+      `select ${PACK_COLUMNS} from packs where epoch is null order by stream_id, seq`,
+    );
     return rows.map(packRow);
   }
 
@@ -306,14 +330,23 @@ export class Store {
   }
 
   async opened(headerDigests: readonly Hex[]): Promise<{ headerDigest: Hex; signer: Hex; signature: Hex }[]> {
-    const { rows } = await this.db.query("select header_digest, signer, signature from opened where header_digest = any($1::bytea[])", [
-      headerDigests.map(buf),
-    ]);
-    return rows.map((row) => ({ headerDigest: hex(row.header_digest), signer: hex(row.signer), signature: row.signature as Hex }));
+    const { rows } = await this.db.query(
+      "select header_digest, signer, signature from opened where header_digest = any($1::bytea[])",
+      [headerDigests.map(buf)],
+    );
+    return rows.map((row) => ({
+      headerDigest: hex(row.header_digest),
+      signer: hex(row.signer),
+      signature: row.signature as Hex,
+    }));
   }
 
   async putOpened(row: { headerDigest: Hex; signer: Hex; signature: Hex }): Promise<void> {
-    await this.db.query("insert into opened values ($1, $2, $3) on conflict do nothing", [buf(row.headerDigest), buf(row.signer), row.signature]);
+    await this.db.query("insert into opened values ($1, $2, $3) on conflict do nothing", [
+      buf(row.headerDigest),
+      buf(row.signer),
+      row.signature,
+    ]);
   }
 
   async putRefused(row: { headerDigest: Hex; signer: Hex; reason: number; signature: Hex }): Promise<void> {
@@ -326,10 +359,10 @@ export class Store {
   }
 
   async refusal(headerDigest: Hex, signer: Hex): Promise<{ reason: number; signature: Hex } | undefined> {
-    const { rows } = await this.db.query("select reason, signature from refused where header_digest = $1 and signer = $2", [
-      buf(headerDigest),
-      buf(signer),
-    ]);
+    const { rows } = await this.db.query(
+      "select reason, signature from refused where header_digest = $1 and signer = $2",
+      [buf(headerDigest), buf(signer)],
+    );
     return rows[0] as { reason: number; signature: Hex } | undefined;
   }
 
@@ -339,18 +372,16 @@ export class Store {
   }
 
   async putEquivocation(streamId: Hex, keyEpoch: number, seq: number, a: Uint8Array, b: Uint8Array): Promise<boolean> {
-    const { rowCount } = await this.db.query("insert into equivocations values ($1, $2, $3, $4, $5, $6) on conflict do nothing", [
-      buf(streamId),
-      keyEpoch,
-      seq,
-      Buffer.from(a),
-      Buffer.from(b),
-      Date.now(),
-    ]);
+    const { rowCount } = await this.db.query(
+      "insert into equivocations values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
+      [buf(streamId), keyEpoch, seq, Buffer.from(a), Buffer.from(b), Date.now()],
+    );
     return rowCount === 1;
   }
 
-  async equivocations(): Promise<{ streamId: Hex; keyEpoch: number; seq: number; coseA: Uint8Array; coseB: Uint8Array }[]> {
+  async equivocations(): Promise<
+    { streamId: Hex; keyEpoch: number; seq: number; coseA: Uint8Array; coseB: Uint8Array }[]
+  > {
     const { rows } = await this.db.query("select * from equivocations");
     return rows.map((row) => ({
       streamId: hex(row.stream_id),
@@ -363,12 +394,10 @@ export class Store {
 
   /** Keeps a candidate before it is signed, so that its packs are known when the chain shows it. */
   async putCandidate(candidate: Pick<Candidate, "epoch" | "hash" | "headerDigests">): Promise<void> {
-    await this.db.query("insert into candidates (hash, number, epoch, header_digests) values ($1, $2, $3, $4) on conflict do nothing", [
-      buf(candidate.hash),
-      candidate.epoch.number,
-      candidate.epoch,
-      join(candidate.headerDigests),
-    ]);
+    await this.db.query(
+      "insert into candidates (hash, number, epoch, header_digests) values ($1, $2, $3, $4) on conflict do nothing",
+      [buf(candidate.hash), candidate.epoch.number, candidate.epoch, join(candidate.headerDigests)],
+    );
   }
 
   /** Keeps a candidate's signatures and the transaction that will carry it, before it is sent. */
@@ -388,7 +417,10 @@ export class Store {
 
   /** A candidate for a number that was signed by a quorum and perhaps sent. */
   async signedCandidate(number: number): Promise<Candidate | undefined> {
-    const { rows } = await this.db.query("select * from candidates where number = $1 and signatures is not null limit 1", [number]);
+    const { rows } = await this.db.query(
+      "select * from candidates where number = $1 and signatures is not null limit 1",
+      [number],
+    );
     return rows[0] && candidateRow(rows[0]);
   }
 
@@ -423,12 +455,14 @@ export class Store {
         join(row.headerDigests),
         row.tx,
       ]);
-      const { rowCount } = await tx.query("update packs set epoch = $1 where header_digest = any($2::bytea[]) and (epoch is null or epoch = $1)", [
-        row.epoch.number,
-        row.headerDigests.map(buf),
-      ]);
+      const { rowCount } = await tx.query(
+        "update packs set epoch = $1 where header_digest = any($2::bytea[]) and (epoch is null or epoch = $1)",
+        [row.epoch.number, row.headerDigests.map(buf)],
+      );
       if (rowCount !== row.headerDigests.length)
-        throw new Error(`epoch ${row.epoch.number} has ${row.headerDigests.length} packs, ${rowCount} of them are held and free`);
+        throw new Error(
+          `epoch ${row.epoch.number} has ${row.headerDigests.length} packs, ${rowCount} of them are held and free`,
+        );
       await tx.query("delete from candidates where number <= $1 and hash <> $2", [row.epoch.number, buf(row.hash)]);
     });
   }
@@ -465,7 +499,11 @@ export class Store {
         "update packs set content = null where stream_id = $1 and slot between $2 and $3 and content is not null returning content_digest",
         [buf(e.streamId), e.fromSlot, e.toSlot],
       );
-      await tx.query("update erasures set done_at = $3 where stream_id = $1 and number = $2", [buf(e.streamId), e.number, doneAt]);
+      await tx.query("update erasures set done_at = $3 where stream_id = $1 and number = $2", [
+        buf(e.streamId),
+        e.number,
+        doneAt,
+      ]);
       return rows.map((row) => hex(row.content_digest));
     });
   }
@@ -492,4 +530,3 @@ function epochRow(row: Record<string, unknown>): EpochRow {
     tx: row.tx as Hex,
   };
 }
-

@@ -45,7 +45,12 @@ export async function registerStream(ctx: Context, given: Registration): Promise
   demand(signer === owner, "bad-signature", "the holders are not signed by the device's owner", signer);
   const members = new Set(ctx.config.committee.map((member) => member.address));
   const known = holders.holders.map((h) => h.toLowerCase() as Hex);
-  demand(known.every((h) => members.has(h)), "committee", "a holder is not an operator of this city", holders.holders);
+  demand(
+    known.every((h) => members.has(h)),
+    "committee",
+    "a holder is not an operator of this city",
+    holders.holders,
+  );
   demand(
     preimage.mode === MODE.sealed ? known.length >= 2 : known.length === members.size,
     "committee",
@@ -53,7 +58,12 @@ export async function registerStream(ctx: Context, given: Registration): Promise
     known.length,
   );
   const before = lines.byId.get(id);
-  demand(before === undefined || holders.version >= before.holders.version, "order", "a lower version of the holders", holders.version);
+  demand(
+    before === undefined || holders.version >= before.holders.version,
+    "order",
+    "a lower version of the holders",
+    holders.version,
+  );
   for (const { keyEpoch, spki } of given.keys) {
     const bytes = fromBase64(spki);
     const registered = await devices.keyHash(preimage.deviceId, keyEpoch);
@@ -82,7 +92,10 @@ export async function learnStream(ctx: Context, id: Hex): Promise<Line | undefin
       const line = await registerStream(ctx, registration);
       if (line.id === id) return line;
     } catch (error) {
-      ctx.log.warn({ stream: id, peer: peer.address, error: (error as Error).message }, "another operator's word of a stream does not hold");
+      ctx.log.warn(
+        { stream: id, peer: peer.address, error: (error as Error).message },
+        "another operator's word of a stream does not hold",
+      );
     }
   }
   return undefined;
@@ -107,7 +120,11 @@ export async function takeSeed(ctx: Context, id: Hex, given: SeedDelivery): Prom
   demand(spki !== undefined, "unknown-key", "no signing key of this key epoch is registered", given.keyEpoch);
   const sealed = fromBase64(given.sealed);
   const message = concat(utf8("msec.seed"), fromHex(id), fromHex(ctx.address), sha256(sealed));
-  demand(p256Verify(spki, message, fromBase64(given.signature)), "bad-signature", "the seed is not signed by the device");
+  demand(
+    p256Verify(spki, message, fromBase64(given.signature)),
+    "bad-signature",
+    "the seed is not signed by the device",
+  );
   let nodes: Uint8Array;
   try {
     nodes = sodium.crypto_box_seal_open(sealed, ctx.sealing.publicKey, ctx.sealing.privateKey);
@@ -125,4 +142,3 @@ export async function takeSeed(ctx: Context, id: Hex, given: SeedDelivery): Prom
 export function spkiOfCoordinates(x: Hex, y: Hex): Uint8Array {
   return spkiOfPoint(concat(Uint8Array.of(4), fromHex(x, 32), fromHex(y, 32)));
 }
-

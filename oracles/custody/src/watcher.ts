@@ -95,12 +95,17 @@ export class Watcher {
     for (const erasure of await store.erasures()) {
       if (erasure.doneAt !== null) continue;
       step("puncture");
-      const held = await this.#ingest.exclusive(() => frontiers.puncture(erasure.streamId, erasure.fromSlot, erasure.toSlot));
+      const held = await this.#ingest.exclusive(() =>
+        frontiers.puncture(erasure.streamId, erasure.fromSlot, erasure.toSlot),
+      );
       step("punctured");
       const gone = await store.finishErasure(erasure, Date.now());
       await this.#ctx.contents.remove(gone);
       metrics.erasures.inc();
-      log.info({ stream: erasure.streamId, from: erasure.fromSlot, to: erasure.toSlot, keys: held, contents: gone.length }, "erased");
+      log.info(
+        { stream: erasure.streamId, from: erasure.fromSlot, to: erasure.toSlot, keys: held, contents: gone.length },
+        "erased",
+      );
     }
   }
 
@@ -137,7 +142,10 @@ export class Watcher {
           metrics.anchorSeconds.observe((Date.now() - pending.receivedAt) / 1000);
         }
     });
-    log.info({ epoch: number, packs: row.epoch.packs, readings: row.epoch.readings, proposer: row.proposer }, "epoch confirmed");
+    log.info(
+      { epoch: number, packs: row.epoch.packs, readings: row.epoch.readings, proposer: row.proposer },
+      "epoch confirmed",
+    );
     await this.#committee.onConfirmed(row);
     await this.#onEpoch(row);
     return true;
@@ -167,19 +175,28 @@ export class Watcher {
       await this.#adoptFrom(peer, lacking);
     }
     const lacking = await missing();
-    if (lacking.length > 0) log.warn({ epoch: number, missing: lacking.length }, "packs of a confirmed epoch are missing: asked again");
+    if (lacking.length > 0)
+      log.warn({ epoch: number, missing: lacking.length }, "packs of a confirmed epoch are missing: asked again");
     return lacking.length === 0;
   }
 
   async #adoptFrom(peer: Peer, digests: readonly Hex[]): Promise<void> {
     for (let i = 0; i < digests.length; i += 500) {
-      const page = await this.#ctx.peers.post<{ messages: string[] }>(peer, "/peer/packs", { digests: digests.slice(i, i + 500) }, 20_000);
+      const page = await this.#ctx.peers.post<{ messages: string[] }>(
+        peer,
+        "/peer/packs",
+        { digests: digests.slice(i, i + 500) },
+        20_000,
+      );
       const messages = (page?.messages ?? []).map((m) => new Uint8Array(Buffer.from(m, "base64")));
       try {
         for (const message of messages) await learnStream(this.#ctx, streamOfMessage(message));
         await this.#ingest.adopt(messages);
       } catch (error) {
-        this.#ctx.log.warn({ peer: peer.address, error: (error as Error).message }, "packs from another operator do not hold");
+        this.#ctx.log.warn(
+          { peer: peer.address, error: (error as Error).message },
+          "packs from another operator do not hold",
+        );
       }
     }
   }

@@ -54,7 +54,12 @@ export class Custody {
 
   /** Keys of a window's canonical cover. Throws where some of it is erased. */
   async keys(streamId: Hex, fromSlot: number, toSlot: number, holes: readonly SlotRange[]): Promise<TreeNode[]> {
-    const nodes = await this.#json<{ depth: number; firstSlot: number; key: Hex }[]>("/keys", { streamId, fromSlot, toSlot, holes });
+    const nodes = await this.#json<{ depth: number; firstSlot: number; key: Hex }[]>("/keys", {
+      streamId,
+      fromSlot,
+      toSlot,
+      holes,
+    });
     return nodes.map(({ depth, firstSlot, key }) => ({ depth, firstSlot, key: fromHex(key, 32) }));
   }
 }

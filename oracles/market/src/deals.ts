@@ -57,7 +57,9 @@ export async function statusOf(contracts: Contracts, id: Hex): Promise<Status | 
   const events = await contracts.Escrow.queryFilter(contracts.Escrow.filters.StatusChanged(id), 0);
   const given = events[events.length - 1]?.args.status;
   // By position: a decoded struct is an array, whose own `at` hides the field of that name.
-  return given && { state: Number(given[0]), at: Number(given[1]), atBlock: Number(given[2]), deliveryHash: given[3] as Hex };
+  return (
+    given && { state: Number(given[0]), at: Number(given[1]), atBlock: Number(given[2]), deliveryHash: given[3] as Hex }
+  );
 }
 
 /** Watches deals and does for each what its state asks of a deliverer. */
@@ -128,7 +130,7 @@ export class Deals {
     const escrow = contracts.Escrow.interface;
     let { delivery } = row;
     if (!delivery) {
-      const context = { chainId, escrow: ((await contracts.Escrow.getAddress()).toLowerCase()) as Hex, dealId: id };
+      const context = { chainId, escrow: (await contracts.Escrow.getAddress()).toLowerCase() as Hex, dealId: id };
       try {
         delivery = await prepareDelivery(custody, context, deal, row.nodes, await this.#erasures(deal));
       } catch (error) {

@@ -52,17 +52,25 @@ export async function prepareDelivery(
   const streamId = deal.streamId as Hex;
   const stream = await custody.stream(streamId);
   const holes = holesOf(erasures, deal.fromSlot, deal.toSlot);
-  demand(holesHash(holes) === deal.holesHash, "deal", "the deal's holes are not the erased ranges of its window", deal.holesHash);
+  demand(
+    holesHash(holes) === deal.holesHash,
+    "deal",
+    "the deal's holes are not the erased ranges of its window",
+    deal.holesHash,
+  );
   const places = cover(deal.fromSlot, deal.toSlot, holes);
   demand(
-    places.length === nodes.length && places.every((p, i) => p.depth === nodes[i]?.depth && p.firstSlot === nodes[i]?.firstSlot),
+    places.length === nodes.length &&
+      places.every((p, i) => p.depth === nodes[i]?.depth && p.firstSlot === nodes[i]?.firstSlot),
     "deal",
     "the deal's nodes are not the canonical cover of its window",
   );
   for (const node of nodes) liftPoint(node);
   const { packs, newestEpoch } = await custody.window(streamId, deal.fromSlot, deal.toSlot);
   if (newestEpoch < deal.asOfEpoch) throw new Error(`the custody oracle has not confirmed epoch ${deal.asOfEpoch} yet`);
-  const sold = packs.filter((p) => p.epoch <= deal.asOfEpoch && !holes.some(([from, to]) => p.slot >= from && p.slot <= to));
+  const sold = packs.filter(
+    (p) => p.epoch <= deal.asOfEpoch && !holes.some(([from, to]) => p.slot >= from && p.slot <= to),
+  );
   let keys: TreeNode[];
   try {
     keys = await custody.keys(streamId, deal.fromSlot, deal.toSlot, holes);
@@ -80,12 +88,19 @@ export async function prepareDelivery(
     const slot = headerSlot(stream, header);
     const node = nodeCovering(keys, slot);
     demand(node !== undefined, "key-tree", "a pack of the window lies outside its cover", slot);
-    openPack(stream, header, (derive([node], [{ depth: 32, firstSlot: slot }])[0] as TreeNode).key, fromBase64(content));
+    openPack(
+      stream,
+      header,
+      (derive([node], [{ depth: 32, firstSlot: slot }])[0] as TreeNode).key,
+      fromBase64(content),
+    );
     readings += header.count;
   }
-  demand(sold.length === deal.packs && readings === deal.readings, "deal", `the window holds ${sold.length} packs and ${readings} readings`, [
-    deal.packs,
-    deal.readings,
-  ]);
+  demand(
+    sold.length === deal.packs && readings === deal.readings,
+    "deal",
+    `the window holds ${sold.length} packs and ${readings} readings`,
+    [deal.packs, deal.readings],
+  );
   return deliver(context, new Uint8Array(randomBytes(32)), nodes, keys);
 }

@@ -67,7 +67,10 @@ export async function startChain(folder: string, port: number, saveSeconds = 2):
   child.on("error", () => (exited = true));
   const rpc = `http://127.0.0.1:${port}`;
   for (let i = 0; i < 1200; i++) {
-    if (exited) throw new Error(`the embedded chain did not start: ${readFileSync(join(folder, "chain.log"), "utf8").slice(-500)}`);
+    if (exited)
+      throw new Error(
+        `the embedded chain did not start: ${readFileSync(join(folder, "chain.log"), "utf8").slice(-500)}`,
+      );
     if ((await blockNumber(rpc)) !== undefined) {
       return {
         rpc,

@@ -60,7 +60,8 @@ export class Sender {
       await this.#provider.send("eth_sendRawTransaction", [raw]);
     } catch (error) {
       const text = String((error as { error?: { message?: string } }).error?.message ?? (error as Error).message);
-      if (/already known|already imported|known transaction|nonce too low|nonce has already been used/i.test(text)) return;
+      if (/already known|already imported|known transaction|nonce too low|nonce has already been used/i.test(text))
+        return;
       if (isError(error, "NONCE_EXPIRED")) return;
       throw error;
     }

@@ -17,7 +17,16 @@ import {
 } from "@msec/core";
 import { type ConfigInput, init, parseConfig, paths, signEnrolment } from "@msec/device";
 import { type JsonRpcProvider } from "ethers";
-import { type Account, type Layout, type People, type Ports, organisationId, OPERATORS, readJson, writeJson } from "./layout.ts";
+import {
+  type Account,
+  type Layout,
+  type People,
+  type Ports,
+  organisationId,
+  OPERATORS,
+  readJson,
+  writeJson,
+} from "./layout.ts";
 
 /** A device of the city, as whoever puts it up describes it. */
 export interface DevicePlan {
@@ -43,7 +52,13 @@ export interface EnrolledDevice {
 }
 
 /** Committee and addresses as a device needs them. */
-export function deviceConfig(plan: DevicePlan, layout: Layout, all: People, ports: Ports, deployment: Deployment): ConfigInput {
+export function deviceConfig(
+  plan: DevicePlan,
+  layout: Layout,
+  all: People,
+  ports: Ports,
+  deployment: Deployment,
+): ConfigInput {
   return {
     name: plan.name,
     dataDir: layout.device(plan.name),
@@ -100,12 +115,26 @@ export async function enrolDevice(
       nonce: await DeviceRegistry.nonceOf(made.deviceId),
       deadline: Date.now() + HOUR_MS,
     };
-    const domain = { name: "DeviceRegistry", chainId: deployment.chainId, verifyingContract: deployment.addresses.DeviceRegistry };
+    const domain = {
+      name: "DeviceRegistry",
+      chainId: deployment.chainId,
+      verifyingContract: deployment.addresses.DeviceRegistry,
+    };
     const sign = (who: Account) => signTyped(fromHex(who.key), domain, ENROL, enrol);
     const key = await signEnrolment(config, typedDataDigest(domain, ENROL, enrol));
     const registrars = [...all.registrars].sort((a, b) => (a.address < b.address ? -1 : 1));
-    const data = DeviceRegistry.interface.encodeFunctionData("enrol", [enrol, key.x, key.y, key.signature, sign(owner), registrars.map(sign)]);
-    await new Sender(all.deployer.key, provider, deployment.chainId).transact({ to: deployment.addresses.DeviceRegistry, data });
+    const data = DeviceRegistry.interface.encodeFunctionData("enrol", [
+      enrol,
+      key.x,
+      key.y,
+      key.signature,
+      sign(owner),
+      registrars.map(sign),
+    ]);
+    await new Sender(all.deployer.key, provider, deployment.chainId).transact({
+      to: deployment.addresses.DeviceRegistry,
+      data,
+    });
   }
   for (const { streamId, preimage } of made.streams) {
     const file = join(paths(config).streams, `${streamId}.holders.json`);
@@ -144,6 +173,9 @@ export async function publishOffers(
     const id = await Marketplace.offerIdOf(streamId, terms);
     if ((await Marketplace.offer(id)).state !== 0n) continue;
     const data = Marketplace.interface.encodeFunctionData("publish", [streamOf(preimage), terms]);
-    await new Sender(device.owner.key, provider, deployment.chainId).transact({ to: deployment.addresses.Marketplace, data });
+    await new Sender(device.owner.key, provider, deployment.chainId).transact({
+      to: deployment.addresses.Marketplace,
+      data,
+    });
   }
 }

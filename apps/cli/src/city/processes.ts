@@ -33,7 +33,11 @@ export class Processes {
   readonly #onExit: (name: string, code: number | null, signal: string | null) => void;
   #stopping = false;
 
-  constructor(logs: string, onChange: () => void, onExit: (name: string, code: number | null, signal: string | null) => void) {
+  constructor(
+    logs: string,
+    onChange: () => void,
+    onExit: (name: string, code: number | null, signal: string | null) => void,
+  ) {
     this.#logs = logs;
     this.#onChange = onChange;
     this.#onExit = onExit;

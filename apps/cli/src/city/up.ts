@@ -19,7 +19,19 @@ import { type EmbeddedPostgres, startPostgres } from "@msec/companion-db";
 import { type Hex } from "@msec/core";
 import { type JsonRpcProvider } from "ethers";
 import { type DevicePlan, enrolDevice, type EnrolledDevice, publishOffers } from "./devices.ts";
-import { type Account, choosePorts, Layout, MARKETS, OPERATORS, organisationId, people, type People, type Ports, readJson, writeJson } from "./layout.ts";
+import {
+  type Account,
+  choosePorts,
+  Layout,
+  MARKETS,
+  OPERATORS,
+  organisationId,
+  people,
+  type People,
+  type Ports,
+  readJson,
+  writeJson,
+} from "./layout.ts";
 import { isAlive, Processes } from "./processes.ts";
 
 /** What runs, for every other command. */
@@ -69,7 +81,10 @@ export function runningCity(root: string): Run | undefined {
 /** Brings a city up in a folder, or brings the one that is there up again. */
 export async function up(root: string, plans: DevicePlan[], options: UpOptions): Promise<City> {
   const running = runningCity(root);
-  if (running) throw new Error(`a city is already up in ${root} (process ${running.pid}): stop it first, or use --dir for another`);
+  if (running)
+    throw new Error(
+      `a city is already up in ${root} (process ${running.pid}): stop it first, or use --dir for another`,
+    );
   const layout = new Layout(root);
   endLeftovers(layout);
   const { progress } = options;
@@ -96,9 +111,9 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     progress("contracts");
     const deployment = await deployCity(provider, EMBEDDED_CHAIN_ID, all.deployer.key, {
       committee: all.committee,
-      organisations: all.registrars.map(({ address }, i) => ({ account: address, organisation: organisationId(`registrar-${i + 1}`) })).concat([
-        { account: all.city.address, organisation: organisationId("city") },
-      ]),
+      organisations: all.registrars
+        .map(({ address }, i) => ({ account: address, organisation: organisationId(`registrar-${i + 1}`) }))
+        .concat([{ account: all.city.address, organisation: organisationId("city") }]),
       registrars: all.registrars.map((r) => r.address),
       threshold: 2,
       softwareCap: 1_000,
@@ -115,8 +130,16 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
       chain: { pid: chain.pid, rpc: chain.rpc, chainId: chain.chainId },
       postgres: { pid: postgres.pid },
       broker: `mqtt://127.0.0.1:${ports.broker}`,
-      operators: all.operators.map(({ address }, i) => ({ name: `operator-${i + 1}`, address, url: `http://127.0.0.1:${ports.operators[i]}` })),
-      markets: all.deliverers.map(({ address }, i) => ({ name: `market-${i + 1}`, address, url: `http://127.0.0.1:${ports.markets[i]}` })),
+      operators: all.operators.map(({ address }, i) => ({
+        name: `operator-${i + 1}`,
+        address,
+        url: `http://127.0.0.1:${ports.operators[i]}`,
+      })),
+      markets: all.deliverers.map(({ address }, i) => ({
+        name: `market-${i + 1}`,
+        address,
+        url: `http://127.0.0.1:${ports.markets[i]}`,
+      })),
       processes: {},
       deployment,
       devices: [],
@@ -132,14 +155,25 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     const env = (name: string) => (options.env?.[name] ? { env: options.env[name] } : {});
 
     progress(`broker and ${OPERATORS} operators`);
-    processes.start({ name: "broker", script: script("apps/cli/src/city/broker.ts"), args: [String(ports.broker)], ...env("broker") });
+    processes.start({
+      name: "broker",
+      script: script("apps/cli/src/city/broker.ts"),
+      args: [String(ports.broker)],
+      ...env("broker"),
+    });
     for (let n = 1; n <= OPERATORS; n++) {
       const file = await writeOperator(n, layout, all, ports, deployment, chain, postgres, options);
-      processes.start({ name: `operator-${n}`, script: script("oracles/custody/src/main.ts"), args: [file], ...env(`operator-${n}`) });
+      processes.start({
+        name: `operator-${n}`,
+        script: script("oracles/custody/src/main.ts"),
+        args: [file],
+        ...env(`operator-${n}`),
+      });
     }
     progress("devices: keys, enrolment, seeds");
     const devices: EnrolledDevice[] = [];
-    for (const plan of plans) devices.push(await enrolDevice(plan, layout, all, ports, deployment, contracts, provider));
+    for (const plan of plans)
+      devices.push(await enrolDevice(plan, layout, all, ports, deployment, contracts, provider));
     run.devices = devices.map((d) => ({
       name: d.name,
       deviceId: d.deviceId,
@@ -157,7 +191,12 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     await Promise.all(all.deliverers.map((d) => depositBond(d, deployment, contracts, provider as JsonRpcProvider)));
     for (let n = 1; n <= MARKETS; n++) {
       const file = await writeMarket(n, layout, ports, deployment, chain, postgres);
-      processes.start({ name: `market-${n}`, script: script("oracles/market/src/main.ts"), args: [file], ...env(`market-${n}`) });
+      processes.start({
+        name: `market-${n}`,
+        script: script("oracles/market/src/main.ts"),
+        args: [file],
+        ...env(`market-${n}`),
+      });
     }
     for (const device of devices) await publishOffers(device, all, deployment, contracts, provider);
     await Promise.all(run.markets.map((m) => answers(`${m.url}/status`, m.name, layout)));
@@ -228,7 +267,14 @@ async function writeOperator(
   return file;
 }
 
-async function writeMarket(n: number, layout: Layout, ports: Ports, deployment: Deployment, chain: EmbeddedChain, postgres: EmbeddedPostgres): Promise<string> {
+async function writeMarket(
+  n: number,
+  layout: Layout,
+  ports: Ports,
+  deployment: Deployment,
+  chain: EmbeddedChain,
+  postgres: EmbeddedPostgres,
+): Promise<string> {
   const file = join(layout.market(n), "config.json");
   writeJson(file, {
     name: `market-${n}`,
@@ -242,13 +288,23 @@ async function writeMarket(n: number, layout: Layout, ports: Ports, deployment: 
   return file;
 }
 
-async function depositBond(deliverer: Account, deployment: Deployment, contracts: Contracts, provider: JsonRpcProvider): Promise<void> {
+async function depositBond(
+  deliverer: Account,
+  deployment: Deployment,
+  contracts: Contracts,
+  provider: JsonRpcProvider,
+): Promise<void> {
   const { Escrow, MSecToken } = contracts;
   const { addresses, chainId } = deployment;
   if ((await Escrow.bondOf(deliverer.address, addresses.MSecToken)) > 0n) return;
   const sender = new Sender(deliverer.key, provider, chainId);
   const amount = await MSecToken.balanceOf(deliverer.address);
-  await sender.transact({ to: addresses.MSecToken, data: MSecToken.interface.encodeFunctionData("approve", [addresses.Escrow, amount]) });
-  await sender.transact({ to: addresses.Escrow, data: Escrow.interface.encodeFunctionData("depositBond", [addresses.MSecToken, amount]) });
+  await sender.transact({
+    to: addresses.MSecToken,
+    data: MSecToken.interface.encodeFunctionData("approve", [addresses.Escrow, amount]),
+  });
+  await sender.transact({
+    to: addresses.Escrow,
+    data: Escrow.interface.encodeFunctionData("depositBond", [addresses.MSecToken, amount]),
+  });
 }
-

@@ -99,7 +99,13 @@ export async function erasuresOf(contracts: Contracts, streamId: Hex): Promise<S
  * Buys a window: downloads and checks everything but the keys, pays in one transaction, waits for the keys, verifies. A
  * wrong key is proved on chain at once, which pays price and bond back.
  */
-export async function buy(shop: Shop, offer: Offer, fromSlot: number, toSlot: number, purpose: Hex = toHex(new Uint8Array(32))): Promise<Purchase> {
+export async function buy(
+  shop: Shop,
+  offer: Offer,
+  fromSlot: number,
+  toSlot: number,
+  purpose: Hex = toHex(new Uint8Array(32)),
+): Promise<Purchase> {
   const { operators, deployment, contracts, progress, buyer } = shop;
   if (!offer.open) throw new Problem(`the offer ${offer.offerId} is closed`);
   const info = await operators.stream(offer.streamId);
@@ -145,17 +151,28 @@ export async function buy(shop: Shop, offer: Offer, fromSlot: number, toSlot: nu
   };
   const id = idOfDeal(deal);
   const tx = await pay(shop, offer, deal, nodes, bundle, secret.secret);
-  progress("bought", `${before.packs} packs, ${before.records} records for ${price} units, ${nodes.length} key nodes, in one transaction ${tx}`);
+  progress(
+    "bought",
+    `${before.packs} packs, ${before.records} records for ${price} units, ${nodes.length} key nodes, in one transaction ${tx}`,
+  );
   return finish(shop, id, deal, nodes, secret.secret, bundle, tx);
 }
 
 /** Keeps what is needed to go on after a crash, then sends the one transaction. */
-async function pay(shop: Shop, offer: Offer, deal: Deal, nodes: KeyNode[], bundle: WindowBundle, secret: Uint8Array): Promise<Hex> {
+async function pay(
+  shop: Shop,
+  offer: Offer,
+  deal: Deal,
+  nodes: KeyNode[],
+  bundle: WindowBundle,
+  secret: Uint8Array,
+): Promise<Hex> {
   const { contracts, deployment, provider, buyer, purchases } = shop;
   const { Marketplace, MSecToken } = contracts;
   const sender = new Sender(buyer.key, provider, deployment.chainId);
   const balance = await MSecToken.balanceOf(buyer.address);
-  if (balance < deal.price) throw new Problem(`the price is ${deal.price} units, the account ${buyer.address} holds ${balance}`);
+  if (balance < deal.price)
+    throw new Problem(`the price is ${deal.price} units, the account ${buyer.address} holds ${balance}`);
   const deadline = ((await provider.getBlock("latest"))?.timestamp ?? 0) + DAY_SECONDS;
   const permit = await new Wallet(buyer.key).signTypedData(
     { name: "M-Sec", version: "1", chainId: deployment.chainId, verifyingContract: deployment.addresses.MSecToken },
@@ -168,7 +185,13 @@ async function pay(shop: Shop, offer: Offer, deal: Deal, nodes: KeyNode[], bundl
         { name: "deadline", type: "uint256" },
       ],
     },
-    { owner: buyer.address, spender: deployment.addresses.Marketplace, value: deal.price, nonce: await MSecToken.nonces(buyer.address), deadline },
+    {
+      owner: buyer.address,
+      spender: deployment.addresses.Marketplace,
+      value: deal.price,
+      nonce: await MSecToken.nonces(buyer.address),
+      deadline,
+    },
   );
   const { v, r, s } = Signature.from(permit);
   const data = Marketplace.interface.encodeFunctionData("buy", [
@@ -188,18 +211,28 @@ async function pay(shop: Shop, offer: Offer, deal: Deal, nodes: KeyNode[], bundl
   const id = idOfDeal(deal);
   const folder = join(purchases, id);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const text = (value: unknown) => JSON.parse(JSON.stringify(value, (_, x: unknown) => (typeof x === "bigint" ? x.toString() : x))) as never;
+  const text = (value: unknown) =>
+    JSON.parse(JSON.stringify(value, (_, x: unknown) => (typeof x === "bigint" ? x.toString() : x))) as never;
   writeJson(join(folder, "bundle.json"), JSON.parse(encodeBundle(bundle)));
-  writeJson(join(folder, "draft.json"), { deal: text(deal), nodes: text(nodes), secret: toHex(secret), tx: signed.hash, raw: signed.raw } satisfies Draft);
+  writeJson(join(folder, "draft.json"), {
+    deal: text(deal),
+    nodes: text(nodes),
+    secret: toHex(secret),
+    tx: signed.hash,
+    raw: signed.raw,
+  } satisfies Draft);
   await sender.broadcast(signed.raw);
-  if ((await sender.wait(signed.hash)).status !== 1) throw new Problem(`the purchase was reverted: transaction ${signed.hash}`);
+  if ((await sender.wait(signed.hash)).status !== 1)
+    throw new Problem(`the purchase was reverted: transaction ${signed.hash}`);
   return signed.hash;
 }
 
 /** Purchases whose data has not been verified yet, such as after a crash between paying and delivery. */
 export function unfinishedPurchases(purchases: string): Hex[] {
   if (!existsSync(purchases)) return [];
-  return readdirSync(purchases).filter((id) => existsSync(join(purchases, id, "draft.json")) && !existsSync(join(purchases, id, "proof.json"))) as Hex[];
+  return readdirSync(purchases).filter(
+    (id) => existsSync(join(purchases, id, "draft.json")) && !existsSync(join(purchases, id, "proof.json")),
+  ) as Hex[];
 }
 
 /** Goes on with a purchase that was paid, or perhaps paid: the same transaction is sent again. */
@@ -208,7 +241,12 @@ export async function resume(shop: Shop, id: Hex): Promise<Purchase> {
   const draft = JSON.parse(readFileSync(join(folder, "draft.json"), "utf8")) as Draft;
   const bundle = decodeBundle(readFileSync(join(folder, "bundle.json"), "utf8")) as WindowBundle;
   const given = draft.deal as Record<string, string>;
-  const deal = { ...given, price: BigInt(given.price as string), fee: BigInt(given.fee as string), bond: BigInt(given.bond as string) } as unknown as Deal;
+  const deal = {
+    ...given,
+    price: BigInt(given.price as string),
+    fee: BigInt(given.fee as string),
+    bond: BigInt(given.bond as string),
+  } as unknown as Deal;
   const nodes = draft.nodes.map((node) => ({ ...node, x: BigInt(node.x) }));
   if (!(await statusOf(shop.contracts, id))) {
     const sender = new Sender(shop.buyer.key, shop.provider, shop.deployment.chainId);
@@ -238,7 +276,15 @@ async function secretOf(
 }
 
 /** Waits for the keys, verifies, and complains with proof where a key is wrong. */
-async function finish(shop: Shop, id: Hex, deal: Deal, nodes: KeyNode[], secret: Uint8Array, draft: WindowBundle, tx: Hex): Promise<Purchase> {
+async function finish(
+  shop: Shop,
+  id: Hex,
+  deal: Deal,
+  nodes: KeyNode[],
+  secret: Uint8Array,
+  draft: WindowBundle,
+  tx: Hex,
+): Promise<Purchase> {
   const { deployment, provider, progress, purchases } = shop;
   const started = Date.now();
   const delivery = await awaitDelivery(shop, id, deal);
@@ -259,7 +305,14 @@ async function finish(shop: Shop, id: Hex, deal: Deal, nodes: KeyNode[], secret:
   const report = verify(bundle) as WindowReport;
   writeJson(join(purchases, id, "proof.json"), JSON.parse(encodeBundle(bundle)));
   const block = await provider.getTransactionReceipt(tx).then((r) => r && provider.getBlock(r.blockNumber));
-  return { dealId: id, deal, bundle, report, tx, seconds: block ? Math.max(0, Date.now() / 1000 - block.timestamp) : (Date.now() - started) / 1000 };
+  return {
+    dealId: id,
+    deal,
+    bundle,
+    report,
+    tx,
+    seconds: block ? Math.max(0, Date.now() / 1000 - block.timestamp) : (Date.now() - started) / 1000,
+  };
 }
 
 async function awaitDelivery(shop: Shop, id: Hex, deal: Deal): Promise<Delivery> {
@@ -273,7 +326,8 @@ async function awaitDelivery(shop: Shop, id: Hex, deal: Deal): Promise<Delivery>
       const args = events[events.length - 1]?.args;
       if (args) return { E: { x: BigInt(args.Ex as bigint), v: Number(args.vE) }, masked: [...(args.masked as Hex[])] };
     }
-    if (state === STATE.refunded) throw new Problem("the deal was refunded: the deliverers declined it, or what it was about was erased");
+    if (state === STATE.refunded)
+      throw new Problem("the deal was refunded: the deliverers declined it, or what it was about was erased");
     const now = (await provider.getBlock("latest"))?.timestamp ?? 0;
     if (status && state === STATE.funded && now > status.at + deal.deliverSeconds + 2) {
       try {
@@ -321,7 +375,10 @@ async function complain(
   const { contracts, deployment, provider, buyer, operators, progress } = shop;
   const signed = decodeCose(fromBase64(wrong.cose));
   const [pack] = await operators.packs([signed.headerDigest]);
-  if (!pack?.anchoring) throw new Problem("a key is wrong, and no operator shows where its pack is anchored: try again before the complaint window closes");
+  if (!pack?.anchoring)
+    throw new Problem(
+      "a key is wrong, and no operator shows where its pack is anchored: try again before the complaint window closes",
+    );
   const status = await statusOf(contracts, id);
   const witness = wrongKeyWitness(secret, wrong.index, delivery);
   const data = contracts.Escrow.interface.encodeFunctionData("proveWrongKey", [
@@ -341,5 +398,8 @@ async function complain(
     },
   ]);
   await new Sender(buyer.key, provider, deployment.chainId).transact({ to: deployment.addresses.Escrow, data });
-  progress("wrong key proved", `node ${wrong.index} does not open seq ${signed.header.seq}: price and bond are the buyer's`);
+  progress(
+    "wrong key proved",
+    `node ${wrong.index} does not open seq ${signed.header.seq}: price and bond are the buyer's`,
+  );
 }
