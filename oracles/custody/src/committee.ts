@@ -20,7 +20,7 @@ import { describeError } from "@msec/chain";
 import { ACTIVE } from "./registry.ts";
 import { type Context, domainOf, honest, needed } from "./context.ts";
 import { type Epochs } from "./epochs.ts";
-import { groupOpened, type Ingest } from "./ingest.ts";
+import { fromText, groupOpened, type Ingest, type MessagePage } from "./ingest.ts";
 import { isSealed, type Line, type Pending } from "./lines.ts";
 import { type Peer } from "./peers.ts";
 import { type EpochRow } from "./store.ts";
@@ -29,6 +29,8 @@ import { type EpochRow } from "./store.ts";
 const TERM = 30;
 const CLOCK_MS = 2000;
 const STATE_BLOCKS = 10;
+/** Silent leaders after which a proposal of any operator is judged. */
+const ANYONE = 2;
 /** Epochs after which a pack that was pushed to the leader must be in. */
 const PATIENCE = 5;
 
@@ -82,6 +84,7 @@ export class Committee {
 
   async load(): Promise<void> {
     this.confirmed = await this.#ctx.store.lastEpoch();
+    this.#ingest.newestEpoch = this.next - 1;
     await this.#newTerm();
   }
 
@@ -262,7 +265,10 @@ export class Committee {
             } catch {
               this.#ctx.log.warn({ peer: peer.address }, "an operator answered with a signature that is none");
             }
-          } else if (answer) await this.#learn(peer, answer);
+          } else if (answer)
+            await this.#learn(peer, answer).catch((error: Error) => {
+              this.#ctx.log.warn({ peer: peer.address, error: error.message }, "an operator's answer cannot be read");
+            });
           if (--open === 0 || signatures.size >= q) resolve();
         });
       if (open === 0) resolve();
@@ -298,14 +304,13 @@ export class Committee {
   async pull(peer: Peer, digests: readonly Hex[]): Promise<void> {
     const unknown = digests.filter((digest) => !this.#ctx.lines.pendingByDigest.has(digest));
     if (unknown.length === 0) return;
-    const page = await this.#ctx.peers.post<{ messages: string[]; opened: [Hex, Hex, Hex][] }>(peer, "/peer/packs", {
-      digests: unknown,
-    });
-    if (page)
-      await this.#ingest.take(
-        page.messages.map((m) => new Uint8Array(Buffer.from(m, "base64"))),
-        groupOpened(page.opened),
-      );
+    const page = await this.#ctx.peers.post<MessagePage>(peer, "/peer/packs", { digests: unknown });
+    if (!page) return;
+    try {
+      await this.#ingest.take(page.messages.map(fromText), groupOpened(page.opened));
+    } catch (error) {
+      this.#ctx.log.warn({ peer: peer.address, error: (error as Error).message }, "an operator's packs cannot be read");
+    }
   }
 
   /** Keeps the transaction, then sends it; a call first, so that a nonce is not spent on what the contract refuses. */
@@ -397,9 +402,10 @@ export class Committee {
     };
     const peer = peers.all.find((p) => p.address === proposer);
     if (!peer) throw new ProtocolError("committee", "the proposer is not an operator of this city", proposer);
-    const turn = [this.#view - 1, this.#view, this.#view + 1].some(
-      (view) => view >= 0 && this.leader(view) === proposer,
-    );
+    // Operators that started at different times count different views: whoever waits in vain for long takes anyone's.
+    const turn =
+      this.#view >= ANYONE ||
+      [this.#view - 1, this.#view, this.#view + 1].some((view) => view >= 0 && this.leader(view) === proposer);
     if (!turn) refuse("it is not this operator's turn", proposer);
     if (epoch.number !== this.next) refuse(`the next number is ${this.next}`, epoch.number);
     if (epoch.prev !== (this.confirmed?.hash ?? ZERO32)) refuse("`prev` is not the epoch before", epoch.prev);
