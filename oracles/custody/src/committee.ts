@@ -68,6 +68,8 @@ export class Committee {
   chainNumber = 0;
   /** Newest block, as last read. */
   block = 0;
+  /** Reads the chain now. */
+  refresh: () => Promise<void> = async () => undefined;
   #term = 0;
   #since = Date.now();
   #view = 0;
@@ -161,7 +163,8 @@ export class Committee {
       if (out.length >= most) break;
       let taken = 0;
       for (const pending of line.pending) {
-        if (taken >= share || out.length >= most || this.#excluded.has(pending.signed.headerDigest)) break;
+        if (!pending.held || taken >= share || out.length >= most || this.#excluded.has(pending.signed.headerDigest))
+          break;
         if ((await this.#obstacle(line, pending, closedAt)) !== undefined) break;
         out.push(pending);
         taken++;
@@ -403,6 +406,8 @@ export class Committee {
     const peer = peers.all.find((p) => p.address === proposer);
     if (!peer) throw new ProtocolError("committee", "the proposer is not an operator of this city", proposer);
     // Operators that started at different times count different views: whoever waits in vain for long takes anyone's.
+    // The proposer may have seen the epoch before confirmed a moment earlier.
+    if (epoch.number > this.next) await this.refresh();
     const turn =
       this.#view >= ANYONE ||
       [this.#view - 1, this.#view, this.#view + 1].some((view) => view >= 0 && this.leader(view) === proposer);
@@ -420,11 +425,12 @@ export class Committee {
       refuse("an epoch has 1 to 16,384 packs", headerDigests.length);
 
     await this.pull(peer, headerDigests);
+    await this.#ingest.exclusive(async () => undefined);
     const included = new Set(headerDigests);
     const packs = headerDigests.map((digest) => lines.pendingByDigest.get(digest));
     const bad: Answer["bad"] = [];
     for (const [i, pending] of packs.entries())
-      if (!pending) bad.push(await this.#refused(headerDigests[i] as Hex, "order"));
+      if (!pending?.held) bad.push(await this.#refused(headerDigests[i] as Hex, "order"));
     if (bad.length > 0) return { bad };
     const found = packs as Pending[];
     for (const line of lines.byId.values()) {

@@ -145,6 +145,7 @@ export class Ingest {
         const kept = whole && !erased ? content : null;
         const pending = lines.create(line, signed, Date.now());
         await store.putPacks([rowOf(pending, kept)], []);
+        pending.held = true;
         lines.append(line, pending);
       }
     });
@@ -174,13 +175,15 @@ export class Ingest {
       touched.add(result.line);
       accepted.push(result);
     }
-    if (accepted.length > 0) {
+    // What a later message of the batch has taken off its line again is not kept.
+    const kept = accepted.filter(({ pending }) => lines.pendingByDigest.get(pending.signed.headerDigest) === pending);
+    if (kept.length > 0) {
       try {
         await store.putPacks(
-          accepted.map((a) => a.row),
-          accepted.flatMap((a) =>
-            [...a.pending.opened].map(([signer, signature]) => ({
-              headerDigest: a.pending.signed.headerDigest,
+          kept.map((a) => a.row),
+          kept.flatMap(({ pending }) =>
+            [...pending.opened].map(([signer, signature]) => ({
+              headerDigest: pending.signed.headerDigest,
               signer,
               signature,
             })),
@@ -190,10 +193,11 @@ export class Ingest {
         for (const line of touched) await lines.open(line.stream, line.holders);
         throw error;
       }
+      for (const { pending } of kept) pending.held = true;
       step("commit");
-      metrics.packsHeld.inc(accepted.length);
-      metrics.readingsHeld.inc(accepted.reduce((sum, a) => sum + a.row.readings, 0));
-      const said = accepted.flatMap((a) => (a.opened ? [a.opened] : []));
+      metrics.packsHeld.inc(kept.length);
+      metrics.readingsHeld.inc(kept.reduce((sum, a) => sum + a.row.readings, 0));
+      const said = kept.flatMap((a) => (a.opened ? [a.opened] : []));
       if (said.length > 0) this.#ctx.peers.tell("/peer/opened", { opened: said });
     }
     for (const line of new Set([...touched, ...again])) this.receipt(line);

@@ -128,6 +128,7 @@ async function main(file: string): Promise<void> {
       .provide(held)
       .catch((error: Error) => log.warn({ error: error.message }, "IPFS does not take the epoch's contents"));
   });
+  committee.refresh = () => watcher.tick();
   const token = Buffer.from(secretFile(config.dataDir, "token")).toString("hex");
   const server = await startServer(ctx, { committee, ingest, epochs, watcher, token });
   log.info(

@@ -29,6 +29,7 @@ export class Watcher {
   readonly #committee: Committee;
   readonly #ingest: Ingest;
   readonly #onEpoch: (row: EpochRow) => Promise<void>;
+  #running: Promise<void> | undefined;
   #readTo = 0;
   #up = true;
   /** First confirmed epoch that the chain may have lost; at the start the newest one is in doubt. */
@@ -46,7 +47,13 @@ export class Watcher {
     return this.#up;
   }
 
-  async tick(): Promise<void> {
+  /** Reads the chain once; whoever asks meanwhile waits for the same reading. */
+  tick(): Promise<void> {
+    this.#running ??= this.#tick().finally(() => (this.#running = undefined));
+    return this.#running;
+  }
+
+  async #tick(): Promise<void> {
     const { contracts, provider, devices, log } = this.#ctx;
     try {
       const block = await provider.getBlockNumber();
@@ -118,7 +125,8 @@ export class Watcher {
     const consent = contracts.ConsentRegistry;
     const address = [await registry.getAddress(), await consent.getAddress()];
     for (const log of await provider.getLogs({ address, fromBlock: from, toBlock: to })) {
-      if (log.address === address[0]) {
+      // The provider gives checksummed addresses, a contract its address as it was configured.
+      if (log.address.toLowerCase() === address[0]?.toLowerCase()) {
         const event = registry.interface.parseLog(log);
         const deviceId = (event?.args as Result | undefined)?.deviceId as Hex | undefined;
         if (deviceId === undefined) continue;
