@@ -33,6 +33,14 @@ create table if not exists packs (
 create index if not exists packs_by_slot on packs (stream_id, slot, seq);
 create index if not exists packs_by_epoch on packs (epoch);
 create index if not exists packs_by_content on packs (content_digest);
+create table if not exists dropped (
+  header_digest bytea primary key,
+  cose bytea not null,
+  content bytea,
+  stream_id bytea not null,
+  slot bigint not null,
+  dropped_at bigint not null
+);
 create table if not exists opened (
   header_digest bytea not null,
   signer bytea not null,
@@ -143,6 +151,9 @@ const hex = (bytes: Buffer) => `0x${bytes.toString("hex")}` as Hex;
 const join = (digests: readonly Hex[]) => Buffer.concat(digests.map(buf));
 const split = (bytes: Uint8Array): Hex[] =>
   Array.from({ length: bytes.length / 32 }, (_, i) => toHex(bytes.subarray(32 * i, 32 * i + 32)));
+
+/** Epochs for which a pack that was taken off its line is kept. */
+const DROPPED_EPOCHS = 50;
 
 const PACK_COLUMNS =
   "header_digest, stream_id, key_epoch, seq, slot, readings, cose, content, content_digest, received_at, epoch";
@@ -255,11 +266,33 @@ export class Store {
     });
   }
 
-  /** Takes packs that were never anchored off a stream's line. */
+  /**
+   * Takes packs that were never anchored off a stream's line. They are kept aside: an epoch that was signed before may
+   * still bring one of them onto the chain.
+   */
   async dropPacks(headerDigests: readonly Hex[]): Promise<void> {
-    await this.db.query("delete from packs where header_digest = any($1::bytea[]) and epoch is null", [
-      headerDigests.map(buf),
-    ]);
+    await this.db.query(
+      `with gone as (delete from packs where header_digest = any($1::bytea[]) and epoch is null returning *)
+       insert into dropped (header_digest, cose, content, stream_id, slot, dropped_at)
+       select header_digest, cose, content, stream_id, slot, (select coalesce(max(number), 0) from epochs) from gone
+       on conflict do nothing`,
+      [headerDigests.map(buf)],
+    );
+  }
+
+  /** Packs that were taken off their lines lately. */
+  async dropped(
+    headerDigests: readonly Hex[],
+  ): Promise<{ headerDigest: Hex; cose: Uint8Array; content: Uint8Array | null }[]> {
+    const { rows } = await this.db.query(
+      "select header_digest, cose, content from dropped where header_digest = any($1::bytea[])",
+      [headerDigests.map(buf)],
+    );
+    return rows.map((row) => ({
+      headerDigest: hex(row.header_digest),
+      cose: new Uint8Array(row.cose),
+      content: row.content === null ? null : new Uint8Array(row.content),
+    }));
   }
 
   async packs(headerDigests: readonly Hex[]): Promise<PackRow[]> {
@@ -476,17 +509,33 @@ export class Store {
           `epoch ${row.epoch.number} has ${row.headerDigests.length} packs, ${rowCount} of them are held and free`,
         );
       await tx.query("delete from candidates where number <= $1 and hash <> $2", [row.epoch.number, buf(row.hash)]);
+      await tx.query("delete from dropped where dropped_at < $1", [row.epoch.number - DROPPED_EPOCHS]);
     });
   }
 
+  /** Forgets epochs after `number`, which the chain has lost for others: their packs wait again. Returns their streams. */
+  async rollback(number: number): Promise<Hex[]> {
+    return transaction(this.db, async (tx) => {
+      await tx.query("delete from epochs where number > $1", [number]);
+      const { rows } = await tx.query("update packs set epoch = null where epoch > $1 returning stream_id", [number]);
+      return [...new Set(rows.map((row) => hex(row.stream_id)))];
+    });
+  }
+
+  /** Who brought an epoch onto the chain, after it had to be sent again. */
+  async setProposer(number: number, proposer: Hex, tx: Hex): Promise<void> {
+    await this.db.query("update epochs set proposer = $2, tx = $3 where number = $1", [number, buf(proposer), tx]);
+  }
+
+  /** Notes an erasure. One that a chain which lost blocks has given another range under its number is carried out anew. */
   async putErasure(e: Omit<Erasure, "doneAt">): Promise<void> {
-    await this.db.query("insert into erasures values ($1, $2, $3, $4, $5) on conflict do nothing", [
-      buf(e.streamId),
-      e.number,
-      e.fromSlot,
-      e.toSlot,
-      e.requestedAt,
-    ]);
+    await this.db.query(
+      `insert into erasures as e values ($1, $2, $3, $4, $5)
+       on conflict (stream_id, number) do update
+       set from_slot = excluded.from_slot, to_slot = excluded.to_slot, requested_at = excluded.requested_at, done_at = null
+       where (e.from_slot, e.to_slot) <> (excluded.from_slot, excluded.to_slot)`,
+      [buf(e.streamId), e.number, e.fromSlot, e.toSlot, e.requestedAt],
+    );
   }
 
   async erasures(streamId?: Hex): Promise<Erasure[]> {
@@ -517,6 +566,10 @@ export class Store {
   async dropContents(streamId: Hex, fromSlot: number, toSlot: number): Promise<number> {
     const { rowCount } = await this.db.query(
       "update packs set content = null where stream_id = $1 and slot between $2 and $3 and content is not null",
+      [buf(streamId), fromSlot, toSlot],
+    );
+    await this.db.query(
+      "update dropped set content = null where stream_id = $1 and slot between $2 and $3 and content is not null",
       [buf(streamId), fromSlot, toSlot],
     );
     return rowCount ?? 0;

@@ -9,6 +9,8 @@ export interface EmbeddedChain {
   rpc: string;
   chainId: number;
   pid: number;
+  /** Resolves when the process has ended, by itself or by {@link stop}. */
+  readonly exited: Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -78,8 +80,11 @@ export async function startChain(folder: string, port: number): Promise<Embedded
   );
   child.unref();
   let exited = false;
-  child.on("exit", () => (exited = true));
-  child.on("error", () => (exited = true));
+  const ended = new Promise<void>((resolve) => {
+    child.on("exit", resolve);
+    child.on("error", () => resolve());
+  });
+  void ended.then(() => (exited = true));
   const rpc = `http://127.0.0.1:${port}`;
   for (let i = 0; i < 1200; i++) {
     if (exited)
@@ -91,6 +96,7 @@ export async function startChain(folder: string, port: number): Promise<Embedded
         rpc,
         chainId: EMBEDDED_CHAIN_ID,
         pid: child.pid as number,
+        exited: ended,
         async stop() {
           if (exited) return;
           child.kill("SIGINT");
