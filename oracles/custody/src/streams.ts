@@ -54,6 +54,7 @@ export async function registerStream(ctx: Context, given: Registration): Promise
     "a holder is not an operator of this city",
     holders.holders,
   );
+  demand(new Set(known).size === known.length, "committee", "a holder is named twice", holders.holders);
   demand(
     preimage.mode === MODE.sealed ? known.length >= 2 : known.length === members.size,
     "committee",

@@ -81,12 +81,23 @@ export async function deployCity(
     creations.push({ what: `deploying ${name}`, data });
   }
   await sendAll(sender, creations, names.length - creations.length);
+  await settled(provider, sender.address);
   await sendAll(
     sender,
     await foundingSteps(contractsAt(addresses, provider), addresses, founding, sender.address),
     await sender.nonce(),
   );
   return { chainId, deployer: sender.address, addresses };
+}
+
+/** Waits until what an earlier run sent is in blocks: a step that waits there would be taken for one that was never sent. */
+async function settled(provider: JsonRpcProvider, account: Hex): Promise<void> {
+  const count = (tag: string) => provider.getTransactionCount(account, tag);
+  for (let waited = 0; waited < 60_000; waited += 100) {
+    if ((await count("pending")) === (await count("latest"))) return;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  throw new Error(`transactions of ${account} have waited for a block for 60 s: does the chain make blocks?`);
 }
 
 interface Step {

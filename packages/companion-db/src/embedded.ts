@@ -53,13 +53,31 @@ function freePort(): Promise<number> {
   });
 }
 
-/** The server that already runs on a data folder, left behind by a parent that was killed. */
+/**
+ * The server that already runs on a data folder, left behind by a parent that was killed. A process id that belongs to
+ * another program by now (after a power cut, or in a container that started again) is forgotten, since PostgreSQL itself
+ * would not start beside it.
+ */
 function runningServer(data: string): { pid: number; port: number } | undefined {
+  const file = join(data, "postmaster.pid");
   try {
-    const lines = readFileSync(join(data, "postmaster.pid"), "utf8").split("\n");
+    const lines = readFileSync(file, "utf8").split("\n");
     const pid = Number(lines[0]);
     process.kill(pid, 0);
+    if (programOf(pid)?.includes("postgres") === false) {
+      rmSync(file);
+      return undefined;
+    }
     return { pid, port: Number(lines[3]) };
+  } catch {
+    return undefined;
+  }
+}
+
+/** The program that a process runs; undefined where the system does not tell. */
+function programOf(pid: number): string | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0")[0];
   } catch {
     return undefined;
   }

@@ -57,14 +57,19 @@ export class Frontiers {
   /** Makes the table and settles punctures that a crash cut in two. */
   static async open(db: pg.Pool, keys: ErasureKeys): Promise<Frontiers> {
     await db.query(FRONTIER_TABLE);
-    for (const { streamId, generation } of keys.staged()) {
-      const { rows } = await db.query("select generation from frontiers where stream_id = $1", [
-        Buffer.from(fromHex(streamId)),
-      ]);
-      if (Number(rows[0]?.generation) === generation) keys.promote(streamId);
-      else keys.drop(streamId);
-    }
-    return new Frontiers(db, keys);
+    const frontiers = new Frontiers(db, keys);
+    for (const { streamId, generation } of keys.staged()) await frontiers.#settle(streamId, generation);
+    return frontiers;
+  }
+
+  /** Ends a puncture of which it is not known whether its frontier was committed: the database says (for update: waits). */
+  async #settle(streamId: Hex, generation: number): Promise<void> {
+    const { rows } = await this.#db.query("select generation from frontiers where stream_id = $1 for update", [
+      Buffer.from(fromHex(streamId)),
+    ]);
+    this.#open.delete(streamId);
+    if (Number(rows[0]?.generation) === generation) this.#keys.promote(streamId);
+    else this.#keys.drop(streamId);
   }
 
   /** Keeps a stream's first frontier. Returns false, and keeps the old one, where a frontier is already held. */
@@ -102,6 +107,9 @@ export class Frontiers {
    * committed under it, the old key is overwritten. Returns false where the stream is not held.
    */
   async puncture(streamId: Hex, from: number, to: number): Promise<boolean> {
+    // A staged key may be the one that the row is under by now: it must not be overwritten by another before that is known.
+    const staged = this.#keys.staged().find((s) => s.streamId === streamId);
+    if (staged) await this.#settle(streamId, staged.generation);
     const frontier = await this.get(streamId);
     if (frontier === undefined) return false;
     const left = puncture(frontier, from, Math.min(to, LAST_SLOT));

@@ -29,30 +29,46 @@ export type Routes = Record<string, Handler>;
 
 const LARGEST_BODY = 64 * 1024 * 1024;
 
+const tooLarge = () => new ProtocolError("oversize", "the request is larger than 64 MiB");
+
+function readBytes(request: IncomingMessage): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const parts: Buffer[] = [];
+    let length = 0;
+    if (Number(request.headers["content-length"] ?? 0) > LARGEST_BODY) return reject(tooLarge());
+    request.on("data", (part: Buffer) => {
+      length += part.length;
+      if (length <= LARGEST_BODY) return parts.push(part);
+      parts.length = 0;
+      reject(tooLarge());
+    });
+    request.on("end", () => resolve(Buffer.concat(parts)));
+    request.on("error", reject);
+  });
+}
+
 async function readBody(request: IncomingMessage): Promise<unknown> {
-  const parts: Buffer[] = [];
-  let length = 0;
-  for await (const part of request) {
-    length += (part as Buffer).length;
-    if (length > LARGEST_BODY) throw new ProtocolError("oversize", "the request is larger than 64 MiB");
-    parts.push(part as Buffer);
-  }
-  if (length === 0) return undefined;
+  const bytes = await readBytes(request);
+  if (bytes.length === 0) return undefined;
   try {
-    return JSON.parse(Buffer.concat(parts).toString("utf8"));
+    return JSON.parse(bytes.toString("utf8"));
   } catch {
     throw new ProtocolError("malformed", "the request's body is not JSON");
   }
 }
 
-/** A server of JSON over HTTP. Broken rules of the protocol are 400 with code and sentence; nothing else tells more than 500. */
+/**
+ * A server of JSON over HTTP. Broken rules of the protocol are 400 (413 where something is too large) with code and
+ * sentence; nothing else tells more than 500.
+ */
 export function serve(routes: Routes, host: string, port: number, onError: (error: Error) => void): Promise<Server> {
   const table = Object.entries(routes).map(([route, handler]) => {
     const [method, path] = route.split(" ") as [string, string];
     return { method, pattern: new RegExp(`^${path.replaceAll(":", "([^/]+)")}$`), handler };
   });
   const handle = async (request: IncomingMessage): Promise<Reply> => {
-    const url = new URL(request.url ?? "/", "http://localhost");
+    const url = URL.parse(request.url ?? "/", "http://localhost");
+    if (!url) return new Reply(404, { code: "not-found", message: "the request names no path" });
     for (const { method, pattern, handler } of table) {
       const match = pattern.exec(url.pathname);
       if (!match || request.method !== method) continue;
@@ -69,13 +85,16 @@ export function serve(routes: Routes, host: string, port: number, onError: (erro
   const server = createServer((request, response: ServerResponse) => {
     void handle(request)
       .catch((error: Error) => {
-        if (error instanceof ProtocolError) return new Reply(400, { code: error.code, message: error.message });
+        if (error instanceof ProtocolError)
+          return new Reply(error.code === "oversize" ? 413 : 400, { code: error.code, message: error.message });
         onError(error);
         return new Reply(500, { code: "internal", message: "the operator could not do this: see its log" });
       })
-      .then(({ status, body, type }) =>
-        response.writeHead(status, { "content-type": type, "cache-control": "no-store" }).end(body),
-      );
+      .then(({ status, body, type }) => {
+        // What was not read of a body is thrown away, so that the sender gets to see the answer.
+        request.resume();
+        response.writeHead(status, { "content-type": type, "cache-control": "no-store" }).end(body);
+      });
   });
   return new Promise((resolve, reject) => {
     server.once("error", reject);

@@ -1,5 +1,15 @@
 import { randomBytes } from "node:crypto";
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  writeSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import sodium from "libsodium-wrappers";
 
@@ -13,15 +23,24 @@ function writePrivate(path: string, bytes: Uint8Array): void {
   renameSync(`${path}.new`, path);
 }
 
+/** The key that seals a folder's secrets, made on first use; one that is lost is never replaced beside what it sealed. */
+function wrappingKey(folder: string): Uint8Array {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const path = join(folder, "wrapping.key");
+  if (!existsSync(path)) {
+    if (readdirSync(folder).some((name) => name.endsWith(".sealed")))
+      throw new Error(`${path} is missing, and the secrets beside it cannot be read without it: restore it`);
+    writePrivate(path, randomBytes(sodium.crypto_secretbox_KEYBYTES));
+  }
+  return new Uint8Array(readFileSync(path));
+}
+
 /**
  * A secret of an operator at rest: sealed (XSalsa20-Poly1305) under `wrapping.key` of the same folder, both mode 0600. The
  * wrapping key is the one file to put on a token or another disk. Made at random on first use.
  */
 export function secretFile(folder: string, name: string, length = 32): Uint8Array {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const wrapping = join(folder, "wrapping.key");
-  if (!existsSync(wrapping)) writePrivate(wrapping, randomBytes(sodium.crypto_secretbox_KEYBYTES));
-  const key = new Uint8Array(readFileSync(wrapping));
+  const key = wrappingKey(folder);
   const path = join(folder, `${name}.sealed`);
   if (!existsSync(path)) putSecret(folder, name, randomBytes(length));
   const sealed = new Uint8Array(readFileSync(path));
@@ -37,11 +56,8 @@ export function secretFile(folder: string, name: string, length = 32): Uint8Arra
 
 /** Writes a secret, for whoever sets up an operator with a key that exists already. */
 export function putSecret(folder: string, name: string, secret: Uint8Array): void {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const wrapping = join(folder, "wrapping.key");
-  if (!existsSync(wrapping)) writePrivate(wrapping, randomBytes(sodium.crypto_secretbox_KEYBYTES));
+  const key = wrappingKey(folder);
   const nonce = randomBytes(sodium.crypto_secretbox_NONCEBYTES);
-  const key = new Uint8Array(readFileSync(wrapping));
   writePrivate(
     join(folder, `${name}.sealed`),
     Buffer.concat([nonce, sodium.crypto_secretbox_easy(secret, nonce, key)]),

@@ -1,0 +1,306 @@
+import { type Server } from "node:http";
+import {
+  buyerNodes,
+  cover,
+  type Deal,
+  type DealContext,
+  dealId,
+  decodeCose,
+  derive,
+  type Hex,
+  holesHash,
+  type KeyNode,
+  ProtocolError,
+  rootNode,
+  type SlotRange,
+  toBase64,
+  toHex,
+  unmask,
+} from "@msec/core";
+import { Reply, serve } from "@msec/service";
+import fc from "fast-check";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { TestStream } from "../../../packages/core/test/city.ts";
+import { aDeal } from "../../../packages/core/test/deal.ts";
+import { Custody } from "./custody.ts";
+import { holesOf, prepareDelivery } from "./prepare.ts";
+
+describe("holesOf", () => {
+  test("clips to the window, merges what overlaps or touches, drops what is outside", () => {
+    expect(holesOf([], 0, 9)).toEqual([]);
+    expect(holesOf([[0, 100]], 10, 20)).toEqual([[10, 20]]);
+    expect(holesOf([[5, 10], [11, 12], [14, 15]], 0, 20)).toEqual([[5, 12], [14, 15]]); // prettier-ignore
+    expect(holesOf([[8, 9], [2, 3], [3, 5], [30, 40]], 3, 20)).toEqual([[3, 5], [8, 9]]); // prettier-ignore
+    expect(holesOf([[2, 9], [4, 5]], 0, 20)).toEqual([[2, 9]]); // prettier-ignore
+  });
+
+  test("is the canonical form of the erased slots of the window, whatever the order of erasures", () => {
+    const range = fc.tuple(fc.nat(40), fc.nat(10)).map(([from, length]): SlotRange => [from, from + length]);
+    fc.assert(
+      fc.property(fc.array(range, { maxLength: 8 }), fc.nat(45), fc.nat(20), (erasures, from, length) => {
+        const to = from + length;
+        const holes = holesOf(erasures, from, to);
+        const inside = (ranges: readonly SlotRange[], slot: number) => ranges.some(([a, b]) => slot >= a && slot <= b);
+        for (let slot = from - 2; slot <= to + 2; slot++)
+          expect(inside(holes, slot)).toBe(slot >= from && slot <= to && inside(erasures, slot));
+        // Sorted, disjoint, not adjacent: `cover` refuses anything else.
+        expect(() => cover(from, to, holes)).not.toThrow();
+        expect(holesOf([...erasures].reverse(), from, to)).toEqual(holes);
+        expect(holesOf(holes, from, to)).toEqual(holes);
+      }),
+    );
+  });
+});
+
+const TOKEN = "5ec2e7";
+const SECRET = new Uint8Array(32).fill(5);
+const FROM = 28_000_000;
+const TO = FROM + 9;
+
+/** What the operator's custody oracle answers; tests change it. */
+interface Answers {
+  stream: TestStream;
+  newestEpoch: number;
+  truncated: boolean;
+  /** Epoch of each pack, by its place. */
+  epochs: number[];
+  contents: (string | null)[];
+  /** Slots whose keys are gone. */
+  gone: SlotRange[];
+  down: boolean;
+}
+let answers: Answers;
+let server: Server;
+let custody: Custody;
+const asked: string[] = [];
+
+beforeAll(async () => {
+  server = await serve(
+    {
+      "GET /streams/:": ({ params }) => {
+        if (answers.down) throw new Error("down");
+        asked.push(params[0] as string);
+        return { preimage: answers.stream.preimage };
+      },
+      "GET /streams/:/window": ({ query }) => {
+        const [from, to] = [Number(query.get("from")), Number(query.get("to"))];
+        const packs = answers.stream.packs
+          .map(({ cose, signed }, i) => ({
+            headerDigest: signed.headerDigest,
+            cose: toBase64(cose),
+            slot: Math.floor(signed.header.fromMs / 60_000),
+            epoch: answers.epochs[i] as number,
+            erased: answers.contents[i] === null,
+          }))
+          .filter((pack) => pack.slot >= from && pack.slot <= to);
+        return { packs, newestEpoch: answers.newestEpoch, truncated: answers.truncated };
+      },
+      "POST /packs": ({ body }) =>
+        (body as { headerDigests: Hex[] }).headerDigests.map((headerDigest) => ({
+          headerDigest,
+          content: answers.contents[answers.stream.packs.findIndex((p) => p.signed.headerDigest === headerDigest)],
+        })),
+      "POST /keys": ({ body, headers }) => {
+        if (headers.authorization !== `Bearer ${TOKEN}`) return new Reply(400, { code: "bad-signature" });
+        const { fromSlot, toSlot, holes } = body as { fromSlot: number; toSlot: number; holes: SlotRange[] };
+        const frontier = derive([rootNode(answers.stream.seed)], cover(0, 0xffffffff, answers.gone));
+        return derive(frontier, cover(fromSlot, toSlot, holes)).map((node) => ({ ...node, key: toHex(node.key) }));
+      },
+    },
+    "127.0.0.1",
+    0,
+    () => undefined,
+  );
+  custody = new Custody(`http://127.0.0.1:${(server.address() as { port: number }).port}`, TOKEN);
+});
+afterAll(() => {
+  server.close();
+  server.closeAllConnections();
+});
+
+let deal: Deal;
+let nodes: KeyNode[];
+let context: DealContext;
+
+/** A deal about the window FROM to TO, with holes where slots were erased before. */
+function sell(holes: SlotRange[], change: Partial<Deal> = {}): void {
+  const places = cover(FROM, TO, holes);
+  nodes = buyerNodes(SECRET, places);
+  const sold = answers.stream.packs.filter(({ signed }, i) => {
+    const slot = Math.floor(signed.header.fromMs / 60_000);
+    return (
+      slot >= FROM &&
+      slot <= TO &&
+      (answers.epochs[i] as number) <= 5 &&
+      !holes.some(([a, b]) => slot >= a && slot <= b)
+    );
+  });
+  const { escrow, ...base } = aDeal({
+    chain: { chainId: 20260, anchor: `0x${"a1".repeat(20)}` },
+    stream: answers.stream.preimage,
+    window: { fromSlot: FROM, toSlot: TO, holes, asOfEpoch: 5 },
+    nodes: [],
+    packs: [],
+  } as never);
+  deal = {
+    ...base,
+    packs: sold.length,
+    readings: sold.reduce((sum, { signed }) => sum + signed.header.count, 0),
+    holesHash: holesHash(holes),
+    nodes: nodes.length,
+    ...change,
+  };
+  context = { chainId: 20260, escrow, dealId: dealId(deal) };
+}
+
+beforeEach(() => {
+  const stream = new TestStream(0, 60);
+  stream.fill(FROM - 1, 12);
+  answers = {
+    stream,
+    newestEpoch: 5,
+    truncated: false,
+    epochs: stream.packs.map(() => 3),
+    contents: stream.packs.map((p) => toBase64(p.content)),
+    gone: [],
+    down: false,
+  };
+  sell([]);
+});
+
+const prepare = (erasures: SlotRange[] = []) => prepareDelivery(custody, context, deal, nodes, erasures);
+async function failure(erasures: SlotRange[] = []): Promise<Error> {
+  return prepare(erasures).then(
+    () => new Error("it was delivered"),
+    (error: Error) => error,
+  );
+}
+async function declines(code: string, message: RegExp, erasures: SlotRange[] = []): Promise<void> {
+  const error = await failure(erasures);
+  expect(error).toBeInstanceOf(ProtocolError);
+  expect((error as ProtocolError).code).toBe(code);
+  expect(error.message).toMatch(message);
+}
+
+describe("a delivery", () => {
+  test("holds the keys that open the window, for the buyer alone", async () => {
+    const delivery = await prepare();
+    const keys = unmask(context, SECRET, nodes, delivery);
+    expect(keys).toEqual(derive([rootNode(answers.stream.seed)], cover(FROM, TO)));
+    const other = unmask(context, new Uint8Array(32).fill(6), nodes, delivery);
+    expect(other[0]?.key).not.toEqual(keys[0]?.key);
+    expect(JSON.stringify(delivery.masked)).not.toContain(toHex(keys[0]?.key as Uint8Array).slice(2));
+  });
+
+  test("is masked anew each time, so the keys of one tell nothing of another", async () => {
+    const [a, b] = [await prepare(), await prepare()];
+    expect(a.E).not.toEqual(b.E);
+    expect(a.masked[0]).not.toBe(b.masked[0]);
+  });
+
+  test("leaves out holes: their keys are not in it, their packs not counted", async () => {
+    const holes: SlotRange[] = [[FROM + 3, FROM + 4]];
+    answers.gone = holes;
+    answers.contents = answers.contents.map((c, i) => (i === 4 || i === 5 ? null : c));
+    sell(holes);
+    expect(deal.packs).toBe(8);
+    const delivery = await prepare([[FROM + 3, FROM + 3], [FROM + 4, FROM + 4]]); // prettier-ignore
+    expect(unmask(context, SECRET, nodes, delivery)).toEqual(
+      derive([rootNode(answers.stream.seed)], cover(FROM, TO, holes)),
+    );
+  });
+
+  test("counts only packs anchored up to the deal's epoch", async () => {
+    answers.epochs = answers.epochs.map((e, i) => (i >= 8 ? 6 : e));
+    answers.newestEpoch = 6;
+    sell([]);
+    expect(deal.packs).toBe(7);
+    expect((await prepare()).masked).toHaveLength(nodes.length);
+  });
+});
+
+describe("a deal is declined", () => {
+  test("when its packs or readings are not as many as the window holds", async () => {
+    sell([], { packs: 9 });
+    await declines("deal", /holds 10 packs and 10 readings/);
+    sell([], { readings: 11 });
+    await declines("deal", /holds 10 packs and 10 readings/);
+  });
+
+  test("when its nodes are not the canonical cover", async () => {
+    const [first, ...rest] = nodes as [KeyNode, ...KeyNode[]];
+    for (const changed of [
+      rest,
+      [...nodes, first],
+      [...nodes].reverse(),
+      [{ ...first, depth: first.depth + 1 }, ...rest],
+    ]) {
+      nodes = changed;
+      await declines("deal", /canonical cover/);
+    }
+  });
+
+  test("when its holes are not the erased ranges, whether it hides one or invents one", async () => {
+    await declines("deal", /holes are not the erased ranges/, [[FROM, FROM]]);
+    sell([[FROM, FROM]]);
+    await declines("deal", /holes are not the erased ranges/);
+  });
+
+  test("when a buyer's point is not on the curve, or is none", async () => {
+    const good = nodes;
+    for (const point of [{ x: 5n }, { x: 0n }, { x: 2n ** 256n - 1n }, { v: 29 }]) {
+      nodes = good.map((node, i) => (i === 1 ? { ...node, ...point } : node));
+      await declines("deal", /point/);
+    }
+  });
+
+  test("when a content is gone, or is not the one that the device signed", async () => {
+    answers.contents[3] = null;
+    await declines("erased", /a content of the window is gone/);
+    answers.contents[3] = answers.contents[4] as string;
+    await declines("content-digest", /not what the header names/);
+  });
+
+  test("when a pack does not open under the key of its slot", async () => {
+    const cheat = new TestStream(0, 60);
+    Object.assign(cheat, { seed: answers.stream.seed, preimage: answers.stream.preimage, key: answers.stream.key });
+    cheat.add([{ n: "CO", u: "mg/m3", v: 1, tMs: FROM * 60_000 }], { leaf: new Uint8Array(32), slot: FROM });
+    answers = { ...answers, stream: cheat, epochs: [3], contents: cheat.packs.map((p) => toBase64(p.content)) };
+    sell([]);
+    expect(decodeCose(cheat.packs[0]?.cose as Uint8Array).header.count).toBe(1);
+    await declines("key-commitment", /not what the header commits to/);
+  });
+
+  test("when keys of the window are not held any more", async () => {
+    answers.gone = [[FROM + 5, FROM + 5]];
+    await declines("erased", /keys of the window are not held any more/);
+  });
+});
+
+describe("it is tried again", () => {
+  const isTransient = async () => expect(await failure()).not.toBeInstanceOf(ProtocolError);
+
+  test("when the custody oracle is behind the deal's epoch", async () => {
+    answers.newestEpoch = 4;
+    expect((await failure()).message).toBe("the custody oracle has not confirmed epoch 5 yet");
+    await isTransient();
+    answers.newestEpoch = 5;
+    await expect(prepare()).resolves.toBeDefined();
+  });
+
+  test("when the custody oracle fails, is away, or does not know the token", async () => {
+    answers.down = true;
+    await isTransient();
+    answers.down = false;
+    const away = new Custody("http://127.0.0.1:1", TOKEN);
+    await expect(prepareDelivery(away, context, deal, nodes, [])).rejects.not.toBeInstanceOf(ProtocolError);
+    const stranger = new Custody(`http://127.0.0.1:${(server.address() as { port: number }).port}`, "guess");
+    await expect(prepareDelivery(stranger, context, deal, nodes, [])).rejects.not.toBeInstanceOf(ProtocolError);
+  });
+
+  test("when the window is larger than what is served at once", async () => {
+    answers.truncated = true;
+    expect((await failure()).message).toMatch(/larger than the operator serves at once/);
+    await isTransient();
+  });
+});
