@@ -56,7 +56,7 @@ await suite("contracts (Solidity, Istanbul)", async () => {
 for (const [name, filters] of [
   ["units", ["packages", "oracles", "device-firmware", "apps"]],
   ["browser", ["test/browser"]],
-  ["whole system", ["test/integration", "test/faults"]],
+  ["whole system", ["test/interop", "test/integration", "test/faults"]],
 ])
   await suite(name, async () => {
     const file = join(folder, `${name.replace(" ", "-")}.json`);

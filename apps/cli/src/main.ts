@@ -62,7 +62,7 @@ command("up", "bring up an embedded city on recorded data; it stays up until Ctr
     const again = existsSync(join(root, "deployment.json"));
     if (!json) print(bold(again ? `The city in ${dir} comes up again` : `A new city in ${dir}`));
     const city = await up(root, cityPlans(), {
-      progress: (line) => !json && print(dim(`  ${line}`)),
+      progress: (line) => !json && print(dim(`  ${((Date.now() - started) / 1000).toFixed(1).padStart(5)} s  ${line}`)),
       onExit: (name, code, signal) =>
         process.stderr.write(
           `${warn(`${name} ended (${signal ?? code}): started again`)}; see ${join(root, "logs", `${name}.log`)}\n`,

@@ -69,7 +69,7 @@ export function svgPlot(title: string, subtitle: string, series: readonly Series
   const span = Math.max(1, times.max - times.min);
   const inner = PANEL.width - PANEL.left - PANEL.right;
   const x = (tMs: number) => PANEL.left + ((tMs - times.min) / span) * inner;
-  const top = 74;
+  const top = 86;
   const height = top + series.length * (PANEL.height + PANEL.gap) + 10;
   const day = (tMs: number) => new Date(tMs).toISOString().slice(0, 16).replace("T", " ");
   const panels = series.map(({ quantity, points }, i) => {

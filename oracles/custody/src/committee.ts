@@ -20,7 +20,7 @@ import { describeError } from "@msec/chain";
 import { ACTIVE } from "./registry.ts";
 import { type Context, domainOf, honest, needed } from "./context.ts";
 import { type Epochs } from "./epochs.ts";
-import { groupOpened, type Ingest } from "./ingest.ts";
+import { fromText, groupOpened, type Ingest, type MessagePage } from "./ingest.ts";
 import { isSealed, type Line, type Pending } from "./lines.ts";
 import { type Peer } from "./peers.ts";
 import { type EpochRow } from "./store.ts";
@@ -29,6 +29,8 @@ import { type EpochRow } from "./store.ts";
 const TERM = 30;
 const CLOCK_MS = 2000;
 const STATE_BLOCKS = 10;
+/** Silent leaders after which a proposal of any operator is judged. */
+const ANYONE = 2;
 /** Epochs after which a pack that was pushed to the leader must be in. */
 const PATIENCE = 5;
 
@@ -66,6 +68,8 @@ export class Committee {
   chainNumber = 0;
   /** Newest block, as last read. */
   block = 0;
+  /** Reads the chain now. */
+  refresh: () => Promise<void> = async () => undefined;
   #term = 0;
   #since = Date.now();
   #view = 0;
@@ -82,6 +86,7 @@ export class Committee {
 
   async load(): Promise<void> {
     this.confirmed = await this.#ctx.store.lastEpoch();
+    this.#ingest.newestEpoch = this.next - 1;
     await this.#newTerm();
   }
 
@@ -158,7 +163,8 @@ export class Committee {
       if (out.length >= most) break;
       let taken = 0;
       for (const pending of line.pending) {
-        if (taken >= share || out.length >= most || this.#excluded.has(pending.signed.headerDigest)) break;
+        if (!pending.held || taken >= share || out.length >= most || this.#excluded.has(pending.signed.headerDigest))
+          break;
         if ((await this.#obstacle(line, pending, closedAt)) !== undefined) break;
         out.push(pending);
         taken++;
@@ -262,7 +268,10 @@ export class Committee {
             } catch {
               this.#ctx.log.warn({ peer: peer.address }, "an operator answered with a signature that is none");
             }
-          } else if (answer) await this.#learn(peer, answer);
+          } else if (answer)
+            await this.#learn(peer, answer).catch((error: Error) => {
+              this.#ctx.log.warn({ peer: peer.address, error: error.message }, "an operator's answer cannot be read");
+            });
           if (--open === 0 || signatures.size >= q) resolve();
         });
       if (open === 0) resolve();
@@ -298,14 +307,13 @@ export class Committee {
   async pull(peer: Peer, digests: readonly Hex[]): Promise<void> {
     const unknown = digests.filter((digest) => !this.#ctx.lines.pendingByDigest.has(digest));
     if (unknown.length === 0) return;
-    const page = await this.#ctx.peers.post<{ messages: string[]; opened: [Hex, Hex, Hex][] }>(peer, "/peer/packs", {
-      digests: unknown,
-    });
-    if (page)
-      await this.#ingest.take(
-        page.messages.map((m) => new Uint8Array(Buffer.from(m, "base64"))),
-        groupOpened(page.opened),
-      );
+    const page = await this.#ctx.peers.post<MessagePage>(peer, "/peer/packs", { digests: unknown });
+    if (!page) return;
+    try {
+      await this.#ingest.take(page.messages.map(fromText), groupOpened(page.opened));
+    } catch (error) {
+      this.#ctx.log.warn({ peer: peer.address, error: (error as Error).message }, "an operator's packs cannot be read");
+    }
   }
 
   /** Keeps the transaction, then sends it; a call first, so that a nonce is not spent on what the contract refuses. */
@@ -397,9 +405,12 @@ export class Committee {
     };
     const peer = peers.all.find((p) => p.address === proposer);
     if (!peer) throw new ProtocolError("committee", "the proposer is not an operator of this city", proposer);
-    const turn = [this.#view - 1, this.#view, this.#view + 1].some(
-      (view) => view >= 0 && this.leader(view) === proposer,
-    );
+    // Operators that started at different times count different views: whoever waits in vain for long takes anyone's.
+    // The proposer may have seen the epoch before confirmed a moment earlier.
+    if (epoch.number > this.next) await this.refresh();
+    const turn =
+      this.#view >= ANYONE ||
+      [this.#view - 1, this.#view, this.#view + 1].some((view) => view >= 0 && this.leader(view) === proposer);
     if (!turn) refuse("it is not this operator's turn", proposer);
     if (epoch.number !== this.next) refuse(`the next number is ${this.next}`, epoch.number);
     if (epoch.prev !== (this.confirmed?.hash ?? ZERO32)) refuse("`prev` is not the epoch before", epoch.prev);
@@ -414,11 +425,12 @@ export class Committee {
       refuse("an epoch has 1 to 16,384 packs", headerDigests.length);
 
     await this.pull(peer, headerDigests);
+    await this.#ingest.exclusive(async () => undefined);
     const included = new Set(headerDigests);
     const packs = headerDigests.map((digest) => lines.pendingByDigest.get(digest));
     const bad: Answer["bad"] = [];
     for (const [i, pending] of packs.entries())
-      if (!pending) bad.push(await this.#refused(headerDigests[i] as Hex, "order"));
+      if (!pending?.held) bad.push(await this.#refused(headerDigests[i] as Hex, "order"));
     if (bad.length > 0) return { bad };
     const found = packs as Pending[];
     for (const line of lines.byId.values()) {

@@ -27,6 +27,7 @@ import { step } from "@msec/service";
 import { ACTIVE } from "./registry.ts";
 import { type Context, domainOf, opens } from "./context.ts";
 import { type Line, type Pending, seqId } from "./lines.ts";
+import { type Peer } from "./peers.ts";
 import { type PackRow } from "./store.ts";
 
 /** What an operator says to devices. */
@@ -41,6 +42,16 @@ interface Accepted {
   opened: { headerDigest: Hex; signer: Hex; signature: Hex } | undefined;
 }
 
+/** Packs as operators send them to one another, with the `Opened` that they know of: [headerDigest, signer, signature]. */
+export interface MessagePage {
+  messages: string[];
+  opened: [Hex, Hex, Hex][];
+}
+
+export const fromText = (message: string) => new Uint8Array(Buffer.from(message, "base64"));
+
+/** Epochs that a device may have seen and this operator not. */
+const BEACON_AHEAD = 10;
 const BATCH = 256;
 const QUEUE = 4096;
 
@@ -54,6 +65,8 @@ export class Ingest {
   readonly #queue: Uint8Array[] = [];
   readonly #waiting: (() => void)[] = [];
   readonly #catchingUp = new Set<Hex>();
+  /** Newest epoch that this operator knows of, on the chain or from before the chain lost it. */
+  newestEpoch = 0;
   #running = false;
   #tail: Promise<void> = Promise.resolve();
 
@@ -126,9 +139,13 @@ export class Ingest {
         const at = line.pending.findIndex((p) => p.signed.headerDigest === signed.header.previous);
         await store.dropPacks(lines.cut(line, at + 1));
         checkFollows(line.stream, lines.tip(line), signed.header);
-        const kept = content.length > 0 && toHex(sha256(content)) === signed.header.contentDigest ? content : null;
+        const slot = headerSlot(line.stream, signed.header);
+        const erased = (await store.erasures(line.id)).some((e) => slot >= e.fromSlot && slot <= e.toSlot);
+        const whole = content.length > 0 && toHex(sha256(content)) === signed.header.contentDigest;
+        const kept = whole && !erased ? content : null;
         const pending = lines.create(line, signed, Date.now());
         await store.putPacks([rowOf(pending, kept)], []);
+        pending.held = true;
         lines.append(line, pending);
       }
     });
@@ -139,24 +156,34 @@ export class Ingest {
     const accepted: Accepted[] = [];
     const touched = new Set<Line>();
     const again = new Set<Line>();
+    let failure: Error | undefined;
     step("ingest");
     for (const message of messages) {
       metrics.packsReceived.inc();
-      const result = await this.#check(message, again);
+      let result: Accepted | undefined;
+      try {
+        result = await this.#check(message, again);
+      } catch (error) {
+        // Not the pack's fault, such as a chain that is away: what was checked before is still committed.
+        failure = error as Error;
+        break;
+      }
       if (result === undefined) continue;
-      for (const [signer, signature] of opened.get(result.pending.signed.headerDigest) ?? [])
-        this.#accept(result.line, result.pending, signer, signature);
+      for (const [, signature] of opened.get(result.pending.signed.headerDigest) ?? [])
+        this.#accept(result.line, result.pending, signature);
       lines.append(result.line, result.pending);
       touched.add(result.line);
       accepted.push(result);
     }
-    if (accepted.length > 0) {
+    // What a later message of the batch has taken off its line again is not kept.
+    const kept = accepted.filter(({ pending }) => lines.pendingByDigest.get(pending.signed.headerDigest) === pending);
+    if (kept.length > 0) {
       try {
         await store.putPacks(
-          accepted.map((a) => a.row),
-          accepted.flatMap((a) =>
-            [...a.pending.opened].map(([signer, signature]) => ({
-              headerDigest: a.pending.signed.headerDigest,
+          kept.map((a) => a.row),
+          kept.flatMap(({ pending }) =>
+            [...pending.opened].map(([signer, signature]) => ({
+              headerDigest: pending.signed.headerDigest,
               signer,
               signature,
             })),
@@ -166,13 +193,15 @@ export class Ingest {
         for (const line of touched) await lines.open(line.stream, line.holders);
         throw error;
       }
+      for (const { pending } of kept) pending.held = true;
       step("commit");
-      metrics.packsHeld.inc(accepted.length);
-      metrics.readingsHeld.inc(accepted.reduce((sum, a) => sum + a.row.readings, 0));
-      const said = accepted.flatMap((a) => (a.opened ? [a.opened] : []));
+      metrics.packsHeld.inc(kept.length);
+      metrics.readingsHeld.inc(kept.reduce((sum, a) => sum + a.row.readings, 0));
+      const said = kept.flatMap((a) => (a.opened ? [a.opened] : []));
       if (said.length > 0) this.#ctx.peers.tell("/peer/opened", { opened: said });
     }
     for (const line of new Set([...touched, ...again])) this.receipt(line);
+    if (failure) throw failure;
   }
 
   /** Tells the device, cumulatively, up to where its line is held. */
@@ -238,6 +267,8 @@ export class Ingest {
       const named = beacon.number > 0 ? await store.epoch(beacon.number) : undefined;
       if (named && named.hash !== beacon.digest)
         throw new ProtocolError("epoch", "the pack names a beacon that is no epoch", beacon.number);
+      if (beacon.number > this.newestEpoch + BEACON_AHEAD)
+        throw new ProtocolError("epoch", "the pack names an epoch that is not there yet", beacon.number);
       if (!(await this.#fits(line, signed))) return undefined;
       if (line.pending.length >= this.#ctx.config.maxPending) {
         log.warn(
@@ -307,24 +338,29 @@ export class Ingest {
     this.#catchingUp.add(line.id);
     try {
       for (const peer of this.#ctx.peers.all) {
-        for (;;) {
-          const afterSeq = this.#ctx.lines.tip(line)?.header.seq ?? 0;
-          const page = await this.#ctx.peers.post<{ messages: string[]; opened: [Hex, Hex, Hex][] }>(
-            peer,
-            "/peer/line",
-            { streamId: line.id, afterSeq },
+        try {
+          while (await this.#catchUpFrom(peer, line));
+        } catch (error) {
+          this.#ctx.log.warn(
+            { peer: peer.address, error: (error as Error).message },
+            "another operator's packs cannot be read",
           );
-          if (!page || page.messages.length === 0) break;
-          await this.take(
-            page.messages.map((m) => new Uint8Array(Buffer.from(m, "base64"))),
-            groupOpened(page.opened),
-          );
-          if ((this.#ctx.lines.tip(line)?.header.seq ?? 0) <= afterSeq) break;
         }
       }
     } finally {
       this.#catchingUp.delete(line.id);
     }
+  }
+
+  /** One page of what follows; whether there may be more. */
+  async #catchUpFrom(peer: Peer, line: Line): Promise<boolean> {
+    const { lines, peers } = this.#ctx;
+    const tip = () => lines.tip(lines.byId.get(line.id) ?? line)?.header.seq ?? 0;
+    const afterSeq = tip();
+    const page = await peers.post<MessagePage>(peer, "/peer/line", { streamId: line.id, afterSeq });
+    if (!page || page.messages.length === 0) return false;
+    await this.take(page.messages.map(fromText), groupOpened(page.opened));
+    return tip() > afterSeq;
   }
 
   async #open(line: Line, signed: SignedHeader, content: Uint8Array): Promise<Accepted | undefined> {
@@ -348,6 +384,22 @@ export class Ingest {
       throw new ProtocolError("content-digest", "the content is not what the header names");
     const row = rowOf(pending, content);
     return { line, pending, row, opened };
+  }
+
+  /** An epoch was confirmed: packs that named another digest under its number, before it was known, are refused. */
+  async checkBeacons(number: number, hash: Hex): Promise<void> {
+    for (const line of this.#ctx.lines.byId.values()) {
+      const at = line.pending.findIndex((p) => {
+        const { beacon } = p.signed.header;
+        return beacon.number === number && beacon.digest !== hash;
+      });
+      if (at < 0) continue;
+      const { signed } = line.pending[at] as Pending;
+      const error = new ProtocolError("epoch", "the pack names a beacon that is no epoch", number);
+      await this.#ctx.store.dropPacks(this.#ctx.lines.cut(line, at));
+      this.#ctx.metrics.packsRefused.inc({ reason: error.code });
+      await this.#refuse(line, signed, error);
+    }
   }
 
   async #refuse(line: Line, signed: SignedHeader, error: ProtocolError): Promise<void> {
@@ -398,20 +450,23 @@ export class Ingest {
       const pending = this.#ctx.lines.pendingByDigest.get(headerDigest);
       if (pending === undefined) continue;
       const line = this.#ctx.lines.byId.get(pending.pack.streamId) as Line;
-      const signer = recoverTyped(domainOf(this.#ctx), OPENED, { headerDigest }, signature);
-      if (pending.opened.has(signer) || !line.holders.holders.includes(signer)) continue;
-      pending.opened.set(signer, signature);
-      await this.#ctx.store.putOpened({ headerDigest, signer, signature });
+      const signer = this.#accept(line, pending, signature);
+      if (signer) await this.#ctx.store.putOpened({ headerDigest, signer, signature });
     }
   }
 
-  #accept(line: Line, pending: Pending, signer: Hex, signature: Hex): void {
+  /** Counts an `Opened` and says whose it is; undefined where it is nobody's, or known. */
+  #accept(line: Line, pending: Pending, signature: Hex): Hex | undefined {
     const { headerDigest } = pending.signed;
-    if (
-      line.holders.holders.includes(signer) &&
-      recoverTyped(domainOf(this.#ctx), OPENED, { headerDigest }, signature) === signer
-    )
-      pending.opened.set(signer, signature);
+    let signer: Hex;
+    try {
+      signer = recoverTyped(domainOf(this.#ctx), OPENED, { headerDigest }, signature);
+    } catch {
+      return undefined;
+    }
+    if (!line.holders.holders.includes(signer) || pending.opened.has(signer)) return undefined;
+    pending.opened.set(signer, signature);
+    return signer;
   }
 }
 

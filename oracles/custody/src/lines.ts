@@ -17,6 +17,8 @@ export interface Pending {
   pack: Pack;
   leaf: Hex;
   receivedAt: number;
+  /** Committed to the database: before that nothing is signed of it. */
+  held: boolean;
   /** Operators of the stream's seed that opened it; an unsealed pack was opened here. */
   opened: Map<Hex, Hex>;
   /** The epoch that was newest when this operator pushed the pack to the leader. */
@@ -81,6 +83,7 @@ export class Lines {
     for (const row of rows) {
       const pending = this.#pending(line, decodeCose(row.cose), row.receivedAt);
       for (const o of opened) if (o.headerDigest === row.headerDigest) pending.opened.set(o.signer, o.signature);
+      pending.held = true;
       this.append(line, pending);
     }
     return line;
@@ -88,7 +91,7 @@ export class Lines {
 
   #pending(line: Line, signed: SignedHeader, receivedAt: number): Pending {
     const pack = packOf(line.stream, signed);
-    return { signed, pack, leaf: packLeaf(pack), receivedAt, opened: new Map() };
+    return { signed, pack, leaf: packLeaf(pack), receivedAt, held: false, opened: new Map() };
   }
 
   /** The last header of the line, anchored or waiting. */

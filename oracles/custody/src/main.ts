@@ -2,7 +2,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type Addresses, connectChain, contractsAt, embedded, Sender } from "@msec/chain";
 import { connect, ErasureKeys, Frontiers } from "@msec/companion-db";
-import { heliaStore, kuboStore } from "@msec/content-store";
+import { openContents } from "@msec/content-store";
 import { addressOfKey, type Hex, toHex } from "@msec/core";
 import { Loops, onStop, runMain, secretFile } from "@msec/service";
 import sodium from "libsodium-wrappers";
@@ -12,11 +12,12 @@ import { Committee } from "./committee.ts";
 import { readConfig } from "./config.ts";
 import { type Context } from "./context.ts";
 import { Epochs } from "./epochs.ts";
-import { Ingest } from "./ingest.ts";
+import { Ingest, type MessagePage } from "./ingest.ts";
 import { Lines } from "./lines.ts";
 import { Metrics } from "./metrics.ts";
-import { Peers } from "./peers.ts";
+import { type Peer, Peers } from "./peers.ts";
 import { DeviceCache } from "./registry.ts";
+import { expire } from "./retention.ts";
 import { startServer } from "./server.ts";
 import { Store } from "./store.ts";
 import { learnStream } from "./streams.ts";
@@ -24,7 +25,9 @@ import { Watcher } from "./watcher.ts";
 
 const TICK_MS = 100;
 const ROOT_ROTATION_MS = 60 * 60 * 1000;
+const RETENTION_MS = 10 * 60 * 1000;
 const IPFS_DIAL_MS = 10_000;
+const LEARN_MS = 1000;
 
 async function main(file: string): Promise<void> {
   const config = readConfig(file);
@@ -37,18 +40,25 @@ async function main(file: string): Promise<void> {
     throw new Error(`${address}, the key in ${config.dataDir}, is not in the committee of ${file}`);
 
   const db = connect(config.databaseUrl);
-  const store = await Store.open(db);
+  const store = await Store.open(db, (error) => {
+    log.fatal({ error: error.message }, "the database is gone: this process ends, so that no two work on one database");
+    process.exit(1);
+  });
   const erasureKeys = new ErasureKeys(join(config.dataDir, "erasure.keys"), join(config.dataDir, "erasure.root"));
   const frontiers = await Frontiers.open(db, erasureKeys);
   const profile = embedded(config.chain.rpc, config.chain.chainId);
   const provider = connectChain(profile);
   const contracts = contractsAt(config.chain.addresses as Addresses, provider);
-  const contents = config.ipfsApiUrl
-    ? await kuboStore(config.ipfsApiUrl)
-    : await heliaStore(async (digest) => (await store.packByContent(digest))?.content ?? undefined, {
-        host: config.host,
-        port: config.ipfsPort,
-      });
+  const contents = openContents(
+    {
+      kuboUrl: config.ipfsApiUrl,
+      host: config.host,
+      port: config.ipfsPort,
+      read: async (digest) => (await store.packByContent(digest))?.content ?? undefined,
+    },
+    (error) =>
+      log.error({ error: error.message }, "the content node did not start: contents are served over HTTP only"),
+  );
 
   const ctx: Context = {
     config,
@@ -96,8 +106,12 @@ async function main(file: string): Promise<void> {
         () => callback(),
       );
   };
+  // Ids that nobody knows cost the other operators a question a second and those who send real packs nothing.
+  let askedAt = 0;
   const learn = async (streamId: Hex) => {
-    if (/^0x[0-9a-f]{64}$/.test(streamId)) await learnStream(ctx, streamId);
+    if (!/^0x[0-9a-f]{64}$/.test(streamId) || Date.now() - askedAt < LEARN_MS) return;
+    askedAt = Date.now();
+    await learnStream(ctx, streamId);
   };
   client.on("connect", () => {
     client.subscribe("msec/v1/+/packs", { qos: 1 }, (error) => {
@@ -123,6 +137,7 @@ async function main(file: string): Promise<void> {
       .provide(held)
       .catch((error: Error) => log.warn({ error: error.message }, "IPFS does not take the epoch's contents"));
   });
+  committee.refresh = () => watcher.tick();
   const token = Buffer.from(secretFile(config.dataDir, "token")).toString("hex");
   const server = await startServer(ctx, { committee, ingest, epochs, watcher, token });
   log.info(
@@ -136,6 +151,7 @@ async function main(file: string): Promise<void> {
   loops.every(2 * TICK_MS, "chain", () => watcher.tick());
   loops.every(TICK_MS, "committee", () => committee.tick());
   loops.every(2000, "peers", () => askPeers(ctx, ingest));
+  loops.every(RETENTION_MS, "retention", () => expire(ctx, ingest, Date.now()));
   const rotation = setInterval(() => erasureKeys.rotateRoot(), ROOT_ROTATION_MS);
   const dialling = setInterval(() => void dialPeers(ctx), IPFS_DIAL_MS);
   void dialPeers(ctx);
@@ -149,27 +165,32 @@ async function main(file: string): Promise<void> {
     await client.endAsync(true);
     await contents.stop();
     provider.destroy();
+    await store.close();
     log.info("custody oracle stopped");
   });
 }
 
 /** Learns of streams and of sealed packs' openings that this operator missed while it was away. */
 async function askPeers(ctx: Context, ingest: Ingest): Promise<void> {
-  for (const peer of ctx.peers.all) {
+  const warn = (peer: Peer) => (error: Error) =>
+    ctx.log.warn({ peer: peer.address, error: error.message }, "an operator's answer cannot be read");
+  const learnFrom = async (peer: Peer) => {
     const streams = await ctx.peers.get<{ streamId: Hex }[]>(peer, "/streams");
     for (const { streamId } of streams ?? []) if (!ctx.lines.byId.has(streamId)) await learnStream(ctx, streamId);
-  }
+  };
+  for (const peer of ctx.peers.all) await learnFrom(peer).catch(warn(peer));
   const now = Date.now();
   for (const line of ctx.lines.byId.values()) {
     if (line.stream.mode !== 1) continue;
     const waiting = line.pending.filter((p) => p.opened.size === 0 && now - p.receivedAt > 1000).slice(0, 500);
     if (waiting.length === 0) continue;
-    for (const peer of ctx.peers.all.filter((p) => line.holders.holders.includes(p.address))) {
-      const page = await ctx.peers.post<{ opened: [Hex, Hex, Hex][] }>(peer, "/peer/packs", {
-        digests: waiting.map((p) => p.signed.headerDigest),
-      });
+    const digests = waiting.map((p) => p.signed.headerDigest);
+    const askFor = async (peer: Peer) => {
+      const page = await ctx.peers.post<MessagePage>(peer, "/peer/packs", { digests });
       if (page) await ingest.opened(page.opened.map(([headerDigest, , signature]) => ({ headerDigest, signature })));
-    }
+    };
+    for (const peer of ctx.peers.all.filter((p) => line.holders.holders.includes(p.address)))
+      await askFor(peer).catch(warn(peer));
   }
 }
 

@@ -33,6 +33,14 @@ create table if not exists packs (
 create index if not exists packs_by_slot on packs (stream_id, slot, seq);
 create index if not exists packs_by_epoch on packs (epoch);
 create index if not exists packs_by_content on packs (content_digest);
+create table if not exists dropped (
+  header_digest bytea primary key,
+  cose bytea not null,
+  content bytea,
+  stream_id bytea not null,
+  slot bigint not null,
+  dropped_at bigint not null
+);
 create table if not exists opened (
   header_digest bytea not null,
   signer bytea not null,
@@ -144,6 +152,9 @@ const join = (digests: readonly Hex[]) => Buffer.concat(digests.map(buf));
 const split = (bytes: Uint8Array): Hex[] =>
   Array.from({ length: bytes.length / 32 }, (_, i) => toHex(bytes.subarray(32 * i, 32 * i + 32)));
 
+/** Epochs for which a pack that was taken off its line is kept. */
+const DROPPED_EPOCHS = 50;
+
 const PACK_COLUMNS =
   "header_digest, stream_id, key_epoch, seq, slot, readings, cose, content, content_digest, received_at, epoch";
 
@@ -166,22 +177,34 @@ function packRow(row: Record<string, Buffer & string>): PackRow {
 
 export class Store {
   readonly db: pg.Pool;
+  readonly #lock: pg.PoolClient;
 
-  private constructor(db: pg.Pool) {
+  private constructor(db: pg.Pool, lock: pg.PoolClient) {
     this.db = db;
+    this.#lock = lock;
   }
 
-  /** Makes the tables where they are missing. Refuses a database that another process of this kind has open. */
-  static async open(db: pg.Pool): Promise<Store> {
-    const holder = await db.connect();
-    const { rows } = await holder.query("select pg_try_advisory_lock(20260) as free");
+  /**
+   * Makes the tables where they are missing. Refuses a database that another process of this kind has open; `onLost` is
+   * told when the connection breaks that keeps others out, and the process must then end.
+   */
+  static async open(db: pg.Pool, onLost: (error: Error) => void): Promise<Store> {
+    const lock = await db.connect();
+    const { rows } = await lock.query("select pg_try_advisory_lock(20260) as free");
     if (!(rows[0] as { free: boolean }).free) {
-      holder.release();
+      lock.release();
       throw new Error("another custody process has this database open: one operator runs one process");
     }
-    holder.on("error", () => process.exit(1));
+    lock.on("error", onLost);
     await db.query(TABLES);
-    return new Store(db);
+    return new Store(db, lock);
+  }
+
+  /** Lets another process have the database. */
+  async close(): Promise<void> {
+    this.#lock.removeAllListeners("error");
+    this.#lock.release(true);
+    await this.db.end();
   }
 
   async streams(): Promise<StreamRow[]> {
@@ -243,11 +266,33 @@ export class Store {
     });
   }
 
-  /** Takes packs that were never anchored off a stream's line. */
+  /**
+   * Takes packs that were never anchored off a stream's line. They are kept aside: an epoch that was signed before may
+   * still bring one of them onto the chain.
+   */
   async dropPacks(headerDigests: readonly Hex[]): Promise<void> {
-    await this.db.query("delete from packs where header_digest = any($1::bytea[]) and epoch is null", [
-      headerDigests.map(buf),
-    ]);
+    await this.db.query(
+      `with gone as (delete from packs where header_digest = any($1::bytea[]) and epoch is null returning *)
+       insert into dropped (header_digest, cose, content, stream_id, slot, dropped_at)
+       select header_digest, cose, content, stream_id, slot, (select coalesce(max(number), 0) from epochs) from gone
+       on conflict do nothing`,
+      [headerDigests.map(buf)],
+    );
+  }
+
+  /** Packs that were taken off their lines lately. */
+  async dropped(
+    headerDigests: readonly Hex[],
+  ): Promise<{ headerDigest: Hex; cose: Uint8Array; content: Uint8Array | null }[]> {
+    const { rows } = await this.db.query(
+      "select header_digest, cose, content from dropped where header_digest = any($1::bytea[])",
+      [headerDigests.map(buf)],
+    );
+    return rows.map((row) => ({
+      headerDigest: hex(row.header_digest),
+      cose: new Uint8Array(row.cose),
+      content: row.content === null ? null : new Uint8Array(row.content),
+    }));
   }
 
   async packs(headerDigests: readonly Hex[]): Promise<PackRow[]> {
@@ -464,17 +509,33 @@ export class Store {
           `epoch ${row.epoch.number} has ${row.headerDigests.length} packs, ${rowCount} of them are held and free`,
         );
       await tx.query("delete from candidates where number <= $1 and hash <> $2", [row.epoch.number, buf(row.hash)]);
+      await tx.query("delete from dropped where dropped_at < $1", [row.epoch.number - DROPPED_EPOCHS]);
     });
   }
 
+  /** Forgets epochs after `number`, which the chain has lost for others: their packs wait again. Returns their streams. */
+  async rollback(number: number): Promise<Hex[]> {
+    return transaction(this.db, async (tx) => {
+      await tx.query("delete from epochs where number > $1", [number]);
+      const { rows } = await tx.query("update packs set epoch = null where epoch > $1 returning stream_id", [number]);
+      return [...new Set(rows.map((row) => hex(row.stream_id)))];
+    });
+  }
+
+  /** Who brought an epoch onto the chain, after it had to be sent again. */
+  async setProposer(number: number, proposer: Hex, tx: Hex): Promise<void> {
+    await this.db.query("update epochs set proposer = $2, tx = $3 where number = $1", [number, buf(proposer), tx]);
+  }
+
+  /** Notes an erasure. One that a chain which lost blocks has given another range under its number is carried out anew. */
   async putErasure(e: Omit<Erasure, "doneAt">): Promise<void> {
-    await this.db.query("insert into erasures values ($1, $2, $3, $4, $5) on conflict do nothing", [
-      buf(e.streamId),
-      e.number,
-      e.fromSlot,
-      e.toSlot,
-      e.requestedAt,
-    ]);
+    await this.db.query(
+      `insert into erasures as e values ($1, $2, $3, $4, $5)
+       on conflict (stream_id, number) do update
+       set from_slot = excluded.from_slot, to_slot = excluded.to_slot, requested_at = excluded.requested_at, done_at = null
+       where (e.from_slot, e.to_slot) <> (excluded.from_slot, excluded.to_slot)`,
+      [buf(e.streamId), e.number, e.fromSlot, e.toSlot, e.requestedAt],
+    );
   }
 
   async erasures(streamId?: Hex): Promise<Erasure[]> {
@@ -492,20 +553,48 @@ export class Store {
     }));
   }
 
-  /** Deletes the contents of a range of slots and marks the erasure as carried out. Headers and leaves stay. */
-  async finishErasure(e: Erasure, doneAt: number): Promise<Hex[]> {
-    return transaction(this.db, async (tx) => {
-      const { rows } = await tx.query(
-        "update packs set content = null where stream_id = $1 and slot between $2 and $3 and content is not null returning content_digest",
-        [buf(e.streamId), e.fromSlot, e.toSlot],
-      );
-      await tx.query("update erasures set done_at = $3 where stream_id = $1 and number = $2", [
-        buf(e.streamId),
-        e.number,
-        doneAt,
-      ]);
-      return rows.map((row) => hex(row.content_digest));
-    });
+  /** Digests of the contents that are held of a range of slots. */
+  async contentsIn(streamId: Hex, fromSlot: number, toSlot: number): Promise<Hex[]> {
+    const { rows } = await this.db.query(
+      "select content_digest from packs where stream_id = $1 and slot between $2 and $3 and content is not null",
+      [buf(streamId), fromSlot, toSlot],
+    );
+    return rows.map((row) => hex(row.content_digest as Buffer));
+  }
+
+  /** Deletes the contents of a range of slots; headers and leaves stay. Returns how many there were. */
+  async dropContents(streamId: Hex, fromSlot: number, toSlot: number): Promise<number> {
+    const { rowCount } = await this.db.query(
+      "update packs set content = null where stream_id = $1 and slot between $2 and $3 and content is not null",
+      [buf(streamId), fromSlot, toSlot],
+    );
+    await this.db.query(
+      "update dropped set content = null where stream_id = $1 and slot between $2 and $3 and content is not null",
+      [buf(streamId), fromSlot, toSlot],
+    );
+    return rowCount ?? 0;
+  }
+
+  async finishErasure(streamId: Hex, number: number, doneAt: number): Promise<void> {
+    await this.db.query("update erasures set done_at = $3 where stream_id = $1 and number = $2", [
+      buf(streamId),
+      number,
+      doneAt,
+    ]);
+  }
+
+  /** Slots with contents whose every pack was anchored in an epoch that closed before a time. */
+  async expiredSlots(streamId: Hex, closedBefore: number): Promise<{ fromSlot: number; toSlot: number } | undefined> {
+    const { rows } = await this.db.query(
+      `select min(slot) as first, max(slot) as last from packs p
+       where stream_id = $1 and content is not null
+         and epoch <= (select max(number) from epochs where (epoch->>'closedAt')::bigint < $2)
+         and slot < coalesce((select min(slot) from packs q where q.stream_id = $1 and
+           (q.epoch is null or q.epoch > (select max(number) from epochs where (epoch->>'closedAt')::bigint < $2))), 4294967296)`,
+      [buf(streamId), closedBefore],
+    );
+    const row = rows[0] as { first: string | null; last: string | null };
+    return row.first === null ? undefined : { fromSlot: Number(row.first), toSlot: Number(row.last) };
   }
 }
 

@@ -6,14 +6,17 @@ import {
   HOLDERS,
   type Hex,
   keyHash,
+  LAST_SLOT,
   MODE,
   ProtocolError,
+  puncture,
   recoverTyped,
   sha256,
   spkiOfPoint,
   concat,
   streamId,
   type StreamPreimage,
+  type TreeNode,
   utf8,
 } from "@msec/core";
 import { p256Verify } from "./p256.ts";
@@ -134,7 +137,11 @@ export async function takeSeed(ctx: Context, id: Hex, given: SeedDelivery): Prom
   }
   const frontier = decodeNodes(nodes);
   demand(frontier.length > 0, "key-tree", "the seed holds no key");
-  const kept = await ctx.frontiers.keep(id, frontier);
+  // A seed that arrives after an erasure brings nothing back.
+  let left: TreeNode[] = frontier;
+  for (const { fromSlot, toSlot } of await ctx.store.erasures(id))
+    left = puncture(left, fromSlot, Math.min(toSlot, LAST_SLOT));
+  const kept = await ctx.frontiers.keep(id, left);
   if (kept) ctx.log.info({ stream: id }, "seed taken into custody");
   return kept;
 }

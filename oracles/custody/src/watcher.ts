@@ -1,9 +1,21 @@
-import { decodeCose, decodeMessage, type Epoch, EPOCH, epochHash, type Hex } from "@msec/core";
+import {
+  decodeCose,
+  decodeMessage,
+  encodeMessage,
+  type Epoch,
+  EPOCH,
+  epochHash,
+  epochTree,
+  type Hex,
+  packOf,
+  toHex,
+  ZERO32,
+} from "@msec/core";
 import { step } from "@msec/service";
 import { type Result, type TransactionDescription } from "ethers";
 import { type Committee } from "./committee.ts";
 import { type Context } from "./context.ts";
-import { type Ingest } from "./ingest.ts";
+import { fromText, type Ingest, type MessagePage } from "./ingest.ts";
 import { type Peer } from "./peers.ts";
 import { learnStream, spkiOfCoordinates } from "./streams.ts";
 import { type EpochRow } from "./store.ts";
@@ -17,30 +29,46 @@ export class Watcher {
   readonly #committee: Committee;
   readonly #ingest: Ingest;
   readonly #onEpoch: (row: EpochRow) => Promise<void>;
+  #running: Promise<void> | undefined;
   #readTo = 0;
   #up = true;
+  /** First confirmed epoch that the chain may have lost; at the start the newest one is in doubt. */
+  #doubtFrom: number;
 
   constructor(ctx: Context, committee: Committee, ingest: Ingest, onEpoch: (row: EpochRow) => Promise<void>) {
     this.#ctx = ctx;
     this.#committee = committee;
     this.#ingest = ingest;
     this.#onEpoch = onEpoch;
+    this.#doubtFrom = committee.next - 1;
   }
 
   get chainUp(): boolean {
     return this.#up;
   }
 
-  async tick(): Promise<void> {
-    const { contracts, provider, log } = this.#ctx;
+  /** Reads the chain once; whoever asks meanwhile waits for the same reading. */
+  tick(): Promise<void> {
+    this.#running ??= this.#tick().finally(() => (this.#running = undefined));
+    return this.#running;
+  }
+
+  async #tick(): Promise<void> {
+    const { contracts, provider, devices, log } = this.#ctx;
     try {
       const block = await provider.getBlockNumber();
       const latest = await contracts.DataAnchor.latest();
+      const number = Number(latest.number);
       this.#committee.block = block;
-      this.#committee.chainNumber = Number(latest.number);
+      this.#committee.chainNumber = number;
       if (!this.#up) log.info({ block }, "the chain answers again");
+      if (!this.#up || block < this.#readTo) {
+        // A chain that was killed has lost its last blocks, and what stood in them may stand elsewhere now.
+        this.#readTo = Math.max(0, Math.min(this.#readTo, block) - OVERLAP);
+        this.#doubtFrom = Math.min(this.#doubtFrom, number + 1, this.#committee.next - 1);
+        devices.forgetAll();
+      }
       this.#up = true;
-      if (block < this.#readTo) this.#readTo = Math.max(0, block - OVERLAP);
       if (block > this.#readTo) await this.#readEvents(this.#readTo + 1, block);
       this.#readTo = block;
     } catch (error) {
@@ -48,11 +76,47 @@ export class Watcher {
       this.#up = false;
       return;
     }
+    if (!(await this.#reconcile())) return;
     const confirmed = this.#committee.next - 1;
+    this.#ingest.newestEpoch = Math.max(confirmed, this.#committee.chainNumber);
     for (let number = confirmed + 1; number <= this.#committee.chainNumber; number++)
       if (!(await this.#confirm(number))) return;
     if (this.#committee.chainNumber < confirmed) await this.#committee.resend();
     await this.#erase();
+  }
+
+  /**
+   * Compares confirmed epochs that are in doubt with the chain's, once it has them again. Where the chain has taken
+   * another epoch under a number, this operator's own is forgotten and its packs wait again.
+   */
+  async #reconcile(): Promise<boolean> {
+    const { contracts, provider, store, lines, log } = this.#ctx;
+    const from = Math.max(1, this.#doubtFrom);
+    const to = Math.min(this.#committee.chainNumber, this.#committee.next - 1);
+    for (let number = from; number <= to; number++) {
+      const mine = await store.epoch(number);
+      if (!mine) break;
+      if ((await contracts.DataAnchor.epochHash(number)) !== mine.hash) {
+        log.warn({ epoch: number }, "the chain lost an epoch and took another under its number: this one is forgotten");
+        await this.#ingest.exclusive(async () => {
+          for (const streamId of await store.rollback(number - 1)) {
+            const line = lines.byId.get(streamId);
+            if (line) await lines.open(line.stream, line.holders);
+          }
+        });
+        await this.#committee.load();
+        break;
+      }
+      const event = (await contracts.DataAnchor.queryFilter(contracts.DataAnchor.filters.Anchored(number), 0)).pop();
+      const tx = event && (await provider.getTransaction(event.transactionHash));
+      if (!tx) return false;
+      const proposer = tx.from.toLowerCase() as Hex;
+      if (proposer === mine.proposer && tx.hash === mine.tx) continue;
+      await store.setProposer(number, proposer, tx.hash as Hex);
+      if (number === this.#committee.next - 1) await this.#committee.load();
+    }
+    this.#doubtFrom = this.#committee.chainNumber >= this.#committee.next - 1 ? Infinity : Math.max(from, to + 1);
+    return true;
   }
 
   async #readEvents(from: number, to: number): Promise<void> {
@@ -61,7 +125,8 @@ export class Watcher {
     const consent = contracts.ConsentRegistry;
     const address = [await registry.getAddress(), await consent.getAddress()];
     for (const log of await provider.getLogs({ address, fromBlock: from, toBlock: to })) {
-      if (log.address === address[0]) {
+      // The provider gives checksummed addresses, a contract its address as it was configured.
+      if (log.address.toLowerCase() === address[0]?.toLowerCase()) {
         const event = registry.interface.parseLog(log);
         const deviceId = (event?.args as Result | undefined)?.deviceId as Hex | undefined;
         if (deviceId === undefined) continue;
@@ -91,7 +156,7 @@ export class Watcher {
 
   /** Destroys the keys of what was asked to be erased, then the contents; a crash between them ends in both. */
   async #erase(): Promise<void> {
-    const { store, frontiers, metrics, log } = this.#ctx;
+    const { store, frontiers, contents, metrics, log } = this.#ctx;
     for (const erasure of await store.erasures()) {
       if (erasure.doneAt !== null) continue;
       step("puncture");
@@ -99,11 +164,13 @@ export class Watcher {
         frontiers.puncture(erasure.streamId, erasure.fromSlot, erasure.toSlot),
       );
       step("punctured");
-      const gone = await store.finishErasure(erasure, Date.now());
-      await this.#ctx.contents.remove(gone);
+      const { streamId, fromSlot, toSlot } = erasure;
+      await contents.remove(await store.contentsIn(streamId, fromSlot, toSlot));
+      const gone = await store.dropContents(streamId, fromSlot, toSlot);
+      await store.finishErasure(streamId, erasure.number, Date.now());
       metrics.erasures.inc();
       log.info(
-        { stream: erasure.streamId, from: erasure.fromSlot, to: erasure.toSlot, keys: held, contents: gone.length },
+        { stream: erasure.streamId, from: erasure.fromSlot, to: erasure.toSlot, keys: held, contents: gone },
         "erased",
       );
     }
@@ -122,8 +189,13 @@ export class Watcher {
       log.error({ epoch: number, tx: tx.hash }, "the transaction does not hold the epoch that its event names");
       return false;
     }
-    const headerDigests = (await store.candidate(hash))?.headerDigests ?? (await this.#askHeaders(number, hash));
-    if (!headerDigests || !(await this.#hold(number, headerDigests))) return false;
+    const before = this.#committee.confirmed;
+    if (found.epoch.prev !== (before?.hash ?? ZERO32)) {
+      this.#doubtFrom = Math.max(1, number - OVERLAP);
+      return false;
+    }
+    const headerDigests = await this.#headersOf(found.epoch, hash);
+    if (!headerDigests) return false;
     const row: EpochRow = {
       ...found,
       hash,
@@ -146,59 +218,81 @@ export class Watcher {
       { epoch: number, packs: row.epoch.packs, readings: row.epoch.readings, proposer: row.proposer },
       "epoch confirmed",
     );
+    await this.#ingest.exclusive(() => this.#ingest.checkBeacons(number, hash));
     await this.#committee.onConfirmed(row);
     await this.#onEpoch(row);
     return true;
   }
 
-  /** The headers of an epoch that this operator did not see proposed, from the others. */
-  async #askHeaders(number: number, hash: Hex): Promise<Hex[] | undefined> {
-    for (const peer of this.#ctx.peers.all) {
-      const answer = await this.#ctx.peers.get<{ hash: Hex; headerDigests: Hex[] }>(peer, `/epochs/${number}`);
-      if (answer?.hash === hash) return answer.headerDigests;
+  /** The headers of an anchored epoch, all of them held: as proposed here, or as another operator says and the root bears out. */
+  async #headersOf(epoch: Epoch, hash: Hex): Promise<Hex[] | undefined> {
+    const { store, peers, log } = this.#ctx;
+    const proposed = (await store.candidate(hash))?.headerDigests;
+    if (proposed) return (await this.#hold(epoch.number, proposed)) ? proposed : undefined;
+    for (const peer of peers.all) {
+      const answer = await peers.get<{ hash: Hex; headerDigests: Hex[] }>(peer, `/epochs/${epoch.number}`);
+      if (answer?.hash !== hash || !Array.isArray(answer.headerDigests)) continue;
+      if (!(await this.#hold(epoch.number, answer.headerDigests))) continue;
+      if (await this.#bearsOut(epoch.root, answer.headerDigests)) return answer.headerDigests;
     }
-    this.#ctx.log.warn({ epoch: number }, "no operator says which headers the epoch holds: asked again");
+    log.warn({ epoch: epoch.number }, "no operator shows which headers the epoch holds: asked again");
     return undefined;
   }
 
-  /** Sees to it that every pack of a confirmed epoch is held here. */
+  /** Sees to it that every pack of an anchored epoch is held here. */
   async #hold(number: number, headerDigests: readonly Hex[]): Promise<boolean> {
-    const { lines, store, log } = this.#ctx;
+    const { lines, store, peers, log } = this.#ctx;
     const missing = async () => {
       const unknown = headerDigests.filter((digest) => !lines.pendingByDigest.has(digest));
       const held = new Set((await store.packs(unknown)).map((row) => row.headerDigest));
       return unknown.filter((digest) => !held.has(digest));
     };
-    for (const peer of this.#ctx.peers.all) {
-      const lacking = await missing();
-      if (lacking.length === 0) return true;
+    let lacking = await missing();
+    if (lacking.length > 0) {
+      // Taken off its line here, such as for a second signature that came after the epoch was signed.
+      const kept = await store.dropped(lacking);
+      if (kept.length > 0)
+        await this.#adopt(kept.map(({ cose, content }) => encodeMessage(cose, content ?? new Uint8Array())));
+    }
+    for (const peer of peers.all) {
+      lacking = await missing();
+      if (lacking.length === 0) break;
       await this.#adoptFrom(peer, lacking);
     }
-    const lacking = await missing();
-    if (lacking.length > 0)
+    lacking = await missing();
+    if (lacking.length > 0) {
       log.warn({ epoch: number, missing: lacking.length }, "packs of a confirmed epoch are missing: asked again");
-    return lacking.length === 0;
+      return false;
+    }
+    return true;
+  }
+
+  /** Whether held packs are those under an epoch's root. */
+  async #bearsOut(root: Hex, headerDigests: readonly Hex[]): Promise<boolean> {
+    const { lines, store } = this.#ctx;
+    const packs = (await store.packs(headerDigests)).flatMap(({ streamId, cose }) => {
+      const line = lines.byId.get(streamId);
+      return line ? [packOf(line.stream, decodeCose(cose))] : [];
+    });
+    return packs.length > 0 && toHex(epochTree(packs).tree.root) === root;
   }
 
   async #adoptFrom(peer: Peer, digests: readonly Hex[]): Promise<void> {
     for (let i = 0; i < digests.length; i += 500) {
-      const page = await this.#ctx.peers.post<{ messages: string[] }>(
-        peer,
-        "/peer/packs",
-        { digests: digests.slice(i, i + 500) },
-        20_000,
-      );
-      const messages = (page?.messages ?? []).map((m) => new Uint8Array(Buffer.from(m, "base64")));
+      const part = { digests: digests.slice(i, i + 500) };
+      const page = await this.#ctx.peers.post<MessagePage>(peer, "/peer/packs", part, 20_000);
       try {
-        for (const message of messages) await learnStream(this.#ctx, streamOfMessage(message));
-        await this.#ingest.adopt(messages);
+        await this.#adopt((page?.messages ?? []).map(fromText));
       } catch (error) {
-        this.#ctx.log.warn(
-          { peer: peer.address, error: (error as Error).message },
-          "packs from another operator do not hold",
-        );
+        const said = { peer: peer.address, error: (error as Error).message };
+        this.#ctx.log.warn(said, "packs from another operator do not hold");
       }
     }
+  }
+
+  async #adopt(messages: Uint8Array[]): Promise<void> {
+    for (const message of messages) await learnStream(this.#ctx, streamOfMessage(message));
+    await this.#ingest.adopt(messages);
   }
 }
 

@@ -11,8 +11,9 @@ import { type DealRow, type Store } from "./store.ts";
 /** Escrow's stored status of a deal, as its events give it. */
 export interface Status {
   state: number;
-  /** Unix milliseconds of the block that set it. */
+  /** Unix milliseconds of the block in which the state began. */
   at: number;
+  /** Number of that block. */
   atBlock: number;
   deliveryHash: Hex;
 }
@@ -20,7 +21,10 @@ export interface Status {
 export const STATE = { funded: 1, delivered: 2, released: 3, refunded: 4 } as const;
 /** Set in the state once the right to deliver has passed to the fallback deliverer. */
 export const PASSED = 0x80;
+/** Blocks that are read again after the chain was away. */
 const OVERLAP = 50;
+/** Blocks after which a deal's end is believed to stand. */
+const SETTLED = 20;
 
 export interface Parts {
   contracts: Contracts;
@@ -53,19 +57,35 @@ export const nodesOf = (given: Result): KeyNode[] =>
     v: Number(node.v),
   }));
 
+/** Why a buyer got the price back, by IEscrow.Refund. */
+export const REFUND = [
+  "nobody delivered in time",
+  "the deliverers declined it",
+  "what it was about was erased",
+  "consent for its purpose was withdrawn",
+  "a key was proved wrong",
+] as const;
+
+export interface Known extends Status {
+  /** Block in which the deal ended. */
+  endedAt?: number;
+  /** Why the buyer was refunded. */
+  refund?: string;
+}
+
 /**
- * Newest status of a deal from the chain's events; undefined where the chain does not know it (any more). A final state
- * has only its event, so its other fields are those of the state before.
+ * Newest status of a deal from the chain's events; undefined where the chain does not know it (any more). A finished deal
+ * has no status to supply: then only its state counts.
  */
-export async function statusOf(contracts: Contracts, id: Hex): Promise<Status | undefined> {
+export async function statusOf(contracts: Contracts, id: Hex): Promise<Known | undefined> {
   const { Escrow } = contracts;
-  const [changed, released, refunded] = await Promise.all([
-    Escrow.queryFilter(Escrow.filters.StatusChanged(id), 0),
+  const [released, refunded, changed] = await Promise.all([
     Escrow.queryFilter(Escrow.filters.Released(id), 0),
     Escrow.queryFilter(Escrow.filters.Refunded(id), 0),
+    Escrow.queryFilter(Escrow.filters.StatusChanged(id), 0),
   ]);
   const given = changed[changed.length - 1]?.args.status;
-  if (!given) return undefined;
+  if (given === undefined) return undefined;
   // By position: a decoded struct is an array, whose own `at` hides the field of that name.
   const status = {
     state: Number(given[0]),
@@ -73,13 +93,22 @@ export async function statusOf(contracts: Contracts, id: Hex): Promise<Status | 
     atBlock: Number(given[2]),
     deliveryHash: given[3] as Hex,
   };
-  if (released.length > 0) return { ...status, state: STATE.released };
-  return refunded.length > 0 ? { ...status, state: STATE.refunded } : status;
+  const passed = status.state & PASSED;
+  const [end] = [...released, ...refunded];
+  if (end === undefined) return status;
+  const ended = { ...status, endedAt: end.blockNumber };
+  if (released.length > 0) return { ...ended, state: STATE.released | passed };
+  const refund = REFUND[Number(refunded[0]?.args.reason)] ?? "for another reason";
+  return { ...ended, state: STATE.refunded | passed, refund };
 }
 
-/** Whether a window of time that opened with a status is over, in seconds and in blocks: at least one in twenty seconds. */
-export function windowClosed(status: Status, seconds: number, now: { timestamp: number; number: number }): boolean {
-  return now.timestamp * 1000 > status.at + 1000 * seconds && (now.number - status.atBlock) * 20 >= seconds;
+/** Seconds that a window takes at least for each block: a chain that stood still takes nobody's time. */
+const SECONDS_PER_BLOCK = 20;
+
+/** Whether a window of a deal's state has closed by the chain's newest block, as the escrow judges it. */
+export function isClosed(status: Status, seconds: number, newest: { timestamp: number; number: number }): boolean {
+  const blocks = newest.number - status.atBlock;
+  return newest.timestamp * 1000 > status.at + seconds * 1000 && blocks * SECONDS_PER_BLOCK >= seconds;
 }
 
 /** Watches deals and does for each what its state asks of a deliverer. */
@@ -93,12 +122,24 @@ export class Deals {
 
   async tick(): Promise<void> {
     await this.#read();
-    for (const row of await this.#parts.store.unfinished()) await this.#serve(row);
+    let failure: Error | undefined;
+    for (const row of await this.#parts.store.unfinished()) {
+      try {
+        await this.#serve(row);
+      } catch (error) {
+        // One deal that fails keeps no other waiting.
+        failure = new Error(`deal ${row.dealId}: ${(error as Error).message}`, { cause: error });
+      }
+    }
+    if (failure) throw failure;
   }
 
   async #read(): Promise<void> {
     const { contracts, provider, sender, store, log } = this.#parts;
-    const block = await provider.getBlockNumber();
+    const block = await provider.getBlockNumber().catch((error: unknown) => {
+      this.#readTo = Math.max(0, this.#readTo - OVERLAP);
+      throw error;
+    });
     if (block < this.#readTo) this.#readTo = Math.max(0, block - OVERLAP);
     if (block === this.#readTo) return;
     const events = await contracts.Escrow.queryFilter(contracts.Escrow.filters.DealOpened(), this.#readTo + 1, block);
@@ -117,8 +158,8 @@ export class Deals {
     const { deal, dealId: id } = row;
     const status = await statusOf(contracts, id);
     if (!status) return;
-    const now = await provider.getBlock("latest");
-    if (!now) return;
+    const newest = await provider.getBlock("latest");
+    if (!newest) return;
     const mine = deal.deliverer === sender.address;
     const escrow = contracts.Escrow.interface;
     const state = status.state & ~PASSED;
@@ -126,19 +167,25 @@ export class Deals {
     switch (state) {
       case STATE.released:
       case STATE.refunded: {
+        if (newest.number < (status.endedAt ?? 0) + SETTLED) return;
         await store.finish(id, state === STATE.released ? "released" : "refunded");
         metrics.finished.inc({ outcome: state === STATE.released ? "released" : "refunded" });
         return;
       }
       case STATE.funded: {
-        if (now.timestamp * 1000 <= deal.endMs) return;
+        if (isClosed(status, deal.deliverSeconds, newest)) {
+          const data = escrow.encodeFunctionData("refund", [deal, status]);
+          if (await this.#send(row, data)) log.warn({ deal: id }, "nobody delivered in time: the buyer is refunded");
+          return;
+        }
+        if (newest.timestamp * 1000 < deal.endMs) return;
         if (mine && passed) return;
-        if (!mine && !passed && !windowClosed(status, Math.floor(deal.deliverSeconds / 2), now)) return;
+        if (!mine && !passed && !isClosed(status, Math.floor(deal.deliverSeconds / 2), newest)) return;
         await this.#deliver(row, status);
         return;
       }
       case STATE.delivered: {
-        if (!windowClosed(status, deal.complainSeconds, now)) return;
+        if (!isClosed(status, deal.complainSeconds, newest)) return;
         const data = escrow.encodeFunctionData("release", [deal, status]);
         if (await this.#send(row, data)) log.info({ deal: id }, "released after the complaint window");
       }
@@ -198,6 +245,6 @@ export class Deals {
     step("sending");
     await sender.broadcast(signed.raw);
     step("sent");
-    return (await sender.wait(signed.hash)).status === 1;
+    return (await sender.wait(signed.hash, signed.raw)).status === 1;
   }
 }

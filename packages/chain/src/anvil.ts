@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, openSync, readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -9,6 +9,8 @@ export interface EmbeddedChain {
   rpc: string;
   chainId: number;
   pid: number;
+  /** Resolves when the process has ended, by itself or by {@link stop}. */
+  readonly exited: Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -42,12 +44,21 @@ async function blockNumber(rpc: string): Promise<number | undefined> {
   }
 }
 
+/** Bytes of state that are saved a second: a longer history is saved less often, so that saving costs the same for ever. */
+const SAVED_PER_SECOND = 4 * 1024 * 1024;
+
+/** Seconds between two saves of a state file of this size, at least two. */
+function saveSeconds(state: string): number {
+  const size = existsSync(state) ? statSync(state).size : 0;
+  return 2 + Math.floor(size / SAVED_PER_SECOND);
+}
+
 /**
- * Starts the chain on a loopback port. State goes to `folder` every `saveSeconds` and at a clean stop, so a SIGKILL loses
- * at most that much; whoever sent transactions sends them again. Only the newest
- * 256 states are kept, blocks and receipts all.
+ * Starts the chain on a loopback port. Its state goes to `folder` every few seconds and at a clean stop, so a SIGKILL
+ * loses at most that much; whoever sent transactions sends them again. Only the newest 256 states are kept, blocks and
+ * receipts all.
  */
-export async function startChain(folder: string, port: number, saveSeconds = 2): Promise<EmbeddedChain> {
+export async function startChain(folder: string, port: number): Promise<EmbeddedChain> {
   mkdirSync(folder, { recursive: true });
   const [command, before] = program();
   const log = openSync(join(folder, "chain.log"), "a");
@@ -57,14 +68,23 @@ export async function startChain(folder: string, port: number, saveSeconds = 2):
       ...before,
       ...["--hardfork", "istanbul", "--gas-price", "0", "--block-time", "1", "--host", "127.0.0.1"],
       ...["--port", String(port), "--chain-id", String(EMBEDDED_CHAIN_ID), "--accounts", "0", "--prune-history", "256"],
-      ...["--state", join(folder, "state.json"), "--state-interval", String(saveSeconds), "--silent"],
+      ...[
+        "--state",
+        join(folder, "state.json"),
+        "--state-interval",
+        String(saveSeconds(join(folder, "state.json"))),
+        "--silent",
+      ],
     ],
     { stdio: ["ignore", log, log], detached: true },
   );
   child.unref();
   let exited = false;
-  child.on("exit", () => (exited = true));
-  child.on("error", () => (exited = true));
+  const ended = new Promise<void>((resolve) => {
+    child.on("exit", resolve);
+    child.on("error", () => resolve());
+  });
+  void ended.then(() => (exited = true));
   const rpc = `http://127.0.0.1:${port}`;
   for (let i = 0; i < 1200; i++) {
     if (exited)
@@ -76,6 +96,7 @@ export async function startChain(folder: string, port: number, saveSeconds = 2):
         rpc,
         chainId: EMBEDDED_CHAIN_ID,
         pid: child.pid as number,
+        exited: ended,
         async stop() {
           if (exited) return;
           child.kill("SIGINT");

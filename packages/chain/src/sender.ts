@@ -16,6 +16,8 @@ export interface Call {
 }
 
 const GAS_LIMIT = 8_000_000;
+const WAIT_MS = 60_000;
+const RESEND_MS = 3_000;
 
 /**
  * Signs legacy transactions at gas price 0. What is signed is kept by the caller before it is sent, so that a crash ends
@@ -76,18 +78,32 @@ export class Sender {
     await this.#provider.call({ from: this.address, to: call.to ?? null, data: call.data, gasLimit: GAS_LIMIT });
     const signed = await this.sign(call, await this.nonce());
     await this.broadcast(signed.raw);
-    const receipt = await this.wait(signed.hash);
+    const receipt = await this.wait(signed.hash, signed.raw);
     if (receipt.status !== 1) throw new Error(`transaction ${signed.hash} was reverted`);
     return receipt;
   }
 
-  /** The receipt of a transaction, once it is in a block; an error after 60 s without one. */
-  async wait(hash: Hex): Promise<TransactionReceipt> {
-    for (let waited = 0; waited < 60_000; waited += 100) {
-      const receipt = await this.receipt(hash);
-      if (receipt) return receipt;
+  /**
+   * The receipt of a transaction, once it is in a block; an error after 60 s without one. With `raw` the same bytes are
+   * sent again from time to time: a chain that was killed forgets what it had not saved.
+   */
+  async wait(hash: Hex, raw?: Hex): Promise<TransactionReceipt> {
+    const started = Date.now();
+    let sentAt = started;
+    let away = "does the chain make blocks?";
+    while (Date.now() - started < WAIT_MS) {
+      try {
+        const receipt = await this.receipt(hash);
+        if (receipt) return receipt;
+        if (raw && Date.now() - sentAt > RESEND_MS) {
+          sentAt = Date.now();
+          await this.broadcast(raw);
+        }
+      } catch (error) {
+        away = (error as Error).message;
+      }
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
-    throw new Error(`transaction ${hash} is not in a block after 60 s: does the chain make blocks?`);
+    throw new Error(`transaction ${hash} is not in a block after ${WAIT_MS / 1000} s: ${away}`);
   }
 }

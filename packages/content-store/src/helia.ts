@@ -1,6 +1,6 @@
 import { withBitswap } from "@helia/bitswap";
 import { withLibp2pLight } from "@helia/libp2p";
-import { type Hex, toHex, sha256 } from "@msec/core";
+import { sha256, toHex } from "@msec/core";
 import { identify } from "@libp2p/identify";
 import { noise } from "@libp2p/noise";
 import { tcp } from "@libp2p/tcp";
@@ -10,10 +10,8 @@ import { BaseBlockstore } from "blockstore-core";
 import { createHeliaLight } from "helia";
 import { type CID } from "multiformats/cid";
 import { cidOf, digestOf } from "./digest.ts";
+import { type Read } from "./open.ts";
 import { type ContentStore } from "./store.ts";
-
-/** Reads a content that the operator's database holds. */
-export type Read = (digest: Hex) => Promise<Uint8Array | undefined>;
 
 /**
  * A blockstore that keeps nothing of its own: what the database holds is what the node serves, so that an erasure in one
@@ -45,7 +43,10 @@ class DatabaseBlockstore extends BaseBlockstore {
   override async *get(cid: CID): AsyncGenerator<Uint8Array> {
     const bytes = await this.#find(cid);
     if (!bytes)
-      throw Object.assign(new Error(`${cid.toString()} is not held here`), { name: "NotFoundError", code: "ERR_NOT_FOUND" });
+      throw Object.assign(new Error(`${cid.toString()} is not held here`), {
+        name: "NotFoundError",
+        code: "ERR_NOT_FOUND",
+      });
     yield bytes;
   }
 

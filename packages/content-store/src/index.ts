@@ -1,4 +1,2 @@
-export * from "./digest.ts";
-export * from "./helia.ts";
-export * from "./kubo.ts";
+export * from "./open.ts";
 export * from "./store.ts";

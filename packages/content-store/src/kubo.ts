@@ -15,7 +15,8 @@ export async function kuboStore(url: string): Promise<ContentStore> {
     async provide(contents) {
       for (const { digest, bytes } of contents) {
         const cid = await kubo.block.put(bytes, { format: "raw", mhtype: "sha2-256", version: 1, pin: true });
-        if (!cid.equals(cidOf(digest))) throw new Error(`Kubo named a content ${cid.toString()} that is ${cidOf(digest).toString()}`);
+        if (!cid.equals(cidOf(digest)))
+          throw new Error(`Kubo named a content ${cid.toString()} that is ${cidOf(digest).toString()}`);
       }
     },
     async fetch(digest: Hex, timeoutMs) {

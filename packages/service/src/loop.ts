@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 /** Work that is repeated until the process stops. A step that fails is reported and tried again a second later. */
 export class Loops {
-  #stopping = false;
+  readonly #stopped = new AbortController();
   readonly #running: Promise<void>[] = [];
   readonly #onError: (loop: string, error: Error) => void;
 
@@ -15,20 +15,22 @@ export class Loops {
   }
 
   async #run(ms: number, name: string, work: () => Promise<void>): Promise<void> {
-    while (!this.#stopping) {
+    const { signal } = this.#stopped;
+    const pause = (time: number) => sleep(time, undefined, { signal }).catch(() => undefined);
+    while (!signal.aborted) {
       try {
         await work();
       } catch (error) {
         this.#onError(name, error as Error);
-        await sleep(1000);
+        await pause(1000);
       }
-      await sleep(ms);
+      await pause(ms);
     }
   }
 
   /** Resolves when every loop has finished the step that it was in. */
   async stop(): Promise<void> {
-    this.#stopping = true;
+    this.#stopped.abort();
     await Promise.all(this.#running);
   }
 }

@@ -83,7 +83,7 @@ export async function ownCsvPlan(file: string): Promise<{ plan: DevicePlan; rows
     const plan: DevicePlan = {
       name: "your-file",
       owner: "city",
-      unitPrice: 1_000n,
+      unitPrice: 1n,
       streams: [
         {
           name: basename(file),

@@ -55,6 +55,7 @@ export interface City {
   contracts: Contracts;
   provider: JsonRpcProvider;
   devices: EnrolledDevice[];
+  processes: Processes;
   stop(): Promise<void>;
 }
 
@@ -69,6 +70,7 @@ export interface UpOptions {
 }
 
 const script = (path: string) => fileURLToPath(new URL(`../../../../${path}`, import.meta.url));
+const CHAIN_RESTART_MS = 1000;
 const BUYER_FUNDS = 1_000_000_000n;
 const DELIVERER_FUNDS = 100_000_000n;
 
@@ -87,7 +89,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     );
   const layout = new Layout(root);
   endLeftovers(layout);
-  const { progress } = options;
+  const { progress, onExit = () => undefined } = options;
   const all = people(layout);
   const ports = await choosePorts(layout);
 
@@ -95,8 +97,12 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
   let chain: EmbeddedChain | undefined;
   let provider: JsonRpcProvider | undefined;
   let processes: Processes | undefined;
+  let stopping = false;
+  let restart: Promise<void> = Promise.resolve();
   const stop = async () => {
+    stopping = true;
     await processes?.stop();
+    await restart;
     provider?.destroy();
     await chain?.stop();
     await postgres?.stop();
@@ -150,8 +156,32 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
         run.processes = processes?.pids ?? {};
         writeJson(layout.run, run);
       },
-      options.onExit ?? (() => undefined),
+      onExit,
     );
+    const supervised = processes;
+    const keepChain = (running: EmbeddedChain): void => {
+      void running.exited.then(() => {
+        if (stopping) return;
+        onExit("chain", null, null);
+        restart = restartChain(supervised);
+      });
+    };
+    const restartChain = async (supervised: Processes): Promise<void> => {
+      while (!stopping) {
+        await sleep(CHAIN_RESTART_MS);
+        try {
+          chain = await startChain(layout.chain, ports.chain);
+        } catch (error) {
+          progress(`the chain does not come up, tried again: ${(error as Error).message}`);
+          continue;
+        }
+        run.chain.pid = chain.pid;
+        run.processes = supervised.pids;
+        writeJson(layout.run, run);
+        return keepChain(chain);
+      }
+    };
+    keepChain(chain);
     const env = (name: string) => (options.env?.[name] ? { env: options.env[name] } : {});
 
     progress(`broker and ${OPERATORS} operators`);
@@ -200,7 +230,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     }
     for (const device of devices) await publishOffers(device, all, deployment, contracts, provider);
     await Promise.all(run.markets.map((m) => answers(`${m.url}/status`, m.name, layout)));
-    return { layout, run, people: all, contracts, provider, devices, stop };
+    return { layout, run, people: all, contracts, provider, devices, processes, stop };
   } catch (error) {
     await stop();
     throw error;

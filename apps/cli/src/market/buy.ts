@@ -41,7 +41,7 @@ import {
   wrongKeyWitness,
   nodeCovering,
 } from "@msec/core";
-import { holesOf, PASSED, STATE, statusOf, windowClosed } from "@msec/market";
+import { holesOf, isClosed, PASSED, STATE, statusOf } from "@msec/market";
 import { type JsonRpcProvider, Signature, Wallet, type EventLog } from "ethers";
 import { type Account, writeJson } from "../city/layout.ts";
 import { Problem } from "../problem.ts";
@@ -222,7 +222,7 @@ async function pay(
     raw: signed.raw,
   } satisfies Draft);
   await sender.broadcast(signed.raw);
-  if ((await sender.wait(signed.hash)).status !== 1)
+  if ((await sender.wait(signed.hash, signed.raw)).status !== 1)
     throw new Problem(`the purchase was reverted: transaction ${signed.hash}`);
   return signed.hash;
 }
@@ -251,7 +251,7 @@ export async function resume(shop: Shop, id: Hex): Promise<Purchase> {
   if (!(await statusOf(shop.contracts, id))) {
     const sender = new Sender(shop.buyer.key, shop.provider, shop.deployment.chainId);
     await sender.broadcast(draft.raw);
-    await sender.wait(draft.tx);
+    await sender.wait(draft.tx, draft.raw);
   }
   return finish(shop, id, deal, nodes, fromHex(draft.secret), bundle, draft.tx);
 }
@@ -327,9 +327,9 @@ async function awaitDelivery(shop: Shop, id: Hex, deal: Deal): Promise<Delivery>
       if (args) return { E: { x: BigInt(args.Ex as bigint), v: Number(args.vE) }, masked: [...(args.masked as Hex[])] };
     }
     if (state === STATE.refunded)
-      throw new Problem("the deal was refunded: the deliverers declined it, or what it was about was erased");
-    const now = await provider.getBlock("latest");
-    if (status && now && state === STATE.funded && windowClosed(status, deal.deliverSeconds, now)) {
+      throw new Problem(`the deal was refunded to ${deal.buyer}: ${status?.refund ?? "no reason is known"}`);
+    const newest = await provider.getBlock("latest");
+    if (status && newest && state === STATE.funded && isClosed(status, deal.deliverSeconds, newest)) {
       try {
         const data = Escrow.interface.encodeFunctionData("refund", [deal, status]);
         await new Sender(buyer.key, provider, deployment.chainId).transact({ to: deployment.addresses.Escrow, data });

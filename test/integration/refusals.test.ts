@@ -1,0 +1,349 @@
+import { cpSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { encodeMessage, FLAG, type Hex, type RefusalCode, sha256, toHex } from "@msec/core";
+import { Sender } from "@msec/chain";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Built } from "../../packages/core/test/city.ts";
+import { csvFile, openPlan, TestCity, until } from "../support/city.ts";
+import { duplicateKeys, HandDevice, SLOT0 } from "../support/device.ts";
+
+// Four real operators, a real broker, database and chain. A device made by hand sends them everything that must not get
+// through; beside it an honest device goes on measuring, and nothing of this may keep it up.
+
+let t: TestCity;
+let good: HandDevice;
+
+beforeAll(async () => {
+  t = await TestCity.up((root) => [openPlan("honest", csvFile(root, "honest.csv", 6000, 1000).file, 10, 40)]);
+  good = await HandDevice.make(t.city);
+}, 240_000);
+
+afterAll(async () => {
+  if (process.env.MSEC_LOGS) cpSync(join(t.root, "logs"), process.env.MSEC_LOGS, { recursive: true });
+  await good?.close();
+  await t?.stop();
+}, 120_000);
+
+const ALL = [1, 2, 3, 4];
+const refusals = (reason: RefusalCode) =>
+  Promise.all(ALL.map((n) => t.metric(n, "msec_packs_refused_total", { reason })));
+
+/** Does something that every operator must refuse for a reason, and sees each count it. */
+async function refused(reason: RefusalCode, act: () => Promise<unknown>, times = 1): Promise<void> {
+  const before = await refusals(reason);
+  await act();
+  await until(
+    `every operator counts ${reason}`,
+    async () => (await refusals(reason)).every((count, i) => count >= (before[i] as number) + times),
+    10_000,
+  );
+}
+
+interface Info {
+  head: { seq: number; headerDigest: Hex } | null;
+  pending: number;
+}
+const info = (device: HandDevice, n = 1) => t.get<Info>(n, `/streams/${device.id}`);
+
+/** Waits until all operators have a header as the stream's head. */
+const anchored = (device: HandDevice, { signed }: Built) =>
+  until(`seq ${signed.header.seq} is the head at every operator`, async () => {
+    const all = await Promise.all(ALL.map((n) => info(device, n)));
+    return all.every(({ head }) => head?.headerDigest === signed.headerDigest);
+  });
+
+/** Sends a good pack, which every test may build on. */
+async function goOn(device = good): Promise<Built> {
+  const built = device.pack();
+  device.packs.push(built);
+  await device.send(built);
+  await anchored(device, built);
+  return built;
+}
+
+async function honestGoesOn(): Promise<void> {
+  const id = t.streamOf("honest");
+  const seq = async () => (await t.get<Info>(1, `/streams/${id}`)).head?.seq ?? 0;
+  const before = await seq();
+  await until("the honest device's packs are anchored", async () => (await seq()) > before + 1, 15_000);
+}
+
+describe("what an operator refuses of a device", () => {
+  test("a wrong signature, a changed header, a changed content", async () => {
+    await goOn();
+    const next = good.pack();
+    const bent = next.cose.slice();
+    bent[bent.length - 5] = (bent[bent.length - 5] as number) ^ 1;
+    await refused("bad-signature", () => good.send({ cose: bent, content: next.content }));
+
+    const other = good.signed({ ...next.signed.header, toMs: next.signed.header.toMs + 1 }, next.content);
+    // The signature of one header under another.
+    const mixed = next.cose.slice();
+    mixed.set(other.cose.subarray(0, other.cose.length - 66), 0);
+    await refused("bad-signature", () => good.send({ cose: mixed, content: next.content }));
+
+    const content = next.content.slice();
+    content[20] = (content[20] as number) ^ 1;
+    await refused("content-digest", () => good.send({ cose: next.cose, content }));
+    const said = good.refused.filter((r) => r.headerDigest === next.signed.headerDigest);
+    expect(new Set(said.map((r) => r.operator)).size, "every operator signs its refusal of an authentic header").toBe(
+      4,
+    );
+    expect(said[0]?.message).toMatch(/content is not what the header names/);
+  });
+
+  test("an unknown stream, an unknown device", async () => {
+    const stranger = new HandDevice(t.city);
+    await stranger.connect();
+    const before = await t.metric(1, "msec_packs_received_total");
+    await refused("wrong-stream", () => stranger.send(stranger.pack()));
+    expect(await t.metric(1, "msec_packs_received_total")).toBeGreaterThan(before);
+    // A pack of one device's stream signed by another device's key.
+    const thief = good.pack();
+    await refused("unknown-key", () => good.send(stranger.signed(thief.signed.header, thief.content)));
+    await stranger.close();
+  });
+
+  test("questions about unknown streams end where they are asked", async () => {
+    const id = toHex(new Uint8Array(32).fill(7));
+    const started = Date.now();
+    const answers = await Promise.all(
+      Array.from({ length: 40 }, (_, i) =>
+        fetch(`${t.url((i % 4) + 1)}/streams/${id}`, { signal: AbortSignal.timeout(5000) }),
+      ),
+    );
+    expect(answers.every((a) => a.status === 400)).toBe(true);
+    expect(Date.now() - started).toBeLessThan(3000);
+    await honestGoesOn();
+  });
+
+  test("a pack that comes again is no second leaf, one that comes early waits for its place", async () => {
+    const first = await goOn();
+    const before = await t.chainEpoch();
+    await good.send(first, first, first);
+    const second = good.pack();
+    good.packs.push(second);
+    const late = good.pack();
+    await good.send(late);
+    await sleep(1500);
+    expect((await info(good)).head?.headerDigest, "nothing enters before its predecessor").toBe(
+      first.signed.headerDigest,
+    );
+    await good.send(second, late);
+    good.packs.push(late);
+    await anchored(good, late);
+    const leaves = new Map<string, number>();
+    for (let n = 1; n <= (await t.chainEpoch()); n++) {
+      const { headerDigests } = await until(`epoch ${n}`, () => t.get<{ headerDigests: Hex[] }>(1, `/epochs/${n}`));
+      for (const digest of headerDigests) leaves.set(digest, (leaves.get(digest) ?? 0) + 1);
+    }
+    for (const { signed } of [first, second, late]) expect(leaves.get(signed.headerDigest)).toBe(1);
+    expect(await t.chainEpoch()).toBeGreaterThan(before);
+  });
+
+  test("a second branch of the line, a jump of seq, an earlier time, two slots in one pack, a future time", async () => {
+    const head = await goOn();
+    const at = head.signed.header;
+    const first = good.packs[0] as Built;
+    const slot = good.free();
+    await refused("branch", () => good.send(good.pack(slot, { seq: at.seq + 1, previous: first.signed.headerDigest })));
+    await refused("order", () => good.send(good.pack(slot, { seq: at.seq + 7 })));
+    const past = good.pack(SLOT0 - 5);
+    await refused("order", () => good.send(past));
+    const wide = good.pack(slot);
+    await refused("slot", () =>
+      good.send(good.signed({ ...wide.signed.header, toMs: wide.signed.header.fromMs + 60_000 }, wide.content)),
+    );
+    const soon = Math.floor((Date.now() + 600_000) / 60_000);
+    await refused("time", () => good.send(good.pack(soon)));
+    const beacon = { number: 1_000_000, digest: first.signed.headerDigest };
+    await refused("epoch", () => good.send(good.pack(slot, { beacon })));
+    const wrong = { number: 1, digest: first.signed.headerDigest };
+    await refused("epoch", () => good.send(good.pack(slot, { beacon: wrong })));
+    expect((await info(good)).pending).toBe(0);
+    await goOn();
+  });
+
+  test("a key commitment that does not fit, records that are not under the root, a content that does not open", async () => {
+    await goOn();
+    const next = good.pack();
+    const { header } = next.signed;
+    const elsewhere = `0x${"11".repeat(32)}` as Hex;
+    await refused("key-commitment", () =>
+      good.send(good.signed({ ...header, keyCommitment: elsewhere }, next.content)),
+    );
+    await refused("root", () => good.send(good.signed({ ...header, root: elsewhere }, next.content)));
+    await refused("records", () => good.send(good.signed({ ...header, count: 2 }, next.content)));
+    const bent = next.content.slice();
+    bent[bent.length - 1] = (bent[bent.length - 1] as number) ^ 1;
+    await refused("unopenable", () => good.send(good.signed({ ...header, contentDigest: toHex(sha256(bent)) }, bent)));
+    await goOn();
+  });
+
+  test("bytes that are no pack: too many, cut short, not CBOR, map keys twice", async () => {
+    const next = good.pack();
+    await refused("oversize", () => good.sendBytes(new Uint8Array(60_000)));
+    const message = encodeMessage(next.cose, next.content);
+    await refused("malformed", () => good.sendBytes(message.slice(0, 100)));
+    await refused("malformed", () => good.sendBytes(new TextEncoder().encode("hello")));
+    await refused("malformed", () => good.sendBytes(new Uint8Array(0)));
+    await refused("malformed", () => good.send({ cose: duplicateKeys(next), content: next.content }));
+    await refused("malformed", () => good.sendBytes(message.slice(0, 100), "msec/v1/nonsense/packs"));
+    await goOn();
+    await honestGoesOn();
+  });
+
+  test("bodies that are no requests: an answer, and an operator that goes on", async () => {
+    for (const path of [
+      "/peer/propose",
+      "/peer/packs",
+      "/peer/line",
+      "/peer/push",
+      "/peer/opened",
+      "/peer/equivocation",
+      "/streams",
+      "/packs",
+    ])
+      for (const body of ["{}", "[]", "null", "{", '{"opened":[{}],"digests":["0x"],"epoch":{},"preimage":{}}']) {
+        const response = await fetch(t.url(2) + path, { method: "POST", body });
+        expect([200, 400, 500], `${path} ${body}`).toContain(response.status);
+      }
+    expect(t.exits).toEqual([]);
+    await honestGoesOn();
+  });
+
+  test("two packs under one seq: neither enters, the evidence is kept, everyone else goes on", async () => {
+    const device = await HandDevice.make(t.city);
+    const head = await goOn(device);
+    const a = device.pack(device.free(), {}, 1);
+    const b = device.pack(device.free(), {}, 2);
+    await refused("equivocation", () => device.flood([a, b]));
+    await sleep(2500);
+    for (const n of ALL) {
+      const seen = await t.get<Info & { equivocations: number }>(n, `/streams/${device.id}`);
+      expect(seen.head?.headerDigest, "neither of the two entered").toBe(head.signed.headerDigest);
+      expect(seen.pending).toBe(0);
+      expect(seen.equivocations).toBe(1);
+    }
+    const evidence = await Promise.all(ALL.map((n) => t.metric(n, "msec_equivocations_total")));
+    expect(evidence).toEqual([1, 1, 1, 1]);
+    await honestGoesOn();
+    // The device goes on under `break`, far above whatever it may have signed.
+    const onward = device.pack(device.free(1), { seq: head.signed.header.seq + 1001, flags: FLAG.break });
+    await device.send(onward);
+    await anchored(device, onward);
+    await device.close();
+  });
+
+  test("a second signature that comes while its rival is on its way to the chain stops nobody", async () => {
+    const device = await HandDevice.make(t.city);
+    let head = await goOn(device);
+    for (let round = 0; round < 3; round++) {
+      const slot = device.free(round);
+      const a = device.pack(slot, { seq: head.signed.header.seq + 1, previous: head.signed.headerDigest }, 1);
+      const b = device.pack(slot, { seq: head.signed.header.seq + 1, previous: head.signed.headerDigest }, 2);
+      const proposed = () => Promise.all(ALL.map((n) => t.metric(n, "msec_epochs_signed_total")));
+      const before = (await proposed()).reduce((x, y) => x + y, 0);
+      await device.send(a);
+      await until("an epoch is signed", async () => (await proposed()).reduce((x, y) => x + y, 0) > before);
+      await device.send(b);
+      await honestGoesOn();
+      const settled = await until("the operators agree on the head", async () => {
+        const heads = await Promise.all(ALL.map((n) => info(device, n)));
+        const first = heads[0] as Info;
+        return heads.every((h) => h.head?.headerDigest === first.head?.headerDigest && h.pending === 0) && first.head;
+      });
+      const entered = settled.headerDigest !== head.signed.headerDigest;
+      if (entered) expect([a.signed.headerDigest, b.signed.headerDigest]).toContain(settled.headerDigest);
+      const from = entered ? (settled.headerDigest === a.signed.headerDigest ? a : b) : head;
+      const onward = device.pack(slot, {
+        seq: from.signed.header.seq + 1001,
+        previous: from.signed.headerDigest,
+        flags: FLAG.break,
+      });
+      await device.send(onward);
+      await anchored(device, onward);
+      head = onward;
+    }
+    await device.close();
+  });
+
+  test("a header after `end`", async () => {
+    const device = await HandDevice.make(t.city);
+    await goOn(device);
+    const end = device.pack(device.free(), { flags: FLAG.end });
+    device.packs.push(end);
+    await device.send(end);
+    await anchored(device, end);
+    await refused("after-end", () => device.send(device.pack()));
+    expect((await info(device)).head?.headerDigest).toBe(end.signed.headerDigest);
+    await device.close();
+  });
+
+  test("a flood of packs that can't be anchored stops nobody else", async () => {
+    const flooder = await HandDevice.make(t.city);
+    await goOn(flooder);
+    const ahead = await t.chainEpoch();
+    // Admissible by form, but they name epochs that nobody has anchored yet.
+    const packs: Built[] = [];
+    for (let i = 0; i < 300; i++) {
+      const built = flooder.pack(flooder.free(), { beacon: { number: ahead + 8, digest: `0x${"22".repeat(32)}` } });
+      flooder.packs.push(built);
+      packs.push(built);
+    }
+    await flooder.flood(packs);
+    await flooder.flood(Array.from({ length: 300 }, (_, i) => flooder.pack(flooder.free(i), { seq: 5000 + i })));
+    const started = Date.now();
+    await honestGoesOn();
+    await goOn(good);
+    expect(Date.now() - started).toBeLessThan(15_000);
+    // When the epoch is there and is another, the packs are refused for good.
+    await until("no pack with a false beacon waits", async () => (await info(flooder)).pending === 0, 30_000);
+    expect((await info(flooder)).head?.seq).toBe(1);
+    await flooder.close();
+  });
+
+  test("a suspended device, a revoked key", async () => {
+    const { people, run, contracts, provider } = t.city;
+    const act = async (who: Hex, method: "setStatus" | "revokeKey", ...args: unknown[]) => {
+      const data = contracts.DeviceRegistry.interface.encodeFunctionData(method as "setStatus", args as never);
+      await new Sender(who, provider, run.deployment.chainId).transact({
+        to: run.deployment.addresses.DeviceRegistry,
+        data,
+      });
+    };
+    const device = await HandDevice.make(t.city);
+    const head = await goOn(device);
+    await act(people.city.key, "setStatus", device.preimage.deviceId, 2);
+    await sleep(1500);
+    await refused("inactive-device", () => device.send(device.pack()));
+    await act(people.deployer.key, "setStatus", device.preimage.deviceId, 1);
+    await sleep(1500);
+    const again = await goOn(device);
+    expect(again.signed.header.previous).toBe(head.signed.headerDigest);
+    await act(people.deployer.key, "revokeKey", device.preimage.deviceId, 1);
+    await sleep(1500);
+    await refused("revoked", () => device.send(device.pack()));
+    expect((await info(device)).head?.headerDigest).toBe(again.signed.headerDigest);
+    await device.close();
+  });
+
+  test("every refusal is a sentence with a code in the operator's status", async () => {
+    const { refusedPacks } = await t.status(3);
+    const reasons = refusedPacks.map((r) => r.reason);
+    for (const reason of [
+      "bad-signature",
+      "unknown-key",
+      "branch",
+      "order",
+      "slot",
+      "time",
+      "malformed",
+      "oversize",
+      "root",
+    ])
+      expect(reasons).toContain(reason);
+    expect(t.exits, "no process of the city has ended").toEqual([]);
+  });
+});

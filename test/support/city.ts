@@ -1,0 +1,257 @@
+import { execFile } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { type Hex } from "@msec/core";
+import { type DevicePlan } from "../../apps/cli/src/city/devices.ts";
+import { isAlive } from "../../apps/cli/src/city/processes.ts";
+import { type City, up, type UpOptions } from "../../apps/cli/src/city/up.ts";
+import { type Shop } from "../../apps/cli/src/market/buy.ts";
+import { Operators } from "../../apps/cli/src/market/operators.ts";
+import { type Status } from "../../oracles/custody/src/health.ts";
+
+/** Waits until `check` gives something, and says what it waited for when it does not. */
+export async function until<T>(
+  what: string,
+  check: () => Promise<T | undefined | false> | T | undefined | false,
+  timeoutMs = 30_000,
+): Promise<T> {
+  const end = Date.now() + timeoutMs;
+  let last = "";
+  for (;;) {
+    try {
+      const value = await check();
+      if (value !== undefined && value !== false) return value;
+    } catch (error) {
+      last = `: ${(error as Error).message}`;
+    }
+    if (Date.now() > end) throw new Error(`not within ${timeoutMs / 1000} s: ${what}${last}`);
+    await sleep(100);
+  }
+}
+
+/** A CSV file of rows a given time apart, whose values tell their row. */
+export function csvFile(root: string, name: string, rows: number, stepMs: number, startMs = Date.UTC(2024, 0, 1)) {
+  const file = join(root, name);
+  const lines = Array.from({ length: rows }, (_, i) => `${startMs + i * stepMs},${i},${(i % 97) / 10}`);
+  writeFileSync(file, `time,row,value\n${lines.join("\n")}\n`);
+  return {
+    file,
+    rows: Array.from({ length: rows }, (_, i) => ({ tMs: startMs + i * stepMs, row: i, value: (i % 97) / 10 })),
+  };
+}
+
+export const driverOf = (file: string, speed: number | "max", end = false) =>
+  ({
+    kind: "replay",
+    file,
+    time: { columns: ["time"], format: "unix-ms" },
+    columns: { row: "row", value: "value" },
+    speed,
+    end,
+  }) as const;
+
+/** An open device on a CSV file of {@link csvFile}. */
+export function openPlan(name: string, file: string, slotSeconds: number, speed: number | "max"): DevicePlan {
+  return {
+    name,
+    owner: "city",
+    unitPrice: 10n,
+    streams: [{ name: `${name}/air`, mode: "open", slotSeconds, driver: driverOf(file, speed) }],
+  };
+}
+
+/** A city in a folder of its own, with what tests do to it. */
+export class TestCity {
+  readonly root: string;
+  readonly city: City;
+  /** Names of processes that ended by themselves, in order. */
+  readonly exits: string[];
+  readonly #pids = new Set<number>();
+
+  private constructor(root: string, city: City, exits: string[]) {
+    this.root = root;
+    this.city = city;
+    this.exits = exits;
+    this.#note();
+  }
+
+  /** `plans` may need the folder for their files. */
+  static async up(
+    plans: (root: string) => DevicePlan[],
+    options: { epochMs?: number; env?: UpOptions["env"] } = {},
+  ): Promise<TestCity> {
+    const root = mkdtempSync(join(tmpdir(), "msec-test-"));
+    const exits: string[] = [];
+    const made = plans(root);
+    const names = [
+      ...[1, 2, 3, 4].map((n) => `operator-${n}`),
+      ...[1, 2].map((n) => `market-${n}`),
+      ...made.map((p) => p.name),
+    ];
+    const env = Object.fromEntries(
+      names.map((name) => [name, { MSEC_KILL_FILE: join(root, `${name}.kill`), ...options.env?.[name] }]),
+    );
+    try {
+      const city = await up(root, made, {
+        progress: () => undefined,
+        onExit: (name) => void exits.push(name),
+        epochMs: options.epochMs ?? 500,
+        env,
+      });
+      return new TestCity(root, city, exits);
+    } catch (error) {
+      process.stderr.write(`${tail(root)}\n`);
+      rmSync(root, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  #note(): void {
+    const { run } = this.city;
+    for (const pid of [run.chain.pid, run.postgres.pid, ...Object.values(run.processes)]) this.#pids.add(pid);
+  }
+
+  pid(name: string): number {
+    this.#note();
+    const pid = name === "chain" ? this.city.run.chain.pid : this.city.run.processes[name];
+    if (pid === undefined) throw new Error(`there is no process ${name}`);
+    return pid;
+  }
+
+  signal(name: string, signal: NodeJS.Signals): void {
+    process.kill(this.pid(name), signal);
+  }
+
+  /** Kills a process, and waits until the supervisor has started another in its place. */
+  async kill(name: string): Promise<void> {
+    const before = this.pid(name);
+    process.kill(before, "SIGKILL");
+    await this.restarted(name, before);
+  }
+
+  /** Has a process killed the next time it comes to a step, and waits until another runs in its place. */
+  async killAt(
+    name: string,
+    step: string,
+    timeoutMs = 30_000,
+    provoke: () => Promise<unknown> | void = () => undefined,
+  ) {
+    const before = this.pid(name);
+    writeFileSync(join(this.root, `${name}.kill`), step);
+    await provoke();
+    await this.restarted(name, before, `${name} comes to the step ${step}`, timeoutMs);
+  }
+
+  async restarted(name: string, before: number, what = `${name} is started again`, timeoutMs = 30_000): Promise<void> {
+    await until(what, () => this.pid(name) !== before && isAlive(this.pid(name)), timeoutMs);
+    const answers = this.urlOf(name);
+    if (answers) await until(`${name} answers again`, async () => (await fetch(answers)).ok, 30_000);
+  }
+
+  urlOf(name: string): string | undefined {
+    const operator = this.city.run.operators.find((o) => o.name === name);
+    if (operator) return `${operator.url}/info`;
+    const market = this.city.run.markets.find((o) => o.name === name);
+    return market && `${market.url}/status`;
+  }
+
+  url(n: number): string {
+    return this.city.run.operators[n - 1]?.url as string;
+  }
+
+  async get<T>(n: number, path: string): Promise<T> {
+    const response = await fetch(this.url(n) + path, { signal: AbortSignal.timeout(10_000) });
+    if (!response.ok) throw new Error(`operator ${n} answers ${response.status} to ${path}: ${await response.text()}`);
+    return (await response.json()) as T;
+  }
+
+  status(n: number): Promise<Status> {
+    return this.get<Status>(n, "/status");
+  }
+
+  /** A counter of an operator's, over all labels that fit. */
+  async metric(n: number, name: string, labels: Record<string, string> = {}): Promise<number> {
+    const text = await (await fetch(`${this.url(n)}/metrics`, { signal: AbortSignal.timeout(10_000) })).text();
+    let sum = 0;
+    for (const line of text.split("\n")) {
+      if (!line.startsWith(`${name}{`) && !line.startsWith(`${name} `)) continue;
+      if (Object.entries(labels).every(([k, v]) => line.includes(`${k}="${v}"`))) sum += Number(line.split(" ").pop());
+    }
+    return sum;
+  }
+
+  async chainEpoch(): Promise<number> {
+    return Number((await this.city.contracts.DataAnchor.latest()).number);
+  }
+
+  /** Name of the operator that leads, as the others see it. */
+  async leader(ask = 1): Promise<string> {
+    const { leader } = await this.status(ask);
+    return this.city.run.operators.find((o) => o.address === leader)?.name as string;
+  }
+
+  streamOf(device: string): Hex {
+    return this.city.run.devices.find((d) => d.name === device)?.streams[0]?.streamId as Hex;
+  }
+
+  shop(told: string[] = []): Shop {
+    const { city } = this;
+    return {
+      contracts: city.contracts,
+      provider: city.provider,
+      deployment: city.run.deployment,
+      operators: new Operators(city.run.operators.map((o) => o.url)),
+      buyer: city.people.buyer,
+      purchases: city.layout.purchases,
+      progress: (step, detail) => void told.push(`${step}: ${detail}`),
+    };
+  }
+
+  /** Ends of the logs, for a test that failed. */
+  logs(): string {
+    return tail(this.root);
+  }
+
+  /** Stops everything; throws where a process is left. */
+  async stop(): Promise<void> {
+    this.#note();
+    await this.city.stop();
+    this.#note();
+    rmSync(this.root, { recursive: true, force: true });
+    const left = [...this.#pids].filter(isAlive);
+    if (left.length > 0) throw new Error(`processes are left: ${left.join(", ")}`);
+  }
+}
+
+function tail(root: string): string {
+  return [1, 2, 3, 4]
+    .map((n) => {
+      try {
+        const lines = readFileSync(join(root, "logs", `operator-${n}.log`), "utf8")
+          .trim()
+          .split("\n");
+        return `operator-${n}:\n${lines.slice(-12).join("\n")}`;
+      } catch {
+        return `operator-${n}: no log`;
+      }
+    })
+    .join("\n");
+}
+
+const main = fileURLToPath(new URL("../../apps/cli/src/main.ts", import.meta.url));
+
+/** Runs the command line as a person does. */
+export function msec(args: string[]): Promise<{ code: number; out: string }> {
+  return new Promise((resolve) => {
+    execFile(
+      process.execPath,
+      ["--disable-warning=ExperimentalWarning", main, ...args],
+      { timeout: 60_000 },
+      (error, stdout, stderr) =>
+        resolve({ code: error ? ((error as { code?: number }).code ?? -1) : 0, out: stdout + stderr }),
+    );
+  });
+}
