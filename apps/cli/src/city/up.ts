@@ -19,7 +19,19 @@ import { type EmbeddedPostgres, startPostgres } from "@msec/companion-db";
 import { type Hex } from "@msec/core";
 import { type JsonRpcProvider } from "ethers";
 import { type DevicePlan, enrolDevice, type EnrolledDevice, publishOffers } from "./devices.ts";
-import { type Account, choosePorts, Layout, MARKETS, OPERATORS, organisationId, people, type People, type Ports, readJson, writeJson } from "./layout.ts";
+import {
+  type Account,
+  choosePorts,
+  CITY,
+  Layout,
+  organisationId,
+  people,
+  type People,
+  type Ports,
+  readJson,
+  type Size,
+  writeJson,
+} from "./layout.ts";
 import { isAlive, Processes } from "./processes.ts";
 
 /** What runs, for every other command. */
@@ -54,6 +66,8 @@ export interface UpOptions {
   /** Environment of single processes, for tests that inject faults. */
   env?: Record<string, Record<string, string>>;
   epochMs?: number;
+  /** How many operators and deliverers; the same at every start of one folder. */
+  size?: Size;
 }
 
 const script = (path: string) => fileURLToPath(new URL(`../../../../${path}`, import.meta.url));
@@ -72,9 +86,9 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
   if (running) throw new Error(`a city is already up in ${root} (process ${running.pid}): stop it first, or use --dir for another`);
   const layout = new Layout(root);
   endLeftovers(layout);
-  const { progress } = options;
-  const all = people(layout);
-  const ports = await choosePorts(layout);
+  const { progress, size = CITY } = options;
+  const all = people(layout, size);
+  const ports = await choosePorts(layout, size);
 
   let postgres: EmbeddedPostgres | undefined;
   let chain: EmbeddedChain | undefined;
@@ -131,9 +145,9 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     );
     const env = (name: string) => (options.env?.[name] ? { env: options.env[name] } : {});
 
-    progress(`broker and ${OPERATORS} operators`);
+    progress(`broker and ${size.operators} operators`);
     processes.start({ name: "broker", script: script("apps/cli/src/city/broker.ts"), args: [String(ports.broker)], ...env("broker") });
-    for (let n = 1; n <= OPERATORS; n++) {
+    for (let n = 1; n <= size.operators; n++) {
       const file = await writeOperator(n, layout, all, ports, deployment, chain, postgres, options);
       processes.start({ name: `operator-${n}`, script: script("oracles/custody/src/main.ts"), args: [file], ...env(`operator-${n}`) });
     }
@@ -155,7 +169,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
       });
     progress("market: bonds, deliverers, offers");
     await Promise.all(all.deliverers.map((d) => depositBond(d, deployment, contracts, provider as JsonRpcProvider)));
-    for (let n = 1; n <= MARKETS; n++) {
+    for (let n = 1; n <= size.markets; n++) {
       const file = await writeMarket(n, layout, ports, deployment, chain, postgres);
       processes.start({ name: `market-${n}`, script: script("oracles/market/src/main.ts"), args: [file], ...env(`market-${n}`) });
     }
