@@ -93,10 +93,9 @@ async function measure(o: Options, root: string, signal: AbortSignal, cleanUp: (
     signal.throwIfAborted();
   };
   const loadBefore = load();
-  if (o.profile) mkdirSync(o.profile, { recursive: true });
   const names = ["broker", ...Array.from({ length: o.operators }, (_, i) => `operator-${i + 1}`)];
   const profiled = (name: string) => ({
-    NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${resolve(o.profile as string)} --cpu-prof-name=${name}.cpuprofile`,
+    NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${resolve(o.profile as string, name)}`,
   });
   const city = await up(join(root, "city"), [], {
     progress: say,
@@ -136,7 +135,7 @@ async function measure(o: Options, root: string, signal: AbortSignal, cleanUp: (
     devices: process.pid,
   };
   const used = (): Record<string, Usage> =>
-    Object.fromEntries(Object.entries(processes).map(([name, pid]) => [name, usage(pid)]));
+    Object.fromEntries(Object.entries(processes).map(([name, pid]) => [name, usage(pid, pid !== process.pid)]));
   const sentBefore = senders.sent.packs;
   anchored.reset();
   say(`offering packs for ${o.seconds} s`);

@@ -15,8 +15,8 @@ function stat(pid: number): { parent: number; seconds: number } | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, "utf8");
     const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-    // proc(5): ppid is field 4; utime, stime, cutime and cstime are 14 to 17; the slice starts at field 3.
-    const ticks = [11, 12, 13, 14].reduce((sum, i) => sum + Number(fields[i]), 0);
+    // proc(5): ppid is field 4; utime and stime are 14 and 15; the slice starts at field 3.
+    const ticks = [11, 12].reduce((sum, i) => sum + Number(fields[i]), 0);
     return { parent: Number(fields[1]), seconds: ticks / TICKS };
   } catch {
     return undefined;
@@ -39,8 +39,8 @@ function memory(pid: number): number {
   return 0;
 }
 
-/** What a process and its children have used so far. Linux only; elsewhere zeros. */
-export function usage(pid: number): Usage {
+/** What a process has used so far; with `children` also those that it started. Linux only; elsewhere zeros. */
+export function usage(pid: number, children: boolean): Usage {
   const all = new Map<number, { parent: number; seconds: number }>();
   if (process.platform === "linux")
     for (const name of readdirSync("/proc")) {
@@ -51,7 +51,7 @@ export function usage(pid: number): Usage {
   const add = (id: number) => {
     total.cpuSeconds += all.get(id)?.seconds ?? 0;
     total.memoryMb += memory(id);
-    for (const [child, { parent }] of all) if (parent === id) add(child);
+    for (const [child, { parent }] of all) if (children && parent === id) add(child);
   };
   if (all.has(pid)) add(pid);
   return total;

@@ -1,4 +1,5 @@
 import { mkdirSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { type Addresses, connectChain, contractsAt, embedded, Sender } from "@msec/chain";
 import { connect, ErasureKeys, Frontiers } from "@msec/companion-db";
@@ -20,6 +21,7 @@ import { DeviceCache } from "./registry.ts";
 import { startServer } from "./server.ts";
 import { Store } from "./store.ts";
 import { learnStream } from "./streams.ts";
+import { Verifier } from "./verifier.ts";
 import { Watcher } from "./watcher.ts";
 
 const TICK_MS = 100;
@@ -53,6 +55,9 @@ async function main(file: string): Promise<void> {
     metrics: new Metrics(),
     store,
     lines: new Lines(store),
+    verifier: new Verifier(config.verifiers ?? Math.max(1, availableParallelism() - 1), (error) =>
+      log.error({ error: error.message }, "a thread that checks packs died: its packs are checked without it"),
+    ),
     frontiers,
     devices: new DeviceCache(contracts),
     peers: new Peers(config.committee, address, log),
@@ -95,7 +100,7 @@ async function main(file: string): Promise<void> {
     client.subscribe("msec/v1/+/packs", { qos: 1 }, (error) => {
       if (error) log.error({ error: error.message }, "the broker refuses the subscription to packs");
     });
-    for (const line of ctx.lines.byId.values()) ingest.receipt(line);
+    void ingest.receipts();
     log.info({ broker: config.mqttUrl }, "connected to the broker");
   });
   client.on("error", (error) => log.warn({ error: error.message }, "the broker cannot be reached: tried again every second"));
@@ -131,6 +136,7 @@ async function main(file: string): Promise<void> {
     await loops.stop();
     await client.endAsync(true);
     await contents.stop();
+    await ctx.verifier.stop();
     provider.destroy();
     log.info("custody oracle stopped");
   });
