@@ -44,9 +44,21 @@ interface Accepted {
   opened: { headerDigest: Hex; signer: Hex; signature: Hex } | undefined;
 }
 
+interface Parts {
+  signed: SignedHeader;
+  content: Uint8Array;
+}
+
+function takeApart(message: Uint8Array): Parts {
+  const { cose, content } = decodeMessage(message);
+  return { signed: decodeCose(cose), content };
+}
+
 /** A message with what could be found out of it by itself, before its turn to enter its line. */
 interface Examined {
   message: Uint8Array;
+  /** Taken apart already; absent where it has no right form. */
+  parts?: Parts;
   verdict?: Verdict;
   /** What the verdict was found with: it stands as long as these do. */
   spki?: Uint8Array;
@@ -120,7 +132,8 @@ export class Ingest {
     for (const examined of out) {
       try {
         const { message } = examined;
-        const { header, headerDigest } = decodeCose(decodeMessage(message).cose);
+        examined.parts = takeApart(message);
+        const { header, headerDigest } = examined.parts.signed;
         const line = lines.byId.get(header.streamId);
         const spki = line?.keys.get(header.keyEpoch);
         if (!line || !spki || lines.pendingByDigest.has(headerDigest) || line.head?.headerDigest === headerDigest) continue;
@@ -174,7 +187,7 @@ export class Ingest {
   adopt(messages: readonly Uint8Array[]): Promise<void> {
     return this.exclusive(async () => {
       const { lines, store } = this.#ctx;
-      const packs = messages.map(decodeMessage).map(({ cose, content }) => ({ signed: decodeCose(cose), content }));
+      const packs = messages.map(takeApart);
       packs.sort((a, b) => a.signed.header.seq - b.signed.header.seq);
       for (const { signed, content } of packs) {
         const line = lines.byId.get(signed.header.streamId);
@@ -276,8 +289,8 @@ export class Ingest {
     let line: Line | undefined;
     let authentic = false;
     try {
-      const { cose, content } = decodeMessage(examined.message);
-      signed = decodeCose(cose);
+      const { signed: header, content } = examined.parts ?? takeApart(examined.message);
+      signed = header;
       line = lines.byId.get(signed.header.streamId);
       if (line === undefined) throw new ProtocolError("wrong-stream", "no such stream is registered here", signed.header.streamId);
       if (lines.pendingByDigest.has(signed.headerDigest) || line.head?.headerDigest === signed.headerDigest) {
@@ -295,7 +308,7 @@ export class Ingest {
         }
         const rival = known?.cose ?? line.pending.find((p) => p.signed.header.seq === signed?.header.seq && p.signed.header.keyEpoch === signed.header.keyEpoch)?.signed.cose;
         if (rival) {
-          await this.equivocation(rival, cose);
+          await this.equivocation(rival, signed.cose);
           throw new ProtocolError("equivocation", "two packs under one sequence number", signed.header.seq);
         }
       }

@@ -1,11 +1,10 @@
-import { decodeCose, type Hex, MODE, type Pack, packLeaf, packOf, type SignedHeader, streamId, type StreamPreimage } from "@msec/core";
+import { decodeCose, type Hex, MODE, type Pack, packOf, type SignedHeader, streamId, type StreamPreimage } from "@msec/core";
 import { type HoldersRow, type PackRow, type Store } from "./store.ts";
 
 /** A pack that is held and waits for its epoch. */
 export interface Pending {
   signed: SignedHeader;
   pack: Pack;
-  leaf: Hex;
   receivedAt: number;
   /** Operators of the stream's seed that opened it; an unsealed pack was opened here. */
   opened: Map<Hex, Hex>;
@@ -77,8 +76,7 @@ export class Lines {
   }
 
   #pending(line: Line, signed: SignedHeader, receivedAt: number): Pending {
-    const pack = packOf(line.stream, signed);
-    return { signed, pack, leaf: packLeaf(pack), receivedAt, opened: new Map() };
+    return { signed, pack: packOf(line.stream, signed), receivedAt, opened: new Map() };
   }
 
   /** The last header of the line, anchored or waiting. */
