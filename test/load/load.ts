@@ -20,7 +20,7 @@ Sends packs of ${READINGS} readings from simulated devices through a city of its
   --devices N     devices, one stream each (default 100, at most 1000)
   --operators N   1: one operator's pipeline (default); 4: all four on this machine
   --rate N        readings offered a second; without it as fast as receipts allow
-  --window N      packs of a device without a receipt (default 16)
+  --window N      packs of a device without a receipt (default 10)
   --json FILE     writes the figures as JSON
   --profile DIR   writes V8 CPU profiles of broker and operators
   --quiet         prints the figures only
@@ -76,14 +76,14 @@ function options(): Options | undefined {
     devices: whole("devices", 100, 1000),
     operators,
     rate: values.rate === undefined ? undefined : whole("rate", undefined, 10_000_000),
-    window: whole("window", 16, 10_000),
+    window: whole("window", 10, 10_000),
     json: values.json as string | undefined,
     profile: values.profile as string | undefined,
     quiet: values.quiet === true,
   };
 }
 
-/** Packs of each device that warm everything up and show how many the measured run needs. */
+/** Packs of each device in each of two warm-ups: the second shows how many the measured run needs. */
 const WARM_UP = 20;
 const DRAIN_MS = 120_000;
 
@@ -111,21 +111,29 @@ async function measure(o: Options, root: string, signal: AbortSignal, cleanUp: (
   const packs = join(root, "packs");
   mkdirSync(packs);
   const { cores } = machine();
-  say("warm-up");
-  let lines = await prepareAll(packs, devices, devices.map(start), WARM_UP, cores, signal);
+  let lines = devices.map(start);
+  const prepare = async (count: number) => {
+    lines = await prepareAll(packs, devices, lines, count, cores, signal);
+  };
+  await prepare(WARM_UP);
   const files = devices.map((_, n) => new PackFile(packs, n));
   const senders = await Senders.connect(city.run.broker, devices, files, o.operators, o.window);
   cleanUp(() => senders.close());
   const anchored = await Anchored.follow(city, senders.sent);
   cleanUp(() => anchored.stop());
-  const warmStart = performance.now();
-  await senders.run(() => signal.aborted);
-  await drain(senders, anchored, signal);
-  const warmRate = (o.devices * WARM_UP) / ((anchored.lastAt - warmStart) / 1000);
+  let warmRate = 0;
+  for (const round of ["first", "second"]) {
+    say(`warm-up, ${round} of two`);
+    const warmStart = performance.now();
+    await senders.run(() => signal.aborted);
+    await drain(senders, anchored, signal);
+    warmRate = (o.devices * WARM_UP) / ((anchored.lastAt - warmStart) / 1000);
+    if (round === "first") await prepare(WARM_UP);
+  }
   const perSecond = o.rate === undefined ? 2 * warmRate : (o.rate / READINGS) * 1.05;
   const count = Math.ceil((perSecond * o.seconds) / o.devices) + 1;
   say(`preparing ${count * o.devices} packs; the warm-up took ${Math.round(warmRate * READINGS)} readings a second`);
-  lines = await prepareAll(packs, devices, lines, count, cores, signal);
+  await prepare(count);
   const perCore = baseline();
 
   const processes: Record<string, number> = {
@@ -137,6 +145,7 @@ async function measure(o: Options, root: string, signal: AbortSignal, cleanUp: (
   const used = (): Record<string, Usage> =>
     Object.fromEntries(Object.entries(processes).map(([name, pid]) => [name, usage(pid, pid !== process.pid)]));
   const sentBefore = senders.sent.packs;
+  const resentBefore = senders.sent.resent;
   anchored.reset();
   say(`offering packs for ${o.seconds} s`);
   const before = used();
@@ -160,12 +169,13 @@ async function measure(o: Options, root: string, signal: AbortSignal, cleanUp: (
     p99Ms: quantile(0.99),
     gasPerReading: Number((Number(anchored.gas) / anchored.readings).toFixed(2)),
     seconds: Number(seconds.toFixed(1)),
+    askedSeconds: o.seconds,
     offeredSeconds: Number(offered.toFixed(1)),
     readings: anchored.readings,
     packs: anchored.packs,
     epochs: anchored.epochs,
     strangers: anchored.strangers,
-    resent: senders.sent.resent,
+    resent: senders.sent.resent - resentBefore,
     refused: senders.sent.refused.length,
     ...(senders.sent.refused[0] === undefined ? {} : { firstRefusal: senders.sent.refused[0] }),
     operators: o.operators,
@@ -217,8 +227,8 @@ function print(f: Figures): void {
   ];
   if (f.refused > 0) rows.push(["refused", `${f.refused}: ${f.firstRefusal}`]);
   if (f.resent > 0) rows.push(["sent again", number(f.resent)]);
-  if (f.offeredSeconds < 0.9 * f.seconds - 5)
-    rows.push(["note", `the prepared packs lasted ${f.offeredSeconds} s: the run was faster than its warm-up`]);
+  if (f.offeredSeconds < 0.95 * f.askedSeconds)
+    rows.push(["note", `the packs lasted ${f.offeredSeconds} s: the run was more than twice as fast as its warm-up`]);
   for (const [name, value] of rows) process.stdout.write(`${name.padEnd(20)}${value}\n`);
 }
 

@@ -4,8 +4,9 @@ import type { Device } from "./fleet.ts";
 import { type PackFile, type Prepared, READINGS } from "./packs.ts";
 
 const TICK_MS = 10;
-/** Silence after which a device sends again what no operator receipted. */
-const RESEND_MS = 10_000;
+/** Silence after which a device sends again what too few receipted, doubled each time: as the device firmware does. */
+const RESEND_MS = 5_000;
+const MAX_RESEND_MS = 60_000;
 
 export interface Sent {
   /** Time of the first publishing of every pack that is not seen anchored yet, by headerDigest. Monotonic milliseconds. */
@@ -97,6 +98,7 @@ class Line {
   #credit = 0;
   #running = false;
   #movedAt = 0;
+  #waitMs = RESEND_MS;
   empty = false;
 
   constructor(client: MqttClient, streamId: Hex, file: PackFile, quorum: number, window: number) {
@@ -123,7 +125,10 @@ class Line {
     const held = seqs[this.#quorum - 1] ?? 0;
     const before = this.#inFlight.length;
     while (this.#inFlight[0] && this.#inFlight[0].seq <= held) this.#inFlight.shift();
-    if (this.#inFlight.length !== before) this.#movedAt = performance.now();
+    if (this.#inFlight.length !== before) {
+      this.#movedAt = performance.now();
+      this.#waitMs = RESEND_MS;
+    }
     this.#pump();
   }
 
@@ -161,8 +166,9 @@ class Line {
   }
 
   resend(now: number): void {
-    if (this.#inFlight.length === 0 || now - this.#movedAt < RESEND_MS) return;
+    if (this.#inFlight.length === 0 || now - this.#movedAt < this.#waitMs) return;
     this.#movedAt = now;
+    this.#waitMs = Math.min(2 * this.#waitMs, MAX_RESEND_MS);
     for (const { message } of this.#inFlight) this.#client.publish(this.#topic, message, { qos: 1 });
     (this.#sent as Sent).resent += this.#inFlight.length;
   }
