@@ -55,7 +55,7 @@ async function main(file: string): Promise<void> {
     metrics: new Metrics(),
     store,
     lines: new Lines(store),
-    verifier: new Verifier(config.verifiers ?? Math.max(1, availableParallelism() - 1), (error) =>
+    verifier: new Verifier(config.verifiers ?? Math.min(4, Math.max(1, availableParallelism() - 1)), (error) =>
       log.error({ error: error.message }, "a thread that checks packs died: its packs are checked without it"),
     ),
     frontiers,
