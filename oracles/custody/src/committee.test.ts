@@ -343,8 +343,8 @@ describe("signing another's proposal", () => {
   });
 
   test.each([
-    ["a device that is not active", () => (status = 3), "inactive-device"],
-    ["a revoked key", () => (revoked = true), "revoked"],
+    ["a device that is not active", () => void (status = 3), "inactive-device"],
+    ["a revoked key", () => void (revoked = true), "revoked"],
   ] as const)("refuses packs of %s", async (_, change, code) => {
     change();
     const { bad, signature } = await committee.sign(propose());

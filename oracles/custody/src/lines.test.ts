@@ -43,13 +43,17 @@ let ctx: Context;
 let runs = 0;
 const clients: pg.PoolClient[] = [];
 
+const lost = (error: Error) => {
+  throw error;
+};
+
 beforeAll(async () => {
   await sodium.ready;
   folder = mkdtempSync(join(tmpdir(), "msec-lines-"));
   server = await startPostgres(folder);
   db = connect(await server.database("lines"));
   db.on("connect", (client) => clients.push(client));
-  store = await Store.open(db);
+  store = await Store.open(db, lost);
 });
 afterAll(async () => {
   // The store ends its process when it loses the connection that holds its lock: not this one.
@@ -181,7 +185,7 @@ describe("a line", () => {
 describe("the database", () => {
   test("is refused to a second process of the same operator", async () => {
     const other = connect(await server.database("lines"));
-    await expect(Store.open(other)).rejects.toThrow("another custody process has this database open");
+    await expect(Store.open(other, lost)).rejects.toThrow("another custody process has this database open");
     await other.end();
   });
 
@@ -207,8 +211,10 @@ describe("the database", () => {
     await store.putErasure(erasure);
     await store.putErasure(erasure);
     expect(await store.erasures(stream.id)).toEqual([{ ...erasure, doneAt: null }]);
-    const gone = await store.finishErasure({ ...erasure, doneAt: null }, 77);
-    expect(gone.sort()).toEqual([1, 2].map((i) => stream.packs[i]?.signed.header.contentDigest).sort());
+    const contents = await store.contentsIn(stream.id, 28_000_001, 28_000_002);
+    expect(contents.sort()).toEqual([1, 2].map((i) => stream.packs[i]?.signed.header.contentDigest).sort());
+    expect(await store.dropContents(stream.id, 28_000_001, 28_000_002)).toBe(2);
+    await store.finishErasure(stream.id, 1, 77);
     const rows = await store.packsAfter(stream.id, 0, 10);
     expect(rows.map((r) => r.content === null)).toEqual([false, true, true, false, false, false]);
     expect(rows.every((r, i) => r.headerDigest === stream.packs[i]?.signed.headerDigest)).toBe(true);

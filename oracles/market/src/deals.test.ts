@@ -2,7 +2,7 @@ import { buyerNodes, cover, type Deal, dealId, type Hex } from "@msec/core";
 import { Interface, type Result } from "ethers";
 import { describe, expect, test } from "vitest";
 import { artifact } from "../../../packages/chain/src/artifacts.ts";
-import { dealOf, nodesOf, PASSED, STATE, type Status, windowClosed } from "./deals.ts";
+import { dealOf, nodesOf, PASSED, STATE, type Status, isClosed } from "./deals.ts";
 
 const escrow = new Interface(artifact("contracts/market/Escrow.sol").abi);
 const word = (byte: string): Hex => `0x${byte.repeat(32)}`;
@@ -61,7 +61,7 @@ describe("a window of time", () => {
   const at = 1_700_000_000_000;
   const status: Status = { state: STATE.funded, at, atBlock: 100, deliveryHash: word("00") };
   const closed = (seconds: number, afterMs: number, blocks: number) =>
-    windowClosed(status, seconds, { timestamp: (at + afterMs) / 1000, number: 100 + blocks });
+    isClosed(status, seconds, { timestamp: (at + afterMs) / 1000, number: 100 + blocks });
 
   test("is open up to and including its last millisecond", () => {
     expect(closed(60, 60_000, 100)).toBe(false);
