@@ -25,6 +25,8 @@ const schema = z.strictObject({
   silenceMs: z.int().min(500).default(3000),
   /** Most packs of one stream that wait for their anchoring; beyond it no receipt is given. */
   maxPending: z.int().min(1).default(20_000),
+  /** Threads that check signatures and contents; if absent one per core but one, at most 4: each takes some 50 MB. */
+  verifiers: z.int().min(0).max(64).optional(),
   logLevel: logLevel.default("info"),
 });
 

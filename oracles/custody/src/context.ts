@@ -10,6 +10,7 @@ import { type Peers } from "./peers.ts";
 import { type ContentStore } from "@msec/content-store";
 import { type DeviceCache } from "./registry.ts";
 import { type Store } from "./store.ts";
+import { type Verifier } from "./verifier.ts";
 
 /** What every part of the process works with. Made once, in main. */
 export interface Context {
@@ -18,6 +19,7 @@ export interface Context {
   metrics: Metrics;
   store: Store;
   lines: Lines;
+  verifier: Verifier;
   frontiers: Frontiers;
   devices: DeviceCache;
   peers: Peers;

@@ -20,7 +20,9 @@ import {
   sha256,
   type SignedHeader,
   signTyped,
+  type StreamPreimage,
   toHex,
+  type TreeNode,
   ZERO32,
 } from "@msec/core";
 import { step } from "@msec/service";
@@ -29,6 +31,7 @@ import { type Context, domainOf, opens } from "./context.ts";
 import { type Line, type Pending, seqId } from "./lines.ts";
 import { type Peer } from "./peers.ts";
 import { type PackRow } from "./store.ts";
+import { type Claim, demandNone, type Verdict } from "./verifier.ts";
 
 /** What an operator says to devices. */
 export interface Voice {
@@ -52,8 +55,31 @@ export const fromText = (message: string) => new Uint8Array(Buffer.from(message,
 
 /** Epochs that a device may have seen and this operator not. */
 const BEACON_AHEAD = 10;
-const BATCH = 256;
+interface Parts {
+  signed: SignedHeader;
+  content: Uint8Array;
+}
+
+function takeApart(message: Uint8Array): Parts {
+  const { cose, content } = decodeMessage(message);
+  return { signed: decodeCose(cose), content };
+}
+
+/** A message with what could be found out of it by itself, before its turn to enter its line. */
+interface Examined {
+  message: Uint8Array;
+  /** Taken apart already; absent where it has no right form. */
+  parts?: Parts;
+  verdict?: Verdict;
+  /** What the verdict was found with: it stands as long as these do. */
+  spki?: Uint8Array;
+  frontier?: readonly TreeNode[];
+}
+
+const BATCH = 128;
 const QUEUE = 4096;
+/** Share of the time that signing receipts may take, as the pause after each in times of its own length. */
+const RECEIPT_PAUSE = 4;
 
 /**
  * Takes packs in, in the order of their lines: checks, commits, and only then acknowledges with a signed receipt. What it
@@ -67,6 +93,10 @@ export class Ingest {
   readonly #catchingUp = new Set<Hex>();
   /** Newest epoch that this operator knows of, on the chain or from before the chain lost it. */
   newestEpoch = 0;
+  /** The receipts that are due: what was committed last of each line. */
+  readonly #owed = new Map<Hex, SignedHeader>();
+  readonly #leaves = new WeakMap<readonly TreeNode[], { slot: number; leaf: Uint8Array }>();
+  #paying = false;
   #running = false;
   #tail: Promise<void> = Promise.resolve();
 
@@ -87,10 +117,15 @@ export class Ingest {
     if (this.#running) return;
     this.#running = true;
     try {
+      // While one batch is committed the next is examined.
+      let entering = Promise.resolve();
       while (this.#queue.length > 0) {
         const batch = this.#queue.splice(0, BATCH);
         if (this.#queue.length < QUEUE / 2) for (const resume of this.#waiting.splice(0)) resume();
-        await this.take(batch);
+        const examined = await this.#examine(batch);
+        await entering;
+        entering = this.#enter(examined);
+        if (this.#queue.length === 0) await entering;
       }
     } finally {
       this.#running = false;
@@ -99,8 +134,52 @@ export class Ingest {
 
   /** Checks and commits messages; one call at a time, whether they come from the broker or from another operator. */
   async take(messages: readonly Uint8Array[], opened: ReadonlyMap<Hex, [Hex, Hex][]> = new Map()): Promise<void> {
+    await this.#enter(await this.#examine(messages), opened);
+  }
+
+  /** Has signatures and contents checked, for whatever stream is known here. Throws nothing: each pack is judged in its turn. */
+  async #examine(messages: readonly Uint8Array[]): Promise<Examined[]> {
+    const { lines, verifier } = this.#ctx;
+    const out: Examined[] = messages.map((message) => ({ message }));
+    const claims: { examined: Examined; streamId: Hex; stream: StreamPreimage; claim: Claim }[] = [];
+    for (const examined of out) {
+      try {
+        const { message } = examined;
+        examined.parts = takeApart(message);
+        const { header, headerDigest } = examined.parts.signed;
+        const line = lines.byId.get(header.streamId);
+        const spki = line?.keys.get(header.keyEpoch);
+        if (!line || !spki || lines.pendingByDigest.has(headerDigest) || line.head?.headerDigest === headerDigest)
+          continue;
+        const frontier = opens(this.#ctx, line) ? await this.#ctx.frontiers.get(line.id) : undefined;
+        const leaf = frontier && this.#leaf(frontier, headerSlot(line.stream, header));
+        Object.assign(examined, { spki, frontier });
+        claims.push({ examined, streamId: line.id, stream: line.stream, claim: { message, spki, leaf } });
+      } catch (error) {
+        if (!(error instanceof ProtocolError))
+          this.#ctx.log.error({ error: (error as Error).message }, "a pack could not be examined ahead");
+      }
+    }
+    const verdicts = await verifier.judge(claims);
+    for (const [i, { examined }] of claims.entries()) {
+      const verdict = verdicts[i];
+      if (verdict) examined.verdict = verdict;
+    }
+    return out;
+  }
+
+  /** Leaf node of a slot: a line's packs share one for a while. It is forgotten with the frontier that it came from. */
+  #leaf(frontier: readonly TreeNode[], slot: number): Uint8Array {
+    const kept = this.#leaves.get(frontier);
+    if (kept?.slot === slot) return kept.leaf;
+    const leaf = leafNode(frontier, slot);
+    this.#leaves.set(frontier, { slot, leaf });
+    return leaf;
+  }
+
+  async #enter(examined: readonly Examined[], opened: ReadonlyMap<Hex, [Hex, Hex][]> = new Map()): Promise<void> {
     try {
-      await this.exclusive(() => this.#take(messages, opened));
+      await this.exclusive(() => this.#take(examined, opened));
     } catch (error) {
       this.#ctx.log.error(
         { error: (error as Error).message },
@@ -126,7 +205,7 @@ export class Ingest {
   adopt(messages: readonly Uint8Array[]): Promise<void> {
     return this.exclusive(async () => {
       const { lines, store } = this.#ctx;
-      const packs = messages.map(decodeMessage).map(({ cose, content }) => ({ signed: decodeCose(cose), content }));
+      const packs = messages.map(takeApart);
       packs.sort((a, b) => a.signed.header.seq - b.signed.header.seq);
       for (const { signed, content } of packs) {
         const line = lines.byId.get(signed.header.streamId);
@@ -151,18 +230,18 @@ export class Ingest {
     });
   }
 
-  async #take(messages: readonly Uint8Array[], opened: ReadonlyMap<Hex, [Hex, Hex][]>): Promise<void> {
+  async #take(messages: readonly Examined[], opened: ReadonlyMap<Hex, [Hex, Hex][]>): Promise<void> {
     const { lines, metrics, store } = this.#ctx;
     const accepted: Accepted[] = [];
     const touched = new Set<Line>();
     const again = new Set<Line>();
     let failure: Error | undefined;
     step("ingest");
-    for (const message of messages) {
+    for (const examined of messages) {
       metrics.packsReceived.inc();
       let result: Accepted | undefined;
       try {
-        result = await this.#check(message, again);
+        result = await this.#check(examined, again);
       } catch (error) {
         // Not the pack's fault, such as a chain that is away: what was checked before is still committed.
         failure = error as Error;
@@ -204,34 +283,55 @@ export class Ingest {
     if (failure) throw failure;
   }
 
-  /** Tells the device, cumulatively, up to where its line is held. */
+  /**
+   * Tells the device soon, cumulatively, up to where its line is held; to be called when nothing of the line waits to be
+   * committed. A signature costs as much as checking a pack: lines take turns, and one that got more packs meanwhile needs
+   * one receipt.
+   */
   receipt(line: Line): void {
     const tip = this.#ctx.lines.tip(line);
     if (tip === undefined) return;
-    const receipt = {
-      streamId: line.id,
-      keyEpoch: tip.header.keyEpoch,
-      seq: tip.header.seq,
-      headerDigest: tip.headerDigest,
-      atMs: Date.now(),
-    };
+    this.#owed.set(line.id, tip);
+    if (this.#paying) return;
+    this.#paying = true;
+    setImmediate(() => this.#pay());
+  }
+
+  #pay(): void {
+    const started = performance.now();
+    for (const [id, tip] of this.#owed) {
+      this.#owed.delete(id);
+      this.#sayReceipt(id, tip);
+      break;
+    }
+    this.#paying = this.#owed.size > 0;
+    if (this.#paying) setTimeout(() => this.#pay(), RECEIPT_PAUSE * (performance.now() - started));
+  }
+
+  #sayReceipt(id: Hex, tip: SignedHeader): void {
+    const { keyEpoch, seq } = tip.header;
+    const receipt = { streamId: id, keyEpoch, seq, headerDigest: tip.headerDigest, atMs: Date.now() };
     const signature = signTyped(this.#ctx.key, domainOf(this.#ctx), RECEIPT, receipt);
-    this.#voice.publish(
-      `msec/v1/${line.id}/receipts/${this.#ctx.address}`,
-      JSON.stringify({ receipt, signature }),
-      true,
-    );
+    this.#voice.publish(`msec/v1/${id}/receipts/${this.#ctx.address}`, JSON.stringify({ receipt, signature }), true);
+  }
+
+  /** Gives every line's receipt again, to whoever missed one. */
+  receipts(): Promise<void> {
+    return this.exclusive(() => {
+      for (const line of this.#ctx.lines.byId.values()) this.receipt(line);
+      return Promise.resolve();
+    });
   }
 
   /** One message: what is to be committed, or undefined where it is refused, known, or must wait. */
-  async #check(message: Uint8Array, again: Set<Line>): Promise<Accepted | undefined> {
+  async #check(examined: Examined, again: Set<Line>): Promise<Accepted | undefined> {
     const { metrics, log, lines, store } = this.#ctx;
     let signed: SignedHeader | undefined;
     let line: Line | undefined;
     let authentic = false;
     try {
-      const { cose, content } = decodeMessage(message);
-      signed = decodeCose(cose);
+      const { signed: header, content } = examined.parts ?? takeApart(examined.message);
+      signed = header;
       line = lines.byId.get(signed.header.streamId);
       if (line === undefined)
         throw new ProtocolError("wrong-stream", "no such stream is registered here", signed.header.streamId);
@@ -239,7 +339,7 @@ export class Ingest {
         again.add(line);
         return undefined;
       }
-      await this.#checkKey(line, signed);
+      await this.#checkKey(line, signed, examined);
       authentic = true;
       const tip = lines.tip(line);
       if (tip && signed.header.seq <= tip.header.seq) {
@@ -254,7 +354,7 @@ export class Ingest {
             (p) => p.signed.header.seq === signed?.header.seq && p.signed.header.keyEpoch === signed.header.keyEpoch,
           )?.signed.cose;
         if (rival) {
-          await this.equivocation(rival, cose);
+          await this.equivocation(rival, signed.cose);
           throw new ProtocolError("equivocation", "two packs under one sequence number", signed.header.seq);
         }
       }
@@ -277,7 +377,7 @@ export class Ingest {
         );
         return undefined;
       }
-      return await this.#open(line, signed, content);
+      return await this.#open(line, signed, content, examined);
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       metrics.packsRefused.inc({ reason: error.code });
@@ -287,7 +387,7 @@ export class Ingest {
     }
   }
 
-  async #checkKey(line: Line, signed: SignedHeader): Promise<void> {
+  async #checkKey(line: Line, signed: SignedHeader, { verdict, spki: used }: Examined): Promise<void> {
     const { devices } = this.#ctx;
     const { keyEpoch } = signed.header;
     const device = await devices.device(line.stream.deviceId);
@@ -295,7 +395,8 @@ export class Ingest {
     const spki = line.keys.get(keyEpoch);
     if (spki === undefined)
       throw new ProtocolError("unknown-key", "no signing key of this key epoch is registered", keyEpoch);
-    checkSignature(signed, spki);
+    if (verdict && used === spki) demandNone(verdict.signature);
+    else checkSignature(signed, spki);
     if (device.status !== ACTIVE)
       throw new ProtocolError("inactive-device", "the device is suspended, quarantined or retired", device.status);
     if (device.ownerEpoch !== line.stream.ownerEpoch)
@@ -363,7 +464,12 @@ export class Ingest {
     return tip() > afterSeq;
   }
 
-  async #open(line: Line, signed: SignedHeader, content: Uint8Array): Promise<Accepted | undefined> {
+  async #open(
+    line: Line,
+    signed: SignedHeader,
+    content: Uint8Array,
+    { verdict, frontier: used }: Examined,
+  ): Promise<Accepted | undefined> {
     const { lines, frontiers, log, key, address } = this.#ctx;
     const { header, headerDigest } = signed;
     const pending = lines.create(line, signed, Date.now());
@@ -374,7 +480,8 @@ export class Ingest {
         log.warn({ stream: line.id }, "the stream's seed has not arrived: its packs wait on the device");
         return undefined;
       }
-      openPack(line.stream, header, leafNode(frontier, headerSlot(line.stream, header)), content);
+      if (verdict && used === frontier) demandNone(verdict.opening);
+      else openPack(line.stream, header, this.#leaf(frontier, headerSlot(line.stream, header)), content);
       if (line.stream.mode === MODE.sealed) {
         const signature = signTyped(key, domainOf(this.#ctx), OPENED, { headerDigest });
         pending.opened.set(address, signature);

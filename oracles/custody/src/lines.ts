@@ -3,7 +3,6 @@ import {
   type Hex,
   MODE,
   type Pack,
-  packLeaf,
   packOf,
   type SignedHeader,
   streamId,
@@ -15,7 +14,6 @@ import { type HoldersRow, type PackRow, type Store } from "./store.ts";
 export interface Pending {
   signed: SignedHeader;
   pack: Pack;
-  leaf: Hex;
   receivedAt: number;
   /** Committed to the database: before that nothing is signed of it. */
   held: boolean;
@@ -90,8 +88,7 @@ export class Lines {
   }
 
   #pending(line: Line, signed: SignedHeader, receivedAt: number): Pending {
-    const pack = packOf(line.stream, signed);
-    return { signed, pack, leaf: packLeaf(pack), receivedAt, held: false, opened: new Map() };
+    return { signed, pack: packOf(line.stream, signed), receivedAt, held: false, opened: new Map() };
   }
 
   /** The last header of the line, anchored or waiting. */

@@ -1,4 +1,5 @@
 import { mkdirSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { type Addresses, connectChain, contractsAt, embedded, Sender } from "@msec/chain";
 import { connect, ErasureKeys, Frontiers } from "@msec/companion-db";
@@ -21,6 +22,7 @@ import { expire } from "./retention.ts";
 import { startServer } from "./server.ts";
 import { Store } from "./store.ts";
 import { learnStream } from "./streams.ts";
+import { Verifier } from "./verifier.ts";
 import { Watcher } from "./watcher.ts";
 
 const TICK_MS = 100;
@@ -66,6 +68,9 @@ async function main(file: string): Promise<void> {
     metrics: new Metrics(),
     store,
     lines: new Lines(store),
+    verifier: new Verifier(config.verifiers ?? Math.min(4, Math.max(1, availableParallelism() - 1)), (error) =>
+      log.error({ error: error.message }, "a thread that checks packs died: its packs are checked without it"),
+    ),
     frontiers,
     devices: new DeviceCache(contracts),
     peers: new Peers(config.committee, address, log),
@@ -117,7 +122,7 @@ async function main(file: string): Promise<void> {
     client.subscribe("msec/v1/+/packs", { qos: 1 }, (error) => {
       if (error) log.error({ error: error.message }, "the broker refuses the subscription to packs");
     });
-    for (const line of ctx.lines.byId.values()) ingest.receipt(line);
+    void ingest.receipts();
     log.info({ broker: config.mqttUrl }, "connected to the broker");
   });
   client.on("error", (error) =>
@@ -164,6 +169,7 @@ async function main(file: string): Promise<void> {
     await loops.stop();
     await client.endAsync(true);
     await contents.stop();
+    await ctx.verifier.stop();
     provider.destroy();
     await store.close();
     log.info("custody oracle stopped");

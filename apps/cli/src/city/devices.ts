@@ -17,16 +17,7 @@ import {
 } from "@msec/core";
 import { type ConfigInput, init, parseConfig, paths, signEnrolment } from "@msec/device";
 import { type JsonRpcProvider } from "ethers";
-import {
-  type Account,
-  type Layout,
-  type People,
-  type Ports,
-  organisationId,
-  OPERATORS,
-  readJson,
-  writeJson,
-} from "./layout.ts";
+import { type Account, type Layout, type People, type Ports, organisationId, readJson, writeJson } from "./layout.ts";
 
 /** A device of the city, as whoever puts it up describes it. */
 export interface DevicePlan {
@@ -65,8 +56,8 @@ export function deviceConfig(
     ownerEpoch: 1,
     chain: { chainId: deployment.chainId, anchor: deployment.addresses.DataAnchor },
     committee: {
-      members: Array.from({ length: OPERATORS }, (_, i) => ({
-        address: (all.operators[i] as Account).address,
+      members: all.operators.map(({ address }, i) => ({
+        address,
         organisation: organisationId(`operator-${i + 1}`),
         url: `http://127.0.0.1:${ports.operators[i]}`,
       })),

@@ -47,8 +47,13 @@ export class Layout {
   }
 }
 
-export const OPERATORS = 4;
-export const MARKETS = 2;
+/** How many operators and deliverers a city has. */
+export interface Size {
+  operators: number;
+  markets: number;
+}
+
+export const CITY: Size = { operators: 4, markets: 2 };
 
 export interface Account {
   address: Hex;
@@ -76,9 +81,9 @@ export interface People {
   committee: Committee;
 }
 
-export function people(layout: Layout): People {
+export function people(layout: Layout, size = CITY): People {
   const person = (name: string) => account(layout.person(name), "account");
-  const operators = Array.from({ length: OPERATORS }, (_, i) => account(layout.operator(i + 1), "operator"));
+  const operators = Array.from({ length: size.operators }, (_, i) => account(layout.operator(i + 1), "operator"));
   const ordered = operators
     .map((o, i) => ({ ...o, organisation: organisationId(`operator-${i + 1}`) }))
     .sort((a, b) => (a.address < b.address ? -1 : 1));
@@ -89,9 +94,9 @@ export function people(layout: Layout): People {
     buyer: person("buyer"),
     registrars: [person("registrar-1"), person("registrar-2")],
     operators,
-    deliverers: Array.from({ length: MARKETS }, (_, i) => account(layout.market(i + 1), "deliverer")),
+    deliverers: Array.from({ length: size.markets }, (_, i) => account(layout.market(i + 1), "deliverer")),
     committee: {
-      q: quorum(OPERATORS),
+      q: quorum(size.operators),
       members: ordered.map((o) => o.address),
       organisations: ordered.map((o) => o.organisation),
       fromEpoch: 1,
@@ -116,7 +121,7 @@ function isFree(port: number): Promise<boolean> {
 }
 
 /** A city keeps its ports over restarts; one that somebody else has taken since is replaced. */
-export async function choosePorts(layout: Layout): Promise<Ports> {
+export async function choosePorts(layout: Layout, size = CITY): Promise<Ports> {
   const file = join(layout.root, "ports.json");
   const before = readJson<Ports>(file);
   const taken = new Set<number>();
@@ -140,9 +145,9 @@ export async function choosePorts(layout: Layout): Promise<Ports> {
   const ports: Ports = {
     chain: await choose(before?.chain),
     broker: await choose(before?.broker),
-    operators: await many(OPERATORS, before?.operators),
-    ipfs: await many(OPERATORS, before?.ipfs),
-    markets: await many(MARKETS, before?.markets),
+    operators: await many(size.operators, before?.operators),
+    ipfs: await many(size.operators, before?.ipfs),
+    markets: await many(size.markets, before?.markets),
   };
   writeJson(file, ports);
   return ports;

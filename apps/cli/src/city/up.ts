@@ -22,14 +22,14 @@ import { type DevicePlan, enrolDevice, type EnrolledDevice, publishOffers } from
 import {
   type Account,
   choosePorts,
+  CITY,
   Layout,
-  MARKETS,
-  OPERATORS,
   organisationId,
   people,
   type People,
   type Ports,
   readJson,
+  type Size,
   writeJson,
 } from "./layout.ts";
 import { isAlive, Processes } from "./processes.ts";
@@ -67,6 +67,8 @@ export interface UpOptions {
   /** Environment of single processes, for tests that inject faults. */
   env?: Record<string, Record<string, string>>;
   epochMs?: number;
+  /** How many operators and deliverers; the same at every start of one folder. */
+  size?: Size;
 }
 
 const script = (path: string) => fileURLToPath(new URL(`../../../../${path}`, import.meta.url));
@@ -89,9 +91,9 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     );
   const layout = new Layout(root);
   endLeftovers(layout);
-  const { progress, onExit = () => undefined } = options;
-  const all = people(layout);
-  const ports = await choosePorts(layout);
+  const { progress, onExit = () => undefined, size = CITY } = options;
+  const all = people(layout, size);
+  const ports = await choosePorts(layout, size);
 
   let postgres: EmbeddedPostgres | undefined;
   let chain: EmbeddedChain | undefined;
@@ -184,14 +186,14 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     keepChain(chain);
     const env = (name: string) => (options.env?.[name] ? { env: options.env[name] } : {});
 
-    progress(`broker and ${OPERATORS} operators`);
+    progress(`broker and ${size.operators} operators`);
     processes.start({
       name: "broker",
       script: script("apps/cli/src/city/broker.ts"),
       args: [String(ports.broker)],
       ...env("broker"),
     });
-    for (let n = 1; n <= OPERATORS; n++) {
+    for (let n = 1; n <= size.operators; n++) {
       const file = await writeOperator(n, layout, all, ports, deployment, chain, postgres, options);
       processes.start({
         name: `operator-${n}`,
@@ -219,7 +221,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
       });
     progress("market: bonds, deliverers, offers");
     await Promise.all(all.deliverers.map((d) => depositBond(d, deployment, contracts, provider as JsonRpcProvider)));
-    for (let n = 1; n <= MARKETS; n++) {
+    for (let n = 1; n <= size.markets; n++) {
       const file = await writeMarket(n, layout, ports, deployment, chain, postgres);
       processes.start({
         name: `market-${n}`,

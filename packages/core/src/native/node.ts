@@ -1,4 +1,12 @@
-import { createCipheriv, createDecipheriv, createHash, createPublicKey, type KeyObject, verify } from "node:crypto";
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createPublicKey,
+  createSecretKey,
+  type KeyObject,
+  verify,
+} from "node:crypto";
 import { createKeccak } from "hash-wasm";
 import { P256_SPKI_PREFIX } from "../spki.ts";
 
@@ -26,21 +34,37 @@ function publicKey(point: Uint8Array): KeyObject {
 
 const HALF_N = Buffer.from("7fffffff800000007fffffffffffffffde737d56d38bcf4279dce5617e3192a8", "hex");
 
+/** An unsigned integer of 32 bytes as a DER INTEGER. */
+function derInteger(bytes: Uint8Array): number[] {
+  let from = 0;
+  while (from < 31 && bytes[from] === 0) from++;
+  const digits = [...bytes.subarray(from)];
+  if ((digits[0] as number) >= 0x80) digits.unshift(0);
+  return [0x02, digits.length, ...digits];
+}
+
+/** r ‖ s as the DER SEQUENCE of RFC 3279: Node verifies it in two thirds of the time. */
+function derSignature(signature: Uint8Array): Uint8Array {
+  const body = [...derInteger(signature.subarray(0, 32)), ...derInteger(signature.subarray(32))];
+  return Uint8Array.from([0x30, body.length, ...body]);
+}
+
 /** ES256 over `message` with the public key as an uncompressed point (65 bytes); signature r ‖ s, s ≤ n/2. */
 export function p256Verify(point: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
   if (point.length !== 65 || signature.length !== 64 || Buffer.compare(signature.subarray(32), HALF_N) > 0)
     return false;
   try {
-    return verify("sha256", message, { key: publicKey(point), dsaEncoding: "ieee-p1363" }, signature);
+    return verify("sha256", message, publicKey(point), derSignature(signature));
   } catch {
     return false;
   }
 }
 
 const TAG = { authTagLength: 16 };
+// Handing a cipher a KeyObject takes half the time of handing it bytes.
 
 export function chachaSeal(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array {
-  const cipher = createCipheriv("chacha20-poly1305", key, nonce, TAG);
+  const cipher = createCipheriv("chacha20-poly1305", createSecretKey(key), nonce, TAG);
   cipher.setAAD(aad, { plaintextLength: plaintext.length });
   const body = cipher.update(plaintext);
   cipher.final();
@@ -56,7 +80,7 @@ export function chachaOpen(
 ): Uint8Array | undefined {
   if (sealed.length < 16 || key.length !== 32 || nonce.length !== 12) return undefined;
   const length = sealed.length - 16;
-  const decipher = createDecipheriv("chacha20-poly1305", key, nonce, TAG);
+  const decipher = createDecipheriv("chacha20-poly1305", createSecretKey(key), nonce, TAG);
   decipher.setAAD(aad, { plaintextLength: length });
   decipher.setAuthTag(sealed.subarray(length));
   const body = decipher.update(sealed.subarray(0, length));
