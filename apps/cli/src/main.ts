@@ -513,8 +513,10 @@ try {
   await program.parseAsync();
 } catch (error) {
   const json = process.argv.includes("--json");
-  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
-  else if (error instanceof Problem) {
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? 0 : 2;
+    if (json && error.exitCode !== 0) printJson({ error: error.message.replace(/^error: /, "") });
+  } else if (error instanceof Problem) {
     if (json) printJson({ error: error.message });
     else process.stderr.write(`${bad("msec:")} ${error.message}\n`);
     process.exitCode = error.exitCode;

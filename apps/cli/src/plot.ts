@@ -55,7 +55,12 @@ export function textPlot(series: readonly Series[], width = 60): string[] {
   });
 }
 
-const escape = (text: string) => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
+/** Text for XML: markup escaped, characters that XML 1.0 forbids left out. */
+const escape = (text: string) =>
+  text
+    // eslint-disable-next-line no-control-regex
+    .replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, "")
+    .replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
 const PANEL = { width: 760, height: 120, left: 70, right: 20, gap: 46 };
 
 /** A picture of the readings: one panel a quantity, time along the bottom, a break in the line where data is missing. */

@@ -1,12 +1,12 @@
 import { MODE, slotOf, type StreamPreimage } from "@msec/core";
+import { parseTime } from "@msec/device";
 import { type StreamInfo } from "./market/operators.ts";
 import { Problem } from "./problem.ts";
 
-function parseTime(text: string): number {
-  const ms = Date.parse(
-    /^\d{4}-\d{2}-\d{2}$/.test(text) ? `${text}T00:00:00Z` : /[zZ]|[+-]\d\d:?\d\d$/.test(text) ? text : `${text}Z`,
-  );
-  if (Number.isNaN(ms)) throw new Problem(`${text} is not a time: write it as 2004-03-10 or 2004-03-10T18:00 (UTC)`, 2);
+/** Only what can be read in one way is a time: by what is read here, keys are destroyed. */
+function timeOf(text: string): number {
+  const ms = parseTime(text, "iso") ?? parseTime(text, "yyyy-mm-dd");
+  if (ms === undefined) throw new Problem(`${text} is not a time: write it as 2004-03-10 or 2004-03-10T18:00 (UTC)`, 2);
   return ms;
 }
 
@@ -16,8 +16,8 @@ export function slotsBetween(info: StreamInfo, from: string | undefined, to: str
   if (stream.mode === MODE.dataset) return [0, 0];
   if (info.firstSlot === null || info.lastSlot === null)
     throw new Problem("nothing of this stream is anchored yet: try again in some seconds");
-  const first = from === undefined ? info.firstSlot : slotOf(parseTime(from), stream.slotSeconds);
-  const last = to === undefined ? Math.max(first, info.lastSlot - 1) : slotOf(parseTime(to), stream.slotSeconds);
+  const first = from === undefined ? info.firstSlot : slotOf(timeOf(from), stream.slotSeconds);
+  const last = to === undefined ? Math.max(first, info.lastSlot - 1) : slotOf(timeOf(to), stream.slotSeconds);
   if (last < first) throw new Problem("the window ends before it starts: --to lies before --from", 2);
   return [first, last];
 }

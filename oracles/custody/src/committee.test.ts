@@ -12,6 +12,7 @@ import {
   REFUSED,
   REFUSAL_NUMBERS,
   recoverTyped,
+  type RefusalCode,
   signTyped,
   ZERO32,
 } from "@msec/core";
@@ -93,7 +94,7 @@ async function start(confirmed?: EpochRow): Promise<void> {
     key: keys[0],
     address: members[0],
   } as unknown as Context;
-  const ingest = { take: async () => undefined } as unknown as Ingest;
+  const ingest = { take: async () => undefined, exclusive: (work: () => unknown) => work() } as unknown as Ingest;
   const epochs = { config: async () => ({ config, digest: DIGEST }) } as unknown as Epochs;
   committee = new Committee(ctx, ingest, epochs);
   await committee.load();
@@ -115,14 +116,14 @@ beforeEach(async () => {
 });
 afterEach(() => vi.useRealTimers());
 
-const wait = (built = stream.packs) => {
-  for (const { signed } of built) lines.append(line, lines.create(line, signed, Date.now()));
+const wait = (held = true) => {
+  for (const { signed } of stream.packs) lines.append(line, { ...lines.create(line, signed, Date.now()), held });
 };
 
 function rowOf(number: number, proposer: Hex, fields: Partial<Epoch> = {}): EpochRow {
   const tree = epochTree(
     line.pending.length ? line.pending.map((p) => p.pack) : [lines.create(line, stream.packs[0]!.signed, 0).pack],
-  ); // eslint-disable-line
+  );
   const epoch = {
     ...buildEpoch(tree, { number, prev: ZERO32, closedAt: NOW - 5000, stateBlock: 45, configDigest: DIGEST }),
     ...fields,
@@ -192,6 +193,13 @@ describe("a silent leader", () => {
     vi.advanceTimersByTime(60_000);
     await committee.tick();
     wait();
+    await committee.tick();
+    expect(committee.view).toBe(0);
+  });
+
+  test("is not blamed for packs that are not committed here yet", async () => {
+    wait(false);
+    vi.advanceTimersByTime(60_000);
     await committee.tick();
     expect(committee.view).toBe(0);
   });
@@ -284,6 +292,34 @@ describe("signing another's proposal", () => {
     expect(await refused(propose({}, { by: 3 }))).toMatch(/not this operator's turn/);
   });
 
+  test("after two silent leaders anybody's proposal is judged: operators count views from different times", async () => {
+    committee.chainNumber = 7;
+    await committee.tick();
+    vi.advanceTimersByTime(6000);
+    await committee.tick();
+    expect(committee.view).toBe(2);
+    for (const by of [1, 2, 3]) expect((await committee.sign(propose({}, { by }))).signature).toBeDefined();
+  });
+
+  test("reads the chain once more where the proposer has seen an epoch that it has not", async () => {
+    const proposal = propose({ number: 9, prev: ZERO32 });
+    let read = 0;
+    committee.refresh = async () => void read++;
+    expect(await refused(proposal)).toMatch(/next number is 8/);
+    expect(read).toBe(1);
+  });
+
+  test("signs nothing of a pack that is not committed yet", async () => {
+    const proposal = propose();
+    const last = line.pending[3] as Line["pending"][number];
+    last.held = false;
+    expect((await committee.sign(proposal)).bad).toEqual([
+      { headerDigest: last.signed.headerDigest, reason: REFUSAL_NUMBERS.order },
+    ]);
+    last.held = true;
+    expect((await committee.sign(proposal)).signature).toBeDefined();
+  });
+
   test("refuses a stranger", async () => {
     const proposal = propose();
     const stranger = signTyped(new Uint8Array(32).fill(9), DOMAIN, EPOCH, proposal.epoch);
@@ -342,10 +378,10 @@ describe("signing another's proposal", () => {
     expect(recoverTyped(DOMAIN, REFUSED, given, bad?.signature as Hex)).toBe(members[0]);
   });
 
-  test.each([
-    ["a device that is not active", () => void (status = 3), "inactive-device"],
-    ["a revoked key", () => void (revoked = true), "revoked"],
-  ] as const)("refuses packs of %s", async (_, change, code) => {
+  test.each<[string, () => void, RefusalCode]>([
+    ["a device that is not active", (): void => void (status = 3), "inactive-device"],
+    ["a revoked key", (): void => void (revoked = true), "revoked"],
+  ])("refuses packs of %s", async (_, change, code) => {
     change();
     const { bad, signature } = await committee.sign(propose());
     expect(signature).toBeUndefined();

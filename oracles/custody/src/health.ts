@@ -1,6 +1,6 @@
 import { type Section } from "@msec/service";
 import { type Committee } from "./committee.ts";
-import { type Context } from "./context.ts";
+import { type Context, needed } from "./context.ts";
 import { type Watcher } from "./watcher.ts";
 
 /** An operator's state in one object: what the health page shows and `msec status` reads. */
@@ -31,7 +31,7 @@ export async function status(ctx: Context, committee: Committee, watcher: Watche
   const problems: string[] = [];
   const up = peers.all.filter((p) => p.up).length;
   metrics.peersUp.set(up);
-  const missing = Math.ceil((2 * config.committee.length) / 3) - 1 - up;
+  const missing = needed(ctx) - 1 - up;
   if (!watcher.chainUp) problems.push("the chain does not answer: nothing is anchored until it does");
   if (missing > 0)
     problems.push(

@@ -5,6 +5,8 @@ import { connect, ErasureKeys, type EmbeddedPostgres, Frontiers, startPostgres }
 import {
   addressOfKey,
   anchorDomain,
+  cover,
+  derive,
   encodeNodes,
   fromHex,
   type Hex,
@@ -41,23 +43,16 @@ let lines: Lines;
 let stream: TestStream;
 let ctx: Context;
 let runs = 0;
-const clients: pg.PoolClient[] = [];
-
-const lost = (error: Error) => {
-  throw error;
-};
 
 beforeAll(async () => {
   await sodium.ready;
   folder = mkdtempSync(join(tmpdir(), "msec-lines-"));
   server = await startPostgres(folder);
   db = connect(await server.database("lines"));
-  db.on("connect", (client) => clients.push(client));
-  store = await Store.open(db, lost);
+  store = await Store.open(db, () => undefined);
 });
 afterAll(async () => {
-  // The store ends its process when it loses the connection that holds its lock: not this one.
-  for (const client of clients) client.removeAllListeners("error").on("error", () => undefined);
+  await store?.close();
   await server?.stop();
   rmSync(folder, { recursive: true, force: true });
 });
@@ -185,8 +180,22 @@ describe("a line", () => {
 describe("the database", () => {
   test("is refused to a second process of the same operator", async () => {
     const other = connect(await server.database("lines"));
-    await expect(Store.open(other, lost)).rejects.toThrow("another custody process has this database open");
+    await expect(Store.open(other, () => undefined)).rejects.toThrow("another custody process has this database open");
     await other.end();
+  });
+
+  test("lets the next process in when it is closed, and tells its own when it is lost", async () => {
+    const at = await server.database("locked");
+    const first = await Store.open(connect(at), () => undefined);
+    await first.close();
+    const pool = connect(at);
+    let lost: Error | undefined;
+    const second = await Store.open(pool, (error) => (lost = error));
+    const killer = connect(await server.database("lines"));
+    await killer.query("select pg_terminate_backend(pid) from pg_stat_activity where datname = 'locked'");
+    await expect.poll(() => lost?.message).toMatch(/terminat/);
+    await killer.end();
+    await second.close();
   });
 
   test("confirms an epoch whole or not at all", async () => {
@@ -203,6 +212,19 @@ describe("the database", () => {
     expect((await store.head(stream.id))?.seq).toBe(2);
     await store.dropPacks(digests);
     expect((await store.packs(digests)).length).toBe(2);
+    expect(await store.dropped(digests)).toEqual([]);
+  });
+
+  test("a pack taken off its line is kept aside: a signed epoch may still bring it onto the chain", async () => {
+    await store.putPacks(rowsOf(stream.packs.slice(0, 2)), []);
+    const [first, second] = stream.packs.map((p) => p.signed.headerDigest) as [Hex, Hex];
+    await store.dropPacks([second]);
+    expect((await store.packs([first, second])).map((r) => r.headerDigest)).toEqual([first]);
+    const { cose, content } = stream.packs[1] as Built;
+    expect(await store.dropped([first, second])).toEqual([{ headerDigest: second, cose, content }]);
+    // What is erased goes there too.
+    await store.dropContents(stream.id, 28_000_000, 28_000_009);
+    expect((await store.dropped([second]))[0]?.content).toBeNull();
   });
 
   test("an erasure takes contents and leaves headers", async () => {
@@ -211,9 +233,10 @@ describe("the database", () => {
     await store.putErasure(erasure);
     await store.putErasure(erasure);
     expect(await store.erasures(stream.id)).toEqual([{ ...erasure, doneAt: null }]);
-    const contents = await store.contentsIn(stream.id, 28_000_001, 28_000_002);
-    expect(contents.sort()).toEqual([1, 2].map((i) => stream.packs[i]?.signed.header.contentDigest).sort());
+    const gone = await store.contentsIn(stream.id, 28_000_001, 28_000_002);
+    expect(gone.sort()).toEqual([1, 2].map((i) => stream.packs[i]?.signed.header.contentDigest).sort());
     expect(await store.dropContents(stream.id, 28_000_001, 28_000_002)).toBe(2);
+    expect(await store.contentsIn(stream.id, 28_000_001, 28_000_002)).toEqual([]);
     await store.finishErasure(stream.id, 1, 77);
     const rows = await store.packsAfter(stream.id, 0, 10);
     expect(rows.map((r) => r.content === null)).toEqual([false, true, true, false, false, false]);
@@ -352,6 +375,13 @@ describe("taking a seed", () => {
   ])("refuses a seed %s", async (_, code, attempt) => {
     expect(await refusal(attempt())).toBe(code);
     expect(await ctx.frontiers.get(stream.id)).toBeUndefined();
+  });
+
+  test("brings nothing back that was erased before it came", async () => {
+    await store.putErasure({ streamId: stream.id, number: 1, fromSlot: 5, toSlot: 2 ** 40, requestedAt: 1 });
+    expect(await takeSeed(ctx, stream.id, delivery())).toBe(true);
+    const left = (await ctx.frontiers.get(stream.id)) ?? [];
+    expect(left).toEqual(derive([rootNode(stream.seed)], cover(0, 4)));
   });
 
   test("refuses a sealed stream's seed where its owner did not choose this operator", async () => {

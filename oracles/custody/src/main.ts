@@ -156,13 +156,13 @@ async function main(file: string): Promise<void> {
   loops.every(2 * TICK_MS, "chain", () => watcher.tick());
   loops.every(TICK_MS, "committee", () => committee.tick());
   loops.every(2000, "peers", () => askPeers(ctx, ingest));
+  // Also at the start, else an operator that starts again every so often would never rotate.
+  loops.every(ROOT_ROTATION_MS, "root rotation", async () => erasureKeys.rotateRoot());
   loops.every(RETENTION_MS, "retention", () => expire(ctx, ingest, Date.now()));
-  const rotation = setInterval(() => erasureKeys.rotateRoot(), ROOT_ROTATION_MS);
   const dialling = setInterval(() => void dialPeers(ctx), IPFS_DIAL_MS);
   void dialPeers(ctx);
 
   onStop(async () => {
-    clearInterval(rotation);
     clearInterval(dialling);
     server.close();
     server.closeAllConnections();

@@ -43,8 +43,9 @@ async function study(
       column.largest = Math.max(column.largest, Number(cell) || 0);
       for (const format of column.formats) if (parseTime(cell, format) === undefined) column.formats.delete(format);
       const both = pairs.get(i) as Set<TimeFormat>;
+      const beside = (fields[i + 1] ?? "").trim();
       for (const format of both)
-        if (parseTime(`${cell} ${fields[i + 1] ?? ""}`, format) === undefined) both.delete(format);
+        if (beside === "" || parseTime(`${cell} ${beside}`, format) === undefined) both.delete(format);
     });
   }
   if (rows === 0) throw new Problem(`${file} holds no rows below its header`, 2);
@@ -56,15 +57,15 @@ function timeOf(
   columns: Column[],
   pairs: Map<number, Set<TimeFormat>>,
 ): { columns: string[]; format: TimeFormat } {
+  // A pair first: a date alone would be a time too, and the hour beside it lost.
+  for (const [i, formats] of pairs) {
+    const [format] = formats;
+    if (format) return { columns: [(columns[i] as Column).header, (columns[i + 1] as Column).header], format };
+  }
   const named = [...columns].sort((a, b) => Number(TIME_NAME.test(b.header)) - Number(TIME_NAME.test(a.header)));
   for (const { header, formats } of named) {
     const [format] = formats;
     if (format) return { columns: [header], format };
-  }
-  for (const [i, formats] of pairs) {
-    const [format] = formats;
-    if (format && columns[i + 1])
-      return { columns: [(columns[i] as Column).header, (columns[i + 1] as Column).header], format };
   }
   const unix = columns.find((c) => c.numeric && TIME_NAME.test(c.header));
   if (unix) return { columns: [unix.header], format: unix.largest > UNIX_SECONDS_END ? "unix-ms" : "unix-s" };

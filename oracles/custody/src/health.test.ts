@@ -1,0 +1,54 @@
+import { expect, test } from "vitest";
+import { type Committee } from "./committee.ts";
+import { type Context } from "./context.ts";
+import { sections, status } from "./health.ts";
+import { Metrics } from "./metrics.ts";
+import { type Watcher } from "./watcher.ts";
+
+/** An operator of n, of whose others so many answer. */
+function state(n: number, up: number, change: { chainUp?: boolean; view?: number } = {}) {
+  const ctx = {
+    config: { name: "one", committee: Array.from({ length: n }, () => ({})) },
+    address: "0x01",
+    metrics: new Metrics(),
+    lines: { pendingCount: 3, byId: new Map() },
+    peers: { all: Array.from({ length: n - 1 }, (_, i) => ({ address: `0x0${i + 2}`, url: "http://x", up: i < up })) },
+    store: { totals: async () => ({ packs: 5, readings: 50, streams: 1 }) },
+  } as unknown as Context;
+  const committee = { next: 8, chainNumber: 7, block: 70, view: change.view ?? 0, leader: () => "0x02" };
+  return status(ctx, committee as unknown as Committee, { chainUp: change.chainUp ?? true } as Watcher);
+}
+
+test("an operator is well while enough others answer to sign an epoch", async () => {
+  for (const [n, enough] of [
+    [1, 0],
+    [2, 1],
+    [3, 2],
+    [4, 2],
+    [6, 4],
+    [7, 4],
+    [10, 6],
+  ] as const) {
+    expect((await state(n, enough)).problems, `${n} operators`).toEqual([]);
+    if (enough === 0) continue;
+    const { healthy, problems } = await state(n, enough - 1);
+    expect(healthy).toBe(false);
+    expect(problems).toEqual([
+      `${n - enough} of ${n} operators do not answer: anchoring stops until one is back, nothing is lost`,
+    ]);
+  }
+});
+
+test("a chain that is away and a silent leader are said", async () => {
+  expect((await state(4, 3, { chainUp: false })).problems).toEqual([
+    "the chain does not answer: nothing is anchored until it does",
+  ]);
+  expect((await state(4, 3, { view: 1 })).problems).toEqual(["the leader is silent: operator 0x02 takes over"]);
+});
+
+test("the page shows the numbers of the status", async () => {
+  const rows = sections(await state(4, 3)).flatMap((section) => section.rows);
+  expect(rows).toContainEqual(["Newest confirmed epoch", 7]);
+  expect(rows).toContainEqual(["Readings anchored", 50]);
+  expect(rows).toContainEqual(["0x02", "answers"]);
+});
