@@ -88,8 +88,8 @@ test("a constant series is a level line inside its panel", () => {
   expect(svg).not.toMatch(/NaN|Infinity/);
   const ys = [...(paths(svg)[0] ?? "").matchAll(/[ML][\d.]+ ([\d.]+)/g)].map((m) => Number(m[1]));
   expect(new Set(ys).size).toBe(1);
-  expect(ys[0]).toBeGreaterThanOrEqual(74);
-  expect(ys[0]).toBeLessThanOrEqual(74 + 120);
+  expect(ys[0]).toBeGreaterThanOrEqual(86);
+  expect(ys[0]).toBeLessThanOrEqual(86 + 120);
 });
 
 test("every point lies inside its panel, and panels stand below one another", () => {
@@ -103,8 +103,8 @@ test("every point lies inside its panel, and panels stand below one another", ()
     for (const [x, y] of list) {
       expect(x).toBeGreaterThanOrEqual(70);
       expect(x).toBeLessThanOrEqual(740);
-      expect(y).toBeGreaterThanOrEqual(74 + panel * 166);
-      expect(y).toBeLessThanOrEqual(74 + panel * 166 + 120);
+      expect(y).toBeGreaterThanOrEqual(86 + panel * 166);
+      expect(y).toBeLessThanOrEqual(86 + panel * 166 + 120);
     }
 });
 
