@@ -47,6 +47,10 @@ export async function verifyFile(file: string, flags: VerifyFlags): Promise<Verd
   for (const url of flags.rpc) basis.push(await againstChain(report, url));
   if (flags.rpc.length === 1)
     basis.push("one endpoint was asked: ask one of another organisation too (a second --rpc)");
+  if (flags.rpc.length > 0 && !report.committeePinned)
+    basis.push(
+      `the contract asked is the one that the bundle names: see that ${report.claims.anchor} is the city's anchor, or pin its committee with --committee`,
+    );
   if (flags.offline)
     basis.push(
       report.committeePinned

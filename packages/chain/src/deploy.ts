@@ -73,6 +73,7 @@ export async function deployCity(
     Escrow: [a.AccessManager, a.Directory, a.DeviceRegistry, a.ConsentRegistry],
     Marketplace: [a.AccessManager, a.Escrow, a.DeviceRegistry],
   };
+  await settled(provider, sender.address);
   const creations: Step[] = [];
   for (const name of names) {
     if ((await provider.getCode(addresses[name])) !== "0x") continue;
