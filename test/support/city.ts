@@ -82,7 +82,7 @@ export class TestCity {
   /** `plans` may need the folder for their files. */
   static async up(
     plans: (root: string) => DevicePlan[],
-    options: { epochMs?: number; env?: UpOptions["env"] } = {},
+    options: { epochMs?: number; silenceMs?: number; env?: UpOptions["env"] } = {},
   ): Promise<TestCity> {
     const root = mkdtempSync(join(tmpdir(), "msec-test-"));
     const exits: string[] = [];
@@ -100,6 +100,7 @@ export class TestCity {
         progress: () => undefined,
         onExit: (name) => void exits.push(name),
         epochMs: options.epochMs ?? 500,
+        ...(options.silenceMs ? { silenceMs: options.silenceMs } : {}),
         env,
       });
       return new TestCity(root, city, exits);

@@ -67,6 +67,7 @@ export interface UpOptions {
   /** Environment of single processes, for tests that inject faults. */
   env?: Record<string, Record<string, string>>;
   epochMs?: number;
+  silenceMs?: number;
 }
 
 const script = (path: string) => fileURLToPath(new URL(`../../../../${path}`, import.meta.url));
@@ -293,6 +294,7 @@ async function writeOperator(
     })),
     ipfsPort: ports.ipfs[n - 1],
     ...(options.epochMs ? { epochMs: options.epochMs } : {}),
+    ...(options.silenceMs ? { silenceMs: options.silenceMs } : {}),
   });
   return file;
 }
