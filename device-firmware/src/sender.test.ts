@@ -24,3 +24,11 @@ test("sends again from the first unreceipted one when nothing moves, waiting lon
   sender.reset();
   expect(seqs(sender.next(from(all), 3001))).toEqual([1, 2, 3]);
 });
+
+test("new packs that follow a lost one do not put its sending off", () => {
+  const sender = new Sender(8, 1000);
+  sender.next(from(all.slice(0, 1)), 0);
+  sender.next(from(all.slice(0, 2)), 600);
+  expect(seqs(sender.next(from(all.slice(0, 3)), 900))).toEqual([3]);
+  expect(seqs(sender.next(from(all.slice(0, 4)), 1000))).toEqual([1, 2, 3, 4]);
+});

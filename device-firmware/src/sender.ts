@@ -29,11 +29,12 @@ export class Sender {
     const room = this.#window - this.#underWay.length;
     if (room <= 0) return [];
     const packs = packsAfter(this.#sentThrough, room);
+    // Only what starts the wait counts: packs that follow a lost one move nothing.
+    if (packs.length > 0 && this.#underWay.length === 0) this.#movedAt = nowMs;
     for (const { seq } of packs) {
       this.#underWay.push(seq);
       this.#sentThrough = seq;
     }
-    if (packs.length > 0) this.#movedAt = nowMs;
     return packs;
   }
 

@@ -252,7 +252,10 @@ describe("what an operator refuses of a device", () => {
       const settled = await until("the operators agree on the head", async () => {
         const heads = await Promise.all(ALL.map((n) => info(device, n)));
         const first = heads[0] as Info;
-        return heads.every((h) => h.head?.headerDigest === first.head?.headerDigest && h.pending === 0) && first.head;
+        return (
+          heads.every((h) => h.head?.headerDigest === first.head?.headerDigest && h.pending === 0) &&
+          (first.head ?? undefined)
+        );
       });
       const entered = settled.headerDigest !== head.signed.headerDigest;
       if (entered) expect([a.signed.headerDigest, b.signed.headerDigest]).toContain(settled.headerDigest);

@@ -43,15 +43,16 @@ export function csvFile(root: string, name: string, rows: number, stepMs: number
   };
 }
 
-export const driverOf = (file: string, speed: number | "max", end = false) =>
-  ({
-    kind: "replay",
-    file,
-    time: { columns: ["time"], format: "unix-ms" },
-    columns: { row: "row", value: "value" },
-    speed,
-    end,
-  }) as const;
+type Driver = DevicePlan["streams"][number]["driver"];
+
+export const driverOf = (file: string, speed: number | "max", end = false): Driver => ({
+  kind: "replay",
+  file,
+  time: { columns: ["time"], format: "unix-ms" },
+  columns: { row: "row", value: "value" },
+  speed,
+  end,
+});
 
 /** An open device on a CSV file of {@link csvFile}. */
 export function openPlan(name: string, file: string, slotSeconds: number, speed: number | "max"): DevicePlan {
@@ -81,7 +82,7 @@ export class TestCity {
   /** `plans` may need the folder for their files. */
   static async up(
     plans: (root: string) => DevicePlan[],
-    options: { epochMs?: number; env?: UpOptions["env"] } = {},
+    options: { epochMs?: number; silenceMs?: number; env?: UpOptions["env"] } = {},
   ): Promise<TestCity> {
     const root = mkdtempSync(join(tmpdir(), "msec-test-"));
     const exits: string[] = [];
@@ -99,6 +100,7 @@ export class TestCity {
         progress: () => undefined,
         onExit: (name) => void exits.push(name),
         epochMs: options.epochMs ?? 500,
+        ...(options.silenceMs ? { silenceMs: options.silenceMs } : {}),
         env,
       });
       return new TestCity(root, city, exits);
@@ -187,10 +189,16 @@ export class TestCity {
     return Number((await this.city.contracts.DataAnchor.latest()).number);
   }
 
-  /** Name of the operator that leads, as the others see it. */
-  async leader(ask = 1): Promise<string> {
-    const { leader } = await this.status(ask);
-    return this.city.run.operators.find((o) => o.address === leader)?.name as string;
+  /** Name of the operator that leads, as the first one that answers sees it. */
+  leader(): Promise<string> {
+    return until("an operator names the leader", async () => {
+      for (const n of [1, 2, 3, 4]) {
+        const seen = await this.status(n).catch(() => undefined);
+        const found = seen && this.city.run.operators.find((o) => o.address === seen.leader)?.name;
+        if (found) return found;
+      }
+      return undefined;
+    });
   }
 
   streamOf(device: string): Hex {

@@ -299,10 +299,12 @@ export class Store {
     }));
   }
 
+  /** In the order of their lines, as whoever takes them in needs them. */
   async packs(headerDigests: readonly Hex[]): Promise<PackRow[]> {
-    const { rows } = await this.db.query(`select ${PACK_COLUMNS} from packs where header_digest = any($1::bytea[])`, [
-      headerDigests.map(buf),
-    ]);
+    const { rows } = await this.db.query(
+      `select ${PACK_COLUMNS} from packs where header_digest = any($1::bytea[]) order by seq`,
+      [headerDigests.map(buf)],
+    );
     return rows.map(packRow);
   }
 

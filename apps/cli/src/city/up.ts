@@ -69,6 +69,7 @@ export interface UpOptions {
   epochMs?: number;
   /** How many operators and deliverers; the same at every start of one folder. */
   size?: Size;
+  silenceMs?: number;
 }
 
 const script = (path: string) => fileURLToPath(new URL(`../../../../${path}`, import.meta.url));
@@ -295,6 +296,7 @@ async function writeOperator(
     })),
     ipfsPort: ports.ipfs[n - 1],
     ...(options.epochMs ? { epochMs: options.epochMs } : {}),
+    ...(options.silenceMs ? { silenceMs: options.silenceMs } : {}),
   });
   return file;
 }

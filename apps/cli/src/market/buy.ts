@@ -343,7 +343,7 @@ async function awaitDelivery(shop: Shop, id: Hex, deal: Deal): Promise<Delivery>
   }
 }
 
-interface WrongPack {
+export interface WrongPack {
   index: number;
   cose: string;
 }
@@ -361,6 +361,44 @@ function wrongPack(bundle: WindowBundle, keys: readonly TreeNode[]): WrongPack |
   return undefined;
 }
 
+/** What shows the escrow that one node of a delivery does not give the key of a pack: calldata of `proveWrongKey`. */
+export async function complaint(
+  shop: Pick<Shop, "contracts" | "operators">,
+  id: Hex,
+  deal: Deal,
+  nodes: KeyNode[],
+  secret: Uint8Array,
+  delivery: Delivery,
+  stream: WindowBundle["stream"],
+  wrong: WrongPack,
+): Promise<string> {
+  const { contracts, operators } = shop;
+  const signed = decodeCose(fromBase64(wrong.cose));
+  const [pack] = await operators.packs([signed.headerDigest]);
+  if (!pack?.anchoring)
+    throw new Problem(
+      "a key is wrong, and no operator shows where its pack is anchored: try again before the complaint window closes",
+    );
+  const status = await statusOf(contracts, id);
+  const witness = wrongKeyWitness(secret, wrong.index, delivery);
+  return contracts.Escrow.interface.encodeFunctionData("proveWrongKey", [
+    deal,
+    status as never,
+    { Ex: delivery.E.x, vE: delivery.E.v, masked: delivery.masked },
+    {
+      index: wrong.index,
+      node: nodes[wrong.index] as KeyNode,
+      nodeProof: keysTree(nodes).proof(wrong.index).map(toHex),
+      b: witness.b,
+      Sx: witness.S.x,
+      Sy: witness.S.y,
+      pack: packOf(stream, signed),
+      packProof: pack.anchoring.path,
+      epoch: pack.anchoring.epoch,
+    },
+  ]);
+}
+
 /** Shows the escrow the one node that is wrong; it pays price and bond to the buyer. */
 async function complain(
   shop: Shop,
@@ -372,34 +410,9 @@ async function complain(
   bundle: WindowBundle,
   wrong: WrongPack,
 ): Promise<void> {
-  const { contracts, deployment, provider, buyer, operators, progress } = shop;
-  const signed = decodeCose(fromBase64(wrong.cose));
-  const [pack] = await operators.packs([signed.headerDigest]);
-  if (!pack?.anchoring)
-    throw new Problem(
-      "a key is wrong, and no operator shows where its pack is anchored: try again before the complaint window closes",
-    );
-  const status = await statusOf(contracts, id);
-  const witness = wrongKeyWitness(secret, wrong.index, delivery);
-  const data = contracts.Escrow.interface.encodeFunctionData("proveWrongKey", [
-    deal,
-    status as never,
-    { Ex: delivery.E.x, vE: delivery.E.v, masked: delivery.masked },
-    {
-      index: wrong.index,
-      node: nodes[wrong.index] as KeyNode,
-      nodeProof: keysTree(nodes).proof(wrong.index).map(toHex),
-      b: witness.b,
-      Sx: witness.S.x,
-      Sy: witness.S.y,
-      pack: packOf(bundle.stream, signed),
-      packProof: pack.anchoring.path,
-      epoch: pack.anchoring.epoch,
-    },
-  ]);
+  const { deployment, provider, buyer, progress } = shop;
+  const data = await complaint(shop, id, deal, nodes, secret, delivery, bundle.stream, wrong);
   await new Sender(buyer.key, provider, deployment.chainId).transact({ to: deployment.addresses.Escrow, data });
-  progress(
-    "wrong key proved",
-    `node ${wrong.index} does not open seq ${signed.header.seq}: price and bond are the buyer's`,
-  );
+  const { seq } = decodeCose(fromBase64(wrong.cose)).header;
+  progress("wrong key proved", `node ${wrong.index} does not open seq ${seq}: price and bond are the buyer's`);
 }

@@ -1,0 +1,560 @@
+import { execFileSync } from "node:child_process";
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { connect, ErasureKeys, Frontiers, startPostgres } from "@msec/companion-db";
+import {
+  cover,
+  decodeBundle,
+  decodeCose,
+  encodeBundle,
+  fromBase64,
+  fromHex,
+  type Hex,
+  nodeScalar,
+  toHex,
+  type StreamPreimage,
+  streamOf,
+  verify,
+  type WindowBundle,
+  type WindowReport,
+} from "@msec/core";
+import { type EventLog } from "ethers";
+import mqtt from "mqtt";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { buy, complaint, type Purchase } from "../../apps/cli/src/market/buy.ts";
+import { listOffers } from "../../apps/cli/src/market/offers.ts";
+import { type StreamInfo } from "../../apps/cli/src/market/operators.ts";
+import { keysOf } from "../support/anchored.ts";
+import { csvFile, driverOf, msec, openPlan, TestCity, until } from "../support/city.ts";
+import { deliverCall, delivery, endCall, funded, offerOf, openDeal, refusal, senderOf } from "../support/deal.ts";
+
+// One real city, sold from: honest and hostile deliverers and buyers, an erasure, what leaves a home, and the proofs.
+
+let t: TestCity;
+let stream: Hex;
+let preimage: StreamPreimage;
+let first: number;
+let honest: Purchase;
+const messages = new Map<Hex, Uint8Array[]>();
+let listener: mqtt.MqttClient;
+
+/** Slots of the home: 0, 1, 2 rows in turn. */
+function homeFile(root: string): string {
+  const file = join(root, "home.csv");
+  const start = Date.UTC(2024, 0, 1);
+  const lines: string[] = [];
+  for (let slot = 0; slot < 60; slot++)
+    for (let i = 0; i < slot % 3; i++) lines.push(`${start + slot * 10_000 + i * 3000},${slot},${1 / (slot + 1)}`);
+  writeFileSync(file, `time,row,value\n${lines.join("\n")}\n`);
+  return file;
+}
+
+beforeAll(async () => {
+  t = await TestCity.up((root) => [
+    openPlan("park", csvFile(root, "park.csv", 1000, 1000).file, 10, 60),
+    {
+      name: "home",
+      owner: "citizen",
+      unitPrice: 50n,
+      streams: [
+        {
+          name: "home/room",
+          mode: "sealed",
+          slotSeconds: 10,
+          padCount: 6,
+          padBytes: 400,
+          holders: [],
+          quantities: ["row", "value"].map((name) => ({ name, unit: "", text: name })),
+          driver: driverOf(homeFile(root), 20),
+        },
+      ],
+    },
+  ]);
+  listener = await mqtt.connectAsync(t.city.run.broker, { protocolVersion: 4 });
+  listener.on("message", (topic, payload) => {
+    const id = topic.split("/")[2] as Hex;
+    messages.set(id, [...(messages.get(id) ?? []), new Uint8Array(payload)]);
+  });
+  await listener.subscribeAsync("msec/v1/+/packs", { qos: 1 });
+  stream = t.streamOf("park");
+  const found = await until(
+    "forty slots are anchored",
+    async () => {
+      const info = await t.get<StreamInfo>(1, `/streams/${stream}`);
+      return (info.lastSlot ?? 0) > (info.firstSlot ?? Infinity) + 40 && info;
+    },
+    60_000,
+  );
+  preimage = found.preimage;
+  first = found.firstSlot as number;
+}, 240_000);
+
+afterAll(async () => {
+  await listener?.endAsync(true);
+  await t?.stop();
+}, 120_000);
+
+/** A window of slots with what an operator holds of it. */
+async function windowOf(fromSlot: number, toSlot: number) {
+  const page = await t.shop().operators.window(stream, fromSlot, toSlot);
+  return {
+    fromSlot,
+    toSlot,
+    packs: page.packs.length,
+    readings: page.packs.reduce((sum, p) => sum + p.readings, 0),
+    asOfEpoch: page.newestEpoch,
+  };
+}
+
+const escrow = () => t.city.run.deployment.addresses.Escrow;
+const credit = (who: Hex) => t.city.contracts.Escrow.creditOf(who, t.city.run.deployment.addresses.MSecToken);
+const bond = (who: Hex) => t.city.contracts.Escrow.bondOf(who, t.city.run.deployment.addresses.MSecToken);
+
+/** Runs `act` once the chain shows a deal with a deliverer. */
+async function onDeal(deliverer: Hex, act: (deal: never, id: Hex, nodes: never) => Promise<unknown>): Promise<unknown> {
+  const { Escrow } = t.city.contracts;
+  const { dealOf, nodesOf } = await import("@msec/market");
+  const event = await until("the deal is on the chain", async () => {
+    const events = (await Escrow.queryFilter(
+      Escrow.filters.DealOpened(undefined, undefined, deliverer),
+      0,
+    )) as unknown as EventLog[];
+    return events.pop();
+  });
+  return act(dealOf(event.args.deal) as never, event.args.dealId as Hex, nodesOf(event.args.nodes) as never);
+}
+
+describe("a sale nobody has to trust", () => {
+  test("an honest sale: bought, delivered, verified; the seller is paid when nobody complains", async () => {
+    const before = await credit(t.city.people.city.address);
+    const offer = await offerOf(t, preimage, stream, {
+      deliverer: t.city.people.deliverers[0]?.address as Hex,
+      deliverSeconds: 60,
+      complainSeconds: 3,
+    });
+    honest = await buy(t.shop(), offer, first + 2, first + 12);
+    expect(honest.report.packs).toBe(11);
+    expect(honest.report.readings).toBe(220);
+    // The buyer says nothing: the deliverer's process presses the button after the window.
+    const paid = honest.deal.price - honest.deal.fee;
+    await until(
+      "the seller has the price",
+      async () => (await credit(t.city.people.city.address)) === before + paid,
+      30_000,
+    );
+  }, 90_000);
+
+  test("a wrong key costs price and bond, by the buyer's proof, and reveals that node alone", async () => {
+    const mallory = await funded(t, 6_000n);
+    const offer = await offerOf(t, preimage, stream, {
+      deliverer: mallory.address,
+      deliverSeconds: 60,
+      complainSeconds: 60,
+    });
+    const before = await credit(t.city.people.buyer.address);
+    let altered = -1;
+    const told: string[] = [];
+    const [bought] = await Promise.allSettled([
+      buy(t.shop(told), offer, first + 1, first + 14),
+      onDeal(mallory.address, async (deal, id, nodes) => {
+        const keys = await keysOf(t, 1, stream, first + 1, first + 14);
+        altered = Math.floor(keys.length / 2);
+        const node = keys[altered] as { key: Uint8Array };
+        node.key = node.key.slice();
+        node.key[3] = (node.key[3] as number) ^ 1;
+        const data = await deliverCall(t, { id, deal }, delivery(t, { id, nodes }, keys));
+        await senderOf(t, mallory).transact({ to: escrow(), data });
+      }),
+    ]);
+    expect(bought.status === "rejected" && (bought.reason as Error).message).toMatch(/a key was wrong.*price and bond/);
+    expect(told.join("\n")).toContain(`wrong key proved: node ${altered}`);
+    const { Escrow } = t.city.contracts;
+    const [proved] = (await Escrow.queryFilter(Escrow.filters.WrongKeyProved(), 0)).slice(-1);
+    const tx = await t.city.provider.getTransaction(proved?.transactionHash as string);
+    const call = Escrow.interface.parseTransaction(tx as never);
+    const draft = JSON.parse(
+      readFileSync(join(t.city.layout.purchases, proved?.args.dealId as string, "draft.json"), "utf8"),
+    ) as { secret: Hex; nodes: unknown[]; deal: { price: string } };
+    expect(Number(call?.args[3].index)).toBe(altered);
+    expect(draft.nodes.length).toBeGreaterThan(2);
+    const revealed = draft.nodes
+      .map((_, i) => nodeScalar(fromHex(draft.secret), i))
+      .filter((b) => tx?.data.includes(b.toString(16).padStart(64, "0")));
+    expect(revealed, "the private key of one node is in the proof, no other").toHaveLength(1);
+    expect(await credit(t.city.people.buyer.address)).toBe(before + BigInt(draft.deal.price) + 5_000n);
+    expect(await bond(mallory.address)).toBe(1_000n);
+  }, 120_000);
+
+  test("too few keys, a stranger, a second delivery, a false claim, an early button: the escrow refuses each", async () => {
+    const deliverer = await funded(t, 6_000n);
+    const stranger = await funded(t, 6_000n);
+    const offer = await offerOf(t, preimage, stream, {
+      deliverer: deliverer.address,
+      deliverSeconds: 60,
+      complainSeconds: 3,
+    });
+    const window = await windowOf(first + 3, first + 9);
+    const open = await openDeal(t, offer, preimage, window);
+    const keys = await keysOf(t, 2, stream, window.fromSlot, window.toSlot);
+    const right = delivery(t, open, keys);
+    const data = await deliverCall(t, open, right);
+    expect(await refusal(t, stranger.address, escrow(), data)).toMatch(/Escrow_NotYourTurn/);
+    const few = await deliverCall(t, open, { ...right, masked: right.masked.slice(1) });
+    expect(await refusal(t, deliverer.address, escrow(), few)).toMatch(/Escrow_WrongMaskedCount/);
+    expect(await refusal(t, stranger.address, escrow(), await endCall(t, open, "refund"))).toMatch(/Escrow_WindowOpen/);
+    await senderOf(t, deliverer).transact({ to: escrow(), data });
+    expect(await refusal(t, deliverer.address, escrow(), data)).toMatch(/Escrow_WrongStatus/);
+    expect(await refusal(t, deliverer.address, escrow(), await deliverCall(t, open, right))).toMatch(
+      /Escrow_WrongState/,
+    );
+    expect(await refusal(t, stranger.address, escrow(), await endCall(t, open, "release"))).toMatch(
+      /Escrow_WindowOpen/,
+    );
+
+    const page = await t.shop().operators.window(stream, window.fromSlot, window.toSlot);
+    const [node] = cover(window.fromSlot, window.toSlot);
+    const inside = page.packs.find((p) => p.slot === node?.firstSlot) as { cose: string };
+    const claim = await complaint(t.shop(), open.id, open.deal, open.nodes, open.secret, right, preimage, {
+      index: 0,
+      cose: inside.cose,
+    });
+    expect(await refusal(t, t.city.people.buyer.address, escrow(), claim)).toMatch(/Escrow_KeyIsRight/);
+    const lie = { ...right, masked: [toHex(new Uint8Array(32).fill(9)), ...right.masked.slice(1)] };
+    const forged = await complaint(t.shop(), open.id, open.deal, open.nodes, open.secret, lie, preimage, {
+      index: 0,
+      cose: inside.cose,
+    });
+    expect(await refusal(t, t.city.people.buyer.address, escrow(), forged)).toMatch(/Escrow_WrongDelivery/);
+    // A silent buyer: anybody may pay the seller out.
+    const before = await credit(t.city.people.city.address);
+    const release = await until("the window closes", async () => {
+      const call = await endCall(t, open, "release");
+      return (await refusal(t, stranger.address, escrow(), call)) === undefined && call;
+    });
+    await senderOf(t, stranger).transact({ to: escrow(), data: release });
+    expect(await credit(t.city.people.city.address)).toBe(before + open.deal.price - open.deal.fee);
+    expect(await bond(deliverer.address)).toBe(6_000n);
+  }, 120_000);
+
+  test("a deliverer declines what its keys do not open: wrong readings, a cover that is not canonical", async () => {
+    const deliverer = t.city.people.deliverers[0]?.address as Hex;
+    const offer = await offerOf(t, preimage, stream, { deliverer, deliverSeconds: 60, complainSeconds: 30 });
+    const window = await windowOf(first + 4, first + 7);
+    const before = await bond(deliverer);
+    const places = cover(window.fromSlot, window.toSlot);
+    const split = cover(window.fromSlot, window.fromSlot).concat(cover(window.fromSlot + 1, window.toSlot));
+    expect(split).not.toEqual(places);
+    const deals = [
+      await openDeal(t, offer, preimage, window, { deal: { readings: window.readings + 1 } }),
+      await openDeal(t, offer, preimage, window, { places: split }),
+      await openDeal(t, offer, preimage, window, { deal: { packs: window.packs - 1 } }),
+    ];
+    const { Escrow } = t.city.contracts;
+    for (const { id } of deals) {
+      await until(
+        "the deal is declined",
+        async () => (await Escrow.queryFilter(Escrow.filters.Declined(id), 0)).length === 1,
+      );
+      const [refund] = await Escrow.queryFilter(Escrow.filters.Refunded(id), 0);
+      expect(Number(refund?.args.reason)).toBe(1);
+      expect(await Escrow.queryFilter(Escrow.filters.Delivered(id), 0)).toHaveLength(0);
+    }
+    expect(await bond(deliverer)).toBe(before);
+  }, 90_000);
+
+  test("a silent deliverer: the fallback serves after half the time; without one the buyer is refunded", async () => {
+    const silent = await funded(t, 6_000n);
+    const fallback = t.city.people.deliverers[1]?.address as Hex;
+    const helped = await offerOf(t, preimage, stream, {
+      deliverer: silent.address,
+      fallbackDeliverer: fallback,
+      deliverSeconds: 12,
+      complainSeconds: 30,
+    });
+    const alone = await offerOf(t, preimage, stream, {
+      deliverer: silent.address,
+      deliverSeconds: 5,
+      complainSeconds: 30,
+    });
+    const before = await credit(t.city.people.buyer.address);
+    const done = await buy(t.shop(), helped, first + 5, first + 6);
+    expect(done.report.packs).toBe(2);
+    const { Escrow } = t.city.contracts;
+    const [delivered] = await Escrow.queryFilter(Escrow.filters.Delivered(done.dealId), 0);
+    expect(delivered?.args.by.toLowerCase()).toBe(fallback);
+    await expect(buy(t.shop(), alone, first + 5, first + 6)).rejects.toThrow(/nobody delivered in time|refunded/);
+    expect(await credit(t.city.people.buyer.address)).toBe(before + done.deal.price);
+  }, 120_000);
+});
+
+describe("what a proof says, through the command line", () => {
+  let dir: string;
+  const file = (name: string) => join(dir, `${name}.json`);
+  const changed = (name: string, change: (bundle: WindowBundle) => void) => {
+    const bundle = decodeBundle(encodeBundle(honest.bundle)) as WindowBundle;
+    change(bundle);
+    writeFileSync(file(name), encodeBundle(bundle));
+    return file(name);
+  };
+
+  beforeAll(() => {
+    dir = join(t.root, "proofs");
+    mkdirSync(dir);
+  });
+
+  test("a right proof is proved offline and against the chain; wrong use is told apart", async () => {
+    const right = changed("right", () => undefined);
+    const [offline, rpc, both, none] = await Promise.all([
+      msec(["verify", right, "--offline"]),
+      msec(["verify", right, "--rpc", t.city.run.chain.rpc]),
+      msec(["verify", right, "--offline", "--rpc", t.city.run.chain.rpc]),
+      msec(["verify", join(dir, "nothing.json"), "--offline"]),
+    ]);
+    expect(offline.out).toMatch(/proved/);
+    expect([offline.code, rpc.code, both.code, none.code]).toEqual([0, 0, 2, 2]);
+    expect(rpc.out).toMatch(/as anchored, the device's key as registered/);
+  }, 60_000);
+
+  test("packs left out, a digit changed, too few signatures, a stale head: refused with the reason", async () => {
+    const last = honest.bundle.packs.length - 1;
+    const cases: [string, RegExp][] = [
+      [changed("start", (b) => void b.packs.shift()), /a header is missing before|start/],
+      [changed("middle", (b) => void b.packs.splice(Math.floor(last / 2), 1)), /a header is missing|successor|missing/],
+      [changed("end", (b) => void b.packs.pop()), /a header is missing|successor|missing/],
+      [changed("digit", (b) => (b.anchoring.epoch.readings += 1)), /committee|signer|path|inclusion/],
+      [changed("two", (b) => void b.anchoring.signatures.pop()), /3 signatures are needed, 2 given/],
+      [
+        changed("content", (b) => {
+          const pack = b.packs[1] as { content: string };
+          pack.content = pack.content.replace(/[A-Za-z](?=.{40})/, (c) => (c === "A" ? "B" : "A"));
+        }),
+        /content/,
+      ],
+    ];
+    const answers = await Promise.all(cases.map(([path]) => msec(["verify", path, "--offline"])));
+    for (const [i, { code, out }] of answers.entries()) {
+      expect(code, `${cases[i]?.[0]}: ${out}`).toBe(1);
+      expect(out).toMatch(/refused/);
+      expect(out).toMatch(cases[i]?.[1] as RegExp);
+    }
+  }, 90_000);
+
+  test("an old head does not end a newer window", async () => {
+    const operators = t.shop().operators;
+    const bought = honest.bundle;
+    const at = bought.packs[bought.packs.length - 1] as { cose: string };
+    const digest = decodeCose(fromBase64(at.cose)).headerDigest;
+    const [{ anchoring }] = (await operators.packs([digest])) as unknown as [
+      { anchoring: { epoch: { number: number } } },
+    ];
+    const answers = await operators.heads(stream, anchoring.epoch.number);
+    const heads = answers.filter((a) => a.head && a.signature);
+    expect(heads.length).toBe(4);
+    const head = heads[0] as (typeof heads)[0];
+    const { recoverTyped, anchorDomain, HEAD } = await import("@msec/core");
+    const { chainId, anchor } = bought.chain;
+    const signatures = heads
+      .map((a) => a.signature as Hex)
+      .sort((a, b) =>
+        recoverTyped(anchorDomain(chainId, anchor), HEAD, head.head as never, a) <
+        recoverTyped(anchorDomain(chainId, anchor), HEAD, head.head as never, b)
+          ? -1
+          : 1,
+      )
+      .slice(0, 3);
+    const stale = changed("stale", (b) => {
+      b.end = {
+        kind: "head",
+        head: head.head as never,
+        epoch: head.asOf?.epoch as never,
+        epochSignatures: head.asOf?.signatures as never,
+        signatures,
+        config: head.asOf?.config as never,
+      };
+      b.anchoring = anchoring as never;
+      delete b.deal;
+    });
+    const { code, out } = await msec(["verify", stale, "--offline"]);
+    expect(code, out).toBe(1);
+    expect(out).toMatch(/head/);
+  }, 60_000);
+});
+
+describe("what leaves a home", () => {
+  test("an empty slot, one row and two rows look the same, on the wire and in the epochs", async () => {
+    const home = t.streamOf("home");
+    const info = await until(
+      "the home's file is anchored",
+      async () => {
+        const now = await t.get<StreamInfo>(3, `/streams/${home}`);
+        return now.pending === 0 && (now.lastSlot ?? 0) >= (now.firstSlot ?? 0) + 57 && now;
+      },
+      90_000,
+    );
+    const sent = (messages.get(home) ?? []).map((bytes) => {
+      const { header } = decodeCose(splitMessage(bytes));
+      return {
+        bytes: bytes.length,
+        header,
+        rows: (Math.floor(header.fromMs / 10_000) - Math.floor(Date.UTC(2024, 0, 1) / 10_000)) % 3,
+      };
+    });
+    // A number's own encoding grows with seq and beacon, whatever the rows: alike are those of alike seq and beacon.
+    const width = (n: number) => (n < 24 ? 1 : n < 256 ? 2 : 3);
+    const groups = new Map<string, { sizes: Set<number>; rows: Set<number> }>();
+    for (const { bytes, header, rows } of sent) {
+      const id = `${width(header.seq)}/${width(header.beacon.number)}`;
+      const group = groups.get(id) ?? { sizes: new Set(), rows: new Set() };
+      group.sizes.add(bytes);
+      group.rows.add(rows);
+      groups.set(id, group);
+    }
+    for (const { sizes } of groups.values()) expect([...sizes]).toHaveLength(1);
+    const widest = [...groups.values()].find((g) => g.rows.size === 3);
+    expect(widest, "slots with none, one and two rows were sent").toBeDefined();
+    const page = await t.shop().operators.window(home, info.firstSlot as number, info.lastSlot as number);
+    expect(page.packs.length).toBeGreaterThanOrEqual(57);
+    const full = await t.shop().operators.packs(page.packs.map((p) => p.headerDigest));
+    expect(new Set(page.packs.map((p) => p.readings))).toEqual(new Set([6]));
+    expect(new Set(full.map((p) => fromBase64(p.content).length))).toEqual(new Set([428]));
+    const slots = page.packs.map((p) => p.slot);
+    expect(slots).toEqual(slots.map((_, i) => (slots[0] as number) + i));
+    const spans = new Set(
+      page.packs.map((p) => {
+        const { header } = decodeCose(fromBase64(p.cose));
+        return `${header.toMs - header.fromMs}/${header.count}/${header.fromMs % 10_000}`;
+      }),
+    );
+    expect([...spans]).toEqual(["9999/6/0"]);
+  }, 120_000);
+});
+
+function splitMessage(message: Uint8Array): Uint8Array {
+  // CBOR[bstr cose, bstr content]: the first string's head has one, two or three bytes.
+  const info = (message[1] as number) & 31;
+  const [from, length] =
+    info === 24 ? [3, message[2] as number] : [4, ((message[2] as number) << 8) | (message[3] as number)];
+  return message.slice(from, from + length);
+}
+
+describe("what was erased", () => {
+  test("a window is sold around its hole; other proofs stand; an old copy of the database opens nothing", async () => {
+    const { city } = t;
+    const hole: [number, number] = [first + 20, first + 22];
+    const folder = city.layout.operator(1);
+    const copy = join(t.root, "backup");
+    // The whole data directory with its log, and the keys of that day as a control.
+    const { default: pg } = await import("pg");
+    const url = (JSON.parse(readFileSync(join(folder, "config.json"), "utf8")) as { databaseUrl: string }).databaseUrl;
+    const client = new pg.Client({ connectionString: url });
+    await client.connect();
+    await client.query("checkpoint");
+    await client.end();
+    execFileSync("cp", ["-a", city.layout.postgres, copy]);
+    for (const name of ["erasure.keys", "erasure.root"]) cpSync(join(folder, name), join(t.root, `old.${name}`));
+
+    const data = city.contracts.ConsentRegistry.interface.encodeFunctionData("requestErasure", [
+      streamOf(preimage),
+      ...hole,
+    ]);
+    const stranger = await funded(t);
+    expect(await refusal(t, stranger.address, city.run.deployment.addresses.ConsentRegistry, data)).toMatch(
+      /ConsentRegistry_NotOwner/,
+    );
+    await senderOf(t, city.people.city).transact({ to: city.run.deployment.addresses.ConsentRegistry, data });
+    for (const n of [1, 2, 3, 4])
+      await until(
+        `operator ${n} has erased`,
+        async () => (await t.get<StreamInfo>(n, `/streams/${stream}`)).erasures[0]?.doneAt,
+      );
+
+    const offer = (await listOffers(city.contracts)).find((o) => o.streamId === stream && o.open);
+    const around = await buy(t.shop(), offer as never, first + 15, first + 25);
+    expect(around.report.erased).toBe(3);
+    expect(around.report.packs, "packs outside the hole").toBe(8);
+    expect(around.report.readings).toBe(8 * 20);
+    expect(new Set(around.report.rows.map((r) => Math.floor(r.tMs / 10_000)))).toEqual(
+      new Set([15, 16, 17, 18, 19, 23, 24, 25].map((i) => first + i)),
+    );
+    // What was sold before stays proved, and so does every other reading of the same epochs.
+    expect((verify(honest.bundle) as WindowReport).readings).toBe(220);
+    const page = await t.shop().operators.window(stream, ...hole);
+    const full = await t.shop().operators.packs(page.packs.map((p) => p.headerDigest));
+    for (const pack of full) {
+      expect(pack.content).toBeNull();
+      expect(pack.anchoring, "the header still has its place in its epoch").not.toBeNull();
+    }
+    expect(page.packs.every((p) => p.erased)).toBe(true);
+    await expect(buy(t.shop(), offer as never, hole[0], hole[1])).rejects.toThrow();
+    const { out, code } = await (async () => {
+      const path = join(t.root, "around.json");
+      writeFileSync(path, encodeBundle(around.bundle));
+      return msec(["verify", path, "--rpc", city.run.chain.rpc]);
+    })();
+    expect(code, out).toBe(0);
+    expect(out).toMatch(/erased +3 packs: their headers stand, their keys and contents are destroyed/);
+    for (const n of [1, 2, 3, 4])
+      await expect(keysOf(t, n, stream, hole[0], hole[0])).rejects.toThrow(/not held any more/);
+
+    // The backup comes up, with all its rows; under the keys of today it opens nothing, under those of its day it did.
+    rmSync(join(copy, "data", "postmaster.pid"), { force: true });
+    const old = await startPostgres(copy);
+    try {
+      const db = connect(await old.database("operator_1"));
+      try {
+        const { rows } = await db.query(
+          "select count(*) as n from packs where content is not null and stream_id = $1 and slot between $2 and $3",
+          [Buffer.from(fromHex(stream)), ...hole],
+        );
+        expect(Number((rows[0] as { n: string }).n), "the copy holds the ciphertexts").toBeGreaterThan(0);
+        for (const name of ["erasure.keys", "erasure.root"]) cpSync(join(folder, name), join(t.root, `new.${name}`));
+        const today = await Frontiers.open(
+          db,
+          new ErasureKeys(join(t.root, "new.erasure.keys"), join(t.root, "new.erasure.root")),
+        );
+        await expect(today.get(stream)).rejects.toThrow(/erasure key that is gone/);
+        const { rows: wrapped } = await db.query("select wrapped from frontiers where stream_id = $1", [
+          Buffer.from(fromHex(stream)),
+        ]);
+        expect(wrapped).toHaveLength(1);
+        const then = await Frontiers.open(
+          db,
+          new ErasureKeys(join(t.root, "old.erasure.keys"), join(t.root, "old.erasure.root")),
+        );
+        expect((await then.get(stream))?.length, "the control: with the destroyed keys it would open").toBeGreaterThan(
+          0,
+        );
+      } finally {
+        await db.end();
+      }
+    } finally {
+      await old.stop();
+    }
+  }, 180_000);
+});
+
+describe("a chain that stood still", () => {
+  test("takes nobody's time: its windows close by blocks too", async () => {
+    const deliverer = await funded(t, 6_000n);
+    const offer = await offerOf(t, preimage, stream, {
+      deliverer: deliverer.address,
+      deliverSeconds: 200,
+      complainSeconds: 200,
+    });
+    const window = await windowOf(first + 3, first + 4);
+    const open = await openDeal(t, offer, preimage, window);
+    // The clock goes on by five minutes while hardly a block is made, as after a halt.
+    await t.city.provider.send("evm_increaseTime", [300]);
+    const at = await t.city.provider.getBlockNumber();
+    await until("a block after the halt", async () => (await t.city.provider.getBlockNumber()) > at);
+    const now = (await t.city.provider.getBlock("latest"))?.timestamp ?? 0;
+    expect(now * 1000).toBeGreaterThan(Date.now() + 200_000);
+    expect(await refusal(t, t.city.people.buyer.address, escrow(), await endCall(t, open, "refund"))).toMatch(
+      /Escrow_WindowOpen/,
+    );
+    const keys = await keysOf(t, 2, stream, window.fromSlot, window.toSlot);
+    await senderOf(t, deliverer).transact({ to: escrow(), data: await deliverCall(t, open, delivery(t, open, keys)) });
+    const { Escrow } = t.city.contracts;
+    expect(await Escrow.queryFilter(Escrow.filters.Delivered(open.id), 0)).toHaveLength(1);
+  }, 60_000);
+});
