@@ -191,7 +191,11 @@ describe("an operator that lies", () => {
   }, 180_000);
 
   test("one that calls honest headers bad delays nobody's packs", async () => {
-    await until("all four answer", async () => (await t.status(1)).peers.every((p) => p.up) && true, 45_000);
+    await until(
+      "all four answer one another",
+      async () => (await Promise.all([1, 2, 3, 4].map((m) => t.status(m)))).every((s) => s.peers.every((p) => p.up)),
+      45_000,
+    );
     const leader = numberOf(await t.leader());
     const n = alive().find((m) => m !== leader) as number;
     await t.city.processes.halt(`operator-${n}`);

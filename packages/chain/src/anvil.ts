@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, openSync, readFileSync, statSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, openSync, readFileSync, statSync } from "node:fs";
+import { copyFile, rename, stat } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -53,14 +54,61 @@ function saveSeconds(state: string): number {
   return 2 + Math.floor(size / SAVED_PER_SECOND);
 }
 
+const COPY_MS = 10_000;
+const QUIET_MS = 300;
+
+function isWhole(file: string): boolean {
+  try {
+    JSON.parse(readFileSync(file, "utf8"));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** anvil writes its state in place, so that a SIGKILL may leave half of it: then the last copy takes its place. */
+function mendState(state: string, copy: string): void {
+  if (!existsSync(state) || isWhole(state)) return;
+  if (!isWhole(copy)) throw new Error(`the chain's state ${state} is damaged, and there is no copy of it`);
+  copyFileSync(copy, state);
+}
+
+/** Copies the state between two of its writings, again and again, until the chain has ended. */
+async function keepCopies(state: string, copy: string, ended: () => boolean): Promise<void> {
+  const seen = () => stat(state).then(({ size, mtimeMs }) => `${size}/${mtimeMs}`);
+  for (let wait = 1000; !ended(); ) {
+    await sleep(wait, undefined, { ref: false });
+    try {
+      const before = await seen();
+      await sleep(QUIET_MS, undefined, { ref: false });
+      const started = Date.now();
+      if ((await seen()) === before) {
+        await copyFile(state, `${copy}.new`);
+        // Written again meanwhile, or cut short by a SIGKILL: not a copy to rely on.
+        if ((await seen()) === before && !ended()) {
+          await rename(`${copy}.new`, copy);
+          wait = Math.max(COPY_MS, 20 * (Date.now() - started));
+          continue;
+        }
+      }
+    } catch {
+      // Not there yet.
+    }
+    wait = 100;
+  }
+}
+
 /**
- * Starts the chain on a loopback port. Its state goes to `folder` every few seconds and at a clean stop, so a SIGKILL
- * loses at most that much; whoever sent transactions sends them again. Only the newest 256 states are kept, blocks and
- * receipts all.
+ * Starts the chain on a loopback port. Its state goes to `folder` every few seconds and at a clean stop, so a SIGKILL loses
+ * at most that much, and while it is being written at most what came since the last copy, some ten seconds; whoever sent
+ * transactions sends them again. Only the newest 256 states are kept, blocks and receipts all.
  */
 export async function startChain(folder: string, port: number): Promise<EmbeddedChain> {
   mkdirSync(folder, { recursive: true });
   const [command, before] = program();
+  const state = join(folder, "state.json");
+  const copy = join(folder, "state.copy.json");
+  mendState(state, copy);
   const log = openSync(join(folder, "chain.log"), "a");
   const child = spawn(
     command,
@@ -68,13 +116,7 @@ export async function startChain(folder: string, port: number): Promise<Embedded
       ...before,
       ...["--hardfork", "istanbul", "--gas-price", "0", "--block-time", "1", "--host", "127.0.0.1"],
       ...["--port", String(port), "--chain-id", String(EMBEDDED_CHAIN_ID), "--accounts", "0", "--prune-history", "256"],
-      ...[
-        "--state",
-        join(folder, "state.json"),
-        "--state-interval",
-        String(saveSeconds(join(folder, "state.json"))),
-        "--silent",
-      ],
+      ...["--state", state, "--state-interval", String(saveSeconds(state)), "--silent"],
     ],
     { stdio: ["ignore", log, log], detached: true },
   );
@@ -85,6 +127,7 @@ export async function startChain(folder: string, port: number): Promise<Embedded
     child.on("error", () => resolve());
   });
   void ended.then(() => (exited = true));
+  void keepCopies(state, copy, () => exited);
   const rpc = `http://127.0.0.1:${port}`;
   for (let i = 0; i < 1200; i++) {
     if (exited)
