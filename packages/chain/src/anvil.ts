@@ -69,7 +69,10 @@ function isWhole(file: string): boolean {
 /** anvil writes its state in place, so that a SIGKILL may leave half of it: then the last copy takes its place. */
 function mendState(state: string, copy: string): void {
   if (!existsSync(state) || isWhole(state)) return;
-  if (!isWhole(copy)) throw new Error(`the chain's state ${state} is damaged, and there is no copy of it`);
+  if (!isWhole(copy))
+    throw new Error(
+      `the chain's state ${state} is damaged, and there is no copy of it: restore it from a backup, or start a new city in another folder`,
+    );
   copyFileSync(copy, state);
 }
 

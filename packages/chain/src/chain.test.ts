@@ -237,6 +237,10 @@ describe("the embedded chain", () => {
   test("a start that fails says why", async () => {
     const other = mkdtempSync(join(tmpdir(), "msec-chain-"));
     writeFileSync(join(other, "state.json"), "this is no state");
+    await expect(startChain(other, await freePort())).rejects.toThrow(
+      /is damaged, and there is no copy of it: restore/,
+    );
+    writeFileSync(join(other, "state.json"), '{"block": 7}');
     await expect(startChain(other, await freePort())).rejects.toThrow(/the embedded chain did not start: ./);
     rmSync(other, { recursive: true, force: true });
   });
