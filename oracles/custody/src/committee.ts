@@ -129,8 +129,13 @@ export class Committee {
     try {
       const { metrics, lines, config, log } = this.#ctx;
       metrics.pending.set(lines.pendingCount);
-      const waiting = await this.#select(Date.now(), 1);
-      const oldest = waiting[0];
+      let [oldest] = await this.#select(Date.now(), 1);
+      if (!oldest && this.#excluded.size > 0) {
+        // One operator's word leaves out what stands first on a line at most once.
+        await this.#readmit();
+        this.#failures |= 1;
+        [oldest] = await this.#select(Date.now(), 1);
+      }
       metrics.oldestPending.set(oldest ? (Date.now() - oldest.receivedAt) / 1000 : 0);
       if (!oldest) {
         this.#since = Date.now();
@@ -297,10 +302,14 @@ export class Committee {
       }
       await store.putRefused({ ...refused, signer: peer.address, signature: bad.signature });
     }
-    for (const digest of [...this.#excluded])
-      if (this.#failures % 2 === 1 && (await store.refusers(digest)).length < honest(this.#ctx))
-        this.#excluded.delete(digest);
+    if (this.#failures % 2 === 1) await this.#readmit();
     if (answer.omitted?.length) await this.pull(peer, answer.omitted);
+  }
+
+  /** Takes headers in again that were left out on the word of fewer than f + 1 organisations. */
+  async #readmit(): Promise<void> {
+    for (const digest of [...this.#excluded])
+      if ((await this.#ctx.store.refusers(digest)).length < honest(this.#ctx)) this.#excluded.delete(digest);
   }
 
   /** Fetches packs from another operator and takes them in. */
