@@ -10,6 +10,12 @@ export const good = (text: string) => style("green", text);
 export const bad = (text: string) => style("red", text);
 export const warn = (text: string) => style("yellow", text);
 
+// Whoever reads only the first lines, such as `head`, closes the pipe: that is no failure.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit();
+});
+
 export function print(line = ""): void {
   process.stdout.write(`${line}\n`);
 }
