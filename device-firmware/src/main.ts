@@ -40,7 +40,12 @@ async function main(): Promise<number> {
   process.on("SIGTERM", () => stop.abort());
   process.on("SIGINT", () => stop.abort());
   process.on("disconnect", () => stop.abort());
-  return (await runAgent(config, { signal: stop.signal, untilDone: values["until-done"] })) ? 0 : 1;
+  try {
+    return (await runAgent(config, { signal: stop.signal, untilDone: values["until-done"] })) ? 0 : 1;
+  } finally {
+    // A listener keeps the channel, and with it the process, open.
+    if (process.connected) process.disconnect();
+  }
 }
 
 try {

@@ -15,6 +15,8 @@ import { csvFile, openPlan, TestCity, until } from "../support/city.ts";
 
 const ROWS = 4000;
 const SLOT_SECONDS = 10;
+/** How long the broker is away: an hour in the long profile. */
+const AWAY_MS = process.env.MSEC_LONG ? 3_600_000 : 10_000;
 let t: TestCity;
 let rows: { tMs: number; row: number; value: number }[];
 let stream: Hex;
@@ -90,6 +92,11 @@ describe("a process killed at a step of its work loses nothing", () => {
     await goesOn("a death that left half a state", 60_000);
   }, 180_000);
 
+  test("the database server, of all operators and deliverers at once", async () => {
+    await t.kill("postgres");
+    await goesOn("the database's death", 60_000);
+  }, 180_000);
+
   test("the device, the broker", async () => {
     await t.kill("device");
     await t.kill("broker");
@@ -104,7 +111,8 @@ describe("a process killed at a step of its work loses nothing", () => {
   test("the deliverer at deliver, delivering, sending, sent: every deal is delivered once", async () => {
     const from = (await info()).firstSlot as number;
     const deals: Hex[] = [];
-    for (const [i, step] of ["deliver", "delivering", "sending", "sent", "deliver", "sent"].entries()) {
+    const STEPS = ["deliver", "delivering", "sending", "sent"];
+    for (const [i, step] of [...STEPS, ...STEPS].entries()) {
       await t.killAt("market-1", step, 60_000, async () => {
         void buy(t.shop(), offer, from + i, from + i + 3).then(
           ({ dealId, report }) => {
@@ -157,6 +165,22 @@ describe("a process killed at a step of its work loses nothing", () => {
       }
     }
   }, 240_000);
+
+  test(
+    `a broker that is away for ${AWAY_MS / 1000} s`,
+    async () => {
+      const { processes } = t.city;
+      await processes.halt("broker");
+      // What had arrived before is still anchored.
+      await sleep(5_000);
+      const { seq } = (await info()).head as { seq: number };
+      await sleep(AWAY_MS);
+      expect((await info()).head?.seq).toBe(seq);
+      processes.resume("broker");
+      await goesOn("the broker's return", 120_000);
+    },
+    AWAY_MS + 180_000,
+  );
 
   test("afterwards every row is in exactly one leaf, the epochs have no hole and all operators agree", async () => {
     // The rest of the file at full speed, after one more start of the device.

@@ -118,7 +118,8 @@ export class TestCity {
 
   pid(name: string): number {
     this.#note();
-    const pid = name === "chain" ? this.city.run.chain.pid : this.city.run.processes[name];
+    const { run } = this.city;
+    const pid = name === "chain" || name === "postgres" ? run[name].pid : run.processes[name];
     if (pid === undefined) throw new Error(`there is no process ${name}`);
     return pid;
   }
@@ -223,14 +224,17 @@ export class TestCity {
     return tail(this.root);
   }
 
-  /** Stops everything; throws where a process is left. */
+  /** Stops everything; throws where a process is left or did not end by itself. */
   async stop(): Promise<void> {
     this.#note();
+    const from = performance.now();
     await this.city.stop();
+    const seconds = (performance.now() - from) / 1000;
     this.#note();
     rmSync(this.root, { recursive: true, force: true });
     const left = [...this.#pids].filter(isAlive);
     if (left.length > 0) throw new Error(`processes are left: ${left.join(", ")}`);
+    if (seconds > 9) throw new Error(`the city took ${seconds.toFixed(1)} s to stop: a process had to be killed`);
   }
 }
 

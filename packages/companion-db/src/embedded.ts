@@ -12,12 +12,15 @@ export interface EmbeddedPostgres {
   database(name: string): Promise<string>;
   /** Process id of the server. */
   readonly pid: number;
+  /** Resolves when the server has ended, whoever ended it. */
+  readonly exited: Promise<void>;
   /** A fast shutdown: open sessions end, everything committed is on disk. */
   stop(): Promise<void>;
 }
 
 const NOBODY = 65534;
 const USER = "msec";
+const WATCH_MS = 500;
 
 /** PostgreSQL refuses to run as root: there it runs as nobody, with the right to reach its files wherever they are. */
 function unprivileged(command: string, args: string[]): [string, string[]] {
@@ -42,15 +45,24 @@ async function binaries(): Promise<{ initdb: string; postgres: string }> {
   }
 }
 
-function freePort(): Promise<number> {
+/** `wanted` if nobody listens on it, else any that is free; 0 wants any. */
+function freePort(wanted: number): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
-    server.on("error", reject);
-    server.listen(0, "127.0.0.1", () => {
+    server.on("error", (error) => (wanted === 0 ? reject(error) : resolve(freePort(0))));
+    server.listen(wanted, "127.0.0.1", () => {
       const { port } = server.address() as { port: number };
       server.close(() => resolve(port));
     });
   });
+}
+
+/** The same port at every start of one folder while it is free, so that a server that died is found again. */
+async function portOf(folder: string): Promise<number> {
+  const file = join(folder, "port");
+  const port = await freePort(existsSync(file) ? Number(readFileSync(file, "utf8")) || 0 : 0);
+  writeFileSync(file, String(port));
+  return port;
 }
 
 /**
@@ -121,7 +133,7 @@ export async function startPostgres(folder: string): Promise<EmbeddedPostgres> {
   }
   let server = runningServer(data);
   if (server === undefined) {
-    const port = await freePort();
+    const port = await portOf(folder);
     const settings = ["-c", "max_connections=200", "-c", "shared_buffers=64MB", "-c", "log_min_messages=warning"];
     const [file, argv] = unprivileged(postgres, [
       "-D",
@@ -144,6 +156,7 @@ export async function startPostgres(folder: string): Promise<EmbeddedPostgres> {
   await ready(url("postgres"), pid, join(folder, "postgres.log"));
   return {
     pid,
+    exited: ended(pid),
     async database(name) {
       const client = new pg.Client({ connectionString: url("postgres") });
       await client.connect();
@@ -174,6 +187,11 @@ function alive(pid: number): boolean {
   } catch {
     return false;
   }
+}
+
+/** A server may be nobody's child by now: it is looked at, not waited for. */
+async function ended(pid: number): Promise<void> {
+  while (alive(pid)) await sleep(WATCH_MS, undefined, { ref: false });
 }
 
 async function ready(url: string, pid: number, log: string): Promise<void> {

@@ -73,7 +73,7 @@ export interface UpOptions {
 }
 
 const script = (path: string) => fileURLToPath(new URL(`../../../../${path}`, import.meta.url));
-const CHAIN_RESTART_MS = 1000;
+const RESTART_MS = 1000;
 const BUYER_FUNDS = 1_000_000_000n;
 const DELIVERER_FUNDS = 100_000_000n;
 
@@ -101,11 +101,14 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
   let provider: JsonRpcProvider | undefined;
   let processes: Processes | undefined;
   let stopping = false;
-  let restart: Promise<void> = Promise.resolve();
+  const restarts: Record<"chain" | "postgres", Promise<void>> = {
+    chain: Promise.resolve(),
+    postgres: Promise.resolve(),
+  };
   const stop = async () => {
     stopping = true;
     await processes?.stop();
-    await restart;
+    await Promise.all(Object.values(restarts));
     provider?.destroy();
     await chain?.stop();
     await postgres?.stop();
@@ -162,29 +165,34 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
       onExit,
     );
     const supervised = processes;
-    const keepChain = (running: EmbeddedChain): void => {
+    /** Starts a server again whenever it ends by itself. */
+    const keep = <T extends { pid: number; exited: Promise<unknown> }>(
+      name: "chain" | "postgres",
+      running: T,
+      start: () => Promise<T>,
+    ): void => {
       void running.exited.then(() => {
         if (stopping) return;
-        onExit("chain", null, null);
-        restart = restartChain(supervised);
+        onExit(name, null, null);
+        restarts[name] = again();
       });
-    };
-    const restartChain = async (supervised: Processes): Promise<void> => {
-      while (!stopping) {
-        await sleep(CHAIN_RESTART_MS);
-        try {
-          chain = await startChain(layout.chain, ports.chain);
-        } catch (error) {
-          progress(`the chain does not come up, tried again: ${(error as Error).message}`);
-          continue;
+      const again = async (): Promise<void> => {
+        while (!stopping) {
+          await sleep(RESTART_MS);
+          try {
+            const next = await start();
+            run[name].pid = next.pid;
+            run.processes = supervised.pids;
+            writeJson(layout.run, run);
+            return keep(name, next, start);
+          } catch (error) {
+            progress(`${name} does not come up, tried again: ${(error as Error).message}`);
+          }
         }
-        run.chain.pid = chain.pid;
-        run.processes = supervised.pids;
-        writeJson(layout.run, run);
-        return keepChain(chain);
-      }
+      };
     };
-    keepChain(chain);
+    keep("chain", chain, async () => (chain = await startChain(layout.chain, ports.chain)));
+    keep("postgres", postgres, async () => (postgres = await startPostgres(layout.postgres)));
     const env = (name: string) => (options.env?.[name] ? { env: options.env[name] } : {});
 
     progress(`broker and ${size.operators} operators`);
