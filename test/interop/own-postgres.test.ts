@@ -3,7 +3,7 @@ import { chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } fr
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { connect, ErasureKeys, Frontiers } from "@msec/companion-db";
+import { connect, ErasureKeys, Frontiers, ownServer } from "@msec/companion-db";
 import { derive, type Hex, rootNode } from "@msec/core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Store } from "../../oracles/custody/src/store.ts";
@@ -65,6 +65,17 @@ describe.skipIf(!bin)(`PostgreSQL ${versions[versions.length - 1] ?? ""} of the 
   afterAll(async () => {
     await stop();
     rmSync(folder, { recursive: true, force: true });
+  });
+
+  test("a city that is given the server gets a database for each process, once", async () => {
+    const server = ownServer(url, "msec_0a1b");
+    const one = await server.database("operator_1");
+    expect(await server.database("operator_1")).toBe(one);
+    const pool = connect(one, 1);
+    expect((await pool.query("select current_database() as name")).rows).toEqual([{ name: "msec_0a1b_operator_1" }]);
+    await pool.end();
+    const nobody = ownServer(url.replace("msec@", "stranger@"), "x");
+    await expect(nobody.database("y")).rejects.toThrow(/able to log in and to create databases/);
   });
 
   test("holds an operator's tables, its packs and its key frontiers, and forgets what is punctured", async () => {

@@ -139,7 +139,7 @@ async function measure(o: Options, root: string, signal: AbortSignal, cleanUp: (
   const processes: Record<string, number> = {
     ...city.run.processes,
     chain: city.run.chain.pid,
-    postgres: city.run.postgres.pid,
+    ...(city.run.postgres ? { postgres: city.run.postgres.pid } : {}),
     devices: process.pid,
   };
   const used = (): Record<string, Usage> =>

@@ -113,13 +113,13 @@ export class TestCity {
 
   #note(): void {
     const { run } = this.city;
-    for (const pid of [run.chain.pid, run.postgres.pid, ...Object.values(run.processes)]) this.#pids.add(pid);
+    for (const pid of [run.chain.pid, run.postgres?.pid, ...Object.values(run.processes)]) if (pid) this.#pids.add(pid);
   }
 
   pid(name: string): number {
     this.#note();
     const { run } = this.city;
-    const pid = name === "chain" || name === "postgres" ? run[name].pid : run.processes[name];
+    const pid = name === "chain" || name === "postgres" ? run[name]?.pid : run.processes[name];
     if (pid === undefined) throw new Error(`there is no process ${name}`);
     return pid;
   }

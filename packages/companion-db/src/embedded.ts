@@ -5,11 +5,10 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
+import { createDatabase, type DatabaseServer } from "./server.ts";
 
 /** A PostgreSQL server that the product starts itself, from the npm package that ships its binaries. */
-export interface EmbeddedPostgres {
-  /** URL of one database; it is created if missing. */
-  database(name: string): Promise<string>;
+export interface EmbeddedPostgres extends DatabaseServer {
   /** Process id of the server. */
   readonly pid: number;
   /** Resolves when the server has ended, whoever ended it. */
@@ -158,14 +157,7 @@ export async function startPostgres(folder: string): Promise<EmbeddedPostgres> {
     pid,
     exited: ended(pid),
     async database(name) {
-      const client = new pg.Client({ connectionString: url("postgres") });
-      await client.connect();
-      try {
-        const { rowCount } = await client.query("select 1 from pg_database where datname = $1", [name]);
-        if (rowCount === 0) await client.query(`create database ${pg.escapeIdentifier(name)}`);
-      } finally {
-        await client.end();
-      }
+      await createDatabase(url("postgres"), name);
       return url(name);
     },
     async stop() {

@@ -1,4 +1,5 @@
 import { type Hex, sha256, toHex } from "@msec/core";
+import { multiaddr } from "@multiformats/multiaddr";
 import { create } from "kubo-rpc-client";
 import { cidOf } from "./digest.ts";
 import { type ContentStore } from "./store.ts";
@@ -6,11 +7,11 @@ import { type ContentStore } from "./store.ts";
 /** A Kubo node of one's own, by its RPC API. Every option that could change a CID is set here. */
 export async function kuboStore(url: string): Promise<ContentStore> {
   const kubo = create({ url });
-  try {
-    await kubo.version({ timeout: 5000 });
-  } catch (error) {
-    throw new Error(`no IPFS API answers at ${url}: start Kubo or unset IPFS_API_URL (${(error as Error).message})`);
-  }
+  const id = await kubo.id({ timeout: 5000 }).catch((error: Error) => {
+    throw new Error(`no IPFS API answers at ${url}: start Kubo or unset IPFS_API_URL (${error.message})`);
+  });
+  // What an operator that runs Helia can dial.
+  const addresses = id.addresses.map(String).filter((address) => /\/tcp\/\d+\/p2p\//.test(address));
   return {
     async provide(contents) {
       for (const { digest, bytes } of contents) {
@@ -34,8 +35,10 @@ export async function kuboStore(url: string): Promise<ContentStore> {
           if (result.error) throw new Error(`Kubo still holds ${result.cid.toString()}: ${result.error.message}`);
       }
     },
-    addresses: () => [],
-    dial: () => Promise.resolve(),
+    addresses: () => addresses,
+    async dial(address) {
+      await kubo.swarm.connect(multiaddr(address), { timeout: 3000 });
+    },
     stop: () => Promise.resolve(),
   };
 }

@@ -53,7 +53,8 @@ export class Processes {
     // The IPC channel closes when this process dies, however it dies; the child then ends by itself.
     const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", program.script, ...program.args], {
       stdio: ["ignore", log, log, "ipc"],
-      env: { NODE_COMPILE_CACHE, ...process.env, ...program.env },
+      // Each process has a database of its own in its configuration, which this variable would override.
+      env: { NODE_COMPILE_CACHE, ...process.env, DATABASE_URL: undefined, ...program.env },
     });
     closeSync(log);
     if (!this.#children.has(program.name)) this.#order.push(program.name);

@@ -15,7 +15,7 @@ import {
   startChain,
   writeDeployment,
 } from "@msec/chain";
-import { type EmbeddedPostgres, startPostgres } from "@msec/companion-db";
+import { type DatabaseServer, type EmbeddedPostgres, ownServer, startPostgres } from "@msec/companion-db";
 import { type Hex } from "@msec/core";
 import { type JsonRpcProvider } from "ethers";
 import { type DevicePlan, enrolDevice, type EnrolledDevice, publishOffers } from "./devices.ts";
@@ -39,7 +39,8 @@ export interface Run {
   /** The supervising process. */
   pid: number;
   chain: { pid: number; rpc: string; chainId: number };
-  postgres: { pid: number };
+  /** Missing where DATABASE_URL names a server of one's own. */
+  postgres?: { pid: number };
   broker: string;
   operators: { name: string; address: Hex; url: string }[];
   markets: { name: string; address: Hex; url: string }[];
@@ -115,8 +116,10 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     rmSync(layout.run, { force: true });
   };
   try {
-    progress("database: PostgreSQL");
-    postgres = await startPostgres(layout.postgres);
+    const ownUrl = process.env.DATABASE_URL;
+    progress(ownUrl ? `database: PostgreSQL at ${new URL(ownUrl).host}` : "database: PostgreSQL");
+    if (!ownUrl) postgres = await startPostgres(layout.postgres);
+    const databases = postgres ?? ownServer(ownUrl as string, `msec_${all.deployer.address.slice(2, 10)}`);
     progress("chain: anvil at Istanbul rules, a block a second");
     chain = await startChain(layout.chain, ports.chain);
     provider = connectChain(embedded(chain.rpc, chain.chainId));
@@ -140,7 +143,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     const run: Run = {
       pid: process.pid,
       chain: { pid: chain.pid, rpc: chain.rpc, chainId: chain.chainId },
-      postgres: { pid: postgres.pid },
+      ...(postgres ? { postgres: { pid: postgres.pid } } : {}),
       broker: `mqtt://127.0.0.1:${ports.broker}`,
       operators: all.operators.map(({ address }, i) => ({
         name: `operator-${i + 1}`,
@@ -181,7 +184,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
           await sleep(RESTART_MS);
           try {
             const next = await start();
-            run[name].pid = next.pid;
+            run[name] = { ...run[name], pid: next.pid } as Run["chain"];
             run.processes = supervised.pids;
             writeJson(layout.run, run);
             return keep(name, next, start);
@@ -192,7 +195,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
       };
     };
     keep("chain", chain, async () => (chain = await startChain(layout.chain, ports.chain)));
-    keep("postgres", postgres, async () => (postgres = await startPostgres(layout.postgres)));
+    if (postgres) keep("postgres", postgres, async () => (postgres = await startPostgres(layout.postgres)));
     const env = (name: string) => (options.env?.[name] ? { env: options.env[name] } : {});
 
     progress(`broker and ${size.operators} operators`);
@@ -203,7 +206,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
       ...env("broker"),
     });
     for (let n = 1; n <= size.operators; n++) {
-      const file = await writeOperator(n, layout, all, ports, deployment, chain, postgres, options);
+      const file = await writeOperator(n, layout, all, ports, deployment, chain, databases, options);
       processes.start({
         name: `operator-${n}`,
         script: script("oracles/custody/src/main.ts"),
@@ -231,7 +234,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     progress("market: bonds, deliverers, offers");
     await Promise.all(all.deliverers.map((d) => depositBond(d, deployment, contracts, provider as JsonRpcProvider)));
     for (let n = 1; n <= size.markets; n++) {
-      const file = await writeMarket(n, layout, ports, deployment, chain, postgres);
+      const file = await writeMarket(n, layout, ports, deployment, chain, databases);
       processes.start({
         name: `market-${n}`,
         script: script("oracles/market/src/main.ts"),
@@ -286,14 +289,14 @@ async function writeOperator(
   ports: Ports,
   deployment: Deployment,
   chain: EmbeddedChain,
-  postgres: EmbeddedPostgres,
+  databases: DatabaseServer,
   options: UpOptions,
 ): Promise<string> {
   const file = join(layout.operator(n), "config.json");
   writeJson(file, {
     name: `operator-${n}`,
     dataDir: layout.operator(n),
-    databaseUrl: await postgres.database(`operator_${n}`),
+    databaseUrl: await databases.database(`operator_${n}`),
     port: ports.operators[n - 1],
     mqttUrl: `mqtt://127.0.0.1:${ports.broker}`,
     chain: { rpc: chain.rpc, chainId: chain.chainId, addresses: deployment.addresses },
@@ -315,13 +318,13 @@ async function writeMarket(
   ports: Ports,
   deployment: Deployment,
   chain: EmbeddedChain,
-  postgres: EmbeddedPostgres,
+  databases: DatabaseServer,
 ): Promise<string> {
   const file = join(layout.market(n), "config.json");
   writeJson(file, {
     name: `market-${n}`,
     dataDir: layout.market(n),
-    databaseUrl: await postgres.database(`market_${n}`),
+    databaseUrl: await databases.database(`market_${n}`),
     port: ports.markets[n - 1],
     chain: { rpc: chain.rpc, chainId: chain.chainId, addresses: deployment.addresses },
     custody: { url: `http://127.0.0.1:${ports.operators[n - 1]}`, dataDir: layout.operator(n) },
