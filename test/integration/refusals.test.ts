@@ -194,8 +194,9 @@ describe("what an operator refuses of a device", () => {
     await honestGoesOn();
   });
 
-  test("bodies that are no requests: an answer, and an operator that goes on", async () => {
+  test("bodies that are no requests: a sentence that names the field, and an operator that goes on", async () => {
     for (const path of [
+      `/streams/${good.id}/seed`,
       "/peer/propose",
       "/peer/packs",
       "/peer/line",
@@ -205,9 +206,13 @@ describe("what an operator refuses of a device", () => {
       "/streams",
       "/packs",
     ])
-      for (const body of ["{}", "[]", "null", "{", '{"opened":[{}],"digests":["0x"],"epoch":{},"preimage":{}}']) {
+      for (const body of ["", "{}", "[]", "null", "{", '{"opened":[{}],"digests":["0x"],"epoch":{},"preimage":{}}']) {
         const response = await fetch(t.url(2) + path, { method: "POST", body });
-        expect([200, 400, 500], `${path} ${body}`).toContain(response.status);
+        expect(response.status, `${path} ${body}`).toBe(400);
+        expect(await response.json()).toMatchObject({
+          code: "malformed",
+          message: expect.stringMatching(/\w+: |JSON/),
+        });
       }
     expect(t.exits).toEqual([]);
     await honestGoesOn();

@@ -1,26 +1,17 @@
 import { type Server } from "node:http";
 import { timingSafeEqual } from "node:crypto";
-import {
-  cover,
-  demand,
-  derive,
-  encodeMessage,
-  HEAD,
-  type Hex,
-  ProtocolError,
-  signTyped,
-  type SlotRange,
-  toHex,
-} from "@msec/core";
+import { cover, demand, derive, encodeMessage, HEAD, type Hex, ProtocolError, signTyped, toHex } from "@msec/core";
 import { healthPage, Reply, type Request, serve } from "@msec/service";
-import { type Committee, type Proposal } from "./committee.ts";
+import * as bodies from "./bodies.ts";
+import { parse } from "./bodies.ts";
+import { type Committee } from "./committee.ts";
 import { type Context, domainOf } from "./context.ts";
 import { type Epochs } from "./epochs.ts";
 import { sections, status } from "./health.ts";
 import { type Ingest } from "./ingest.ts";
 import { type Line } from "./lines.ts";
 import { type PackRow } from "./store.ts";
-import { type Registration, registerStream, type SeedDelivery, takeSeed } from "./streams.ts";
+import { type Registration, registerStream, takeSeed } from "./streams.ts";
 import { type Watcher } from "./watcher.ts";
 
 const PAGE = 500;
@@ -84,12 +75,6 @@ export async function startServer(
     ]),
   });
 
-  const list = (body: unknown, field: string): Hex[] => {
-    const value = (body as Record<string, unknown> | undefined)?.[field];
-    demand(Array.isArray(value) && value.length <= 16_384, "malformed", `${field} is a list of at most 16,384`, field);
-    return value.map(bytes32);
-  };
-
   /** For this operator's own processes only: they read the token from its folder. */
   const authorised = (request: Request): void => {
     const given = Buffer.from(String(request.headers.authorization ?? ""));
@@ -125,7 +110,7 @@ export async function startServer(
       }),
 
       "POST /streams": async ({ body }) => ({
-        streamId: (await ingest.exclusive(() => registerStream(ctx, body as Registration))).id,
+        streamId: (await ingest.exclusive(() => registerStream(ctx, parse(bodies.registration, body)))).id,
       }),
       "GET /streams": () =>
         [...lines.byId.values()].map((line) => ({
@@ -154,7 +139,7 @@ export async function startServer(
         };
       },
       "POST /streams/:/seed": async ({ params, body }) => {
-        const kept = await ingest.exclusive(() => takeSeed(ctx, bytes32(params[0]), body as SeedDelivery));
+        const kept = await ingest.exclusive(() => takeSeed(ctx, bytes32(params[0]), parse(bodies.seed, body)));
         return kept
           ? new Reply(204, "")
           : new Reply(409, { code: "held", message: "a seed of this stream is held already" });
@@ -208,51 +193,44 @@ export async function startServer(
         return row ? packOut(row) : new Reply(404, { code: "not-found", message: "no such content is known here" });
       },
       "POST /packs": async ({ body }) =>
-        Promise.all((await store.packs(list(body, "headerDigests").slice(0, PAGE))).map(packOut)),
+        Promise.all((await store.packs(parse(bodies.headerDigests, body).headerDigests.slice(0, PAGE))).map(packOut)),
       "GET /epochs/:": async ({ params }) => {
         const row = await store.epoch(whole(params[0], "number"));
         if (!row) return new Reply(404, { code: "not-found", message: "this epoch is not confirmed here" });
         return { ...row, config: (await epochs.config(row.epoch.number)).config };
       },
 
-      "POST /peer/propose": ({ body }) => committee.sign(body as Proposal),
+      "POST /peer/propose": ({ body }) => committee.sign(parse(bodies.proposal, body)),
       "POST /peer/packs": async ({ body }) => {
-        const digests = list(body, "digests");
+        const { digests } = parse(bodies.digests, body);
         return messages([...(await store.packs(digests)), ...(await store.dropped(digests))]);
       },
       "POST /peer/line": async ({ body }) => {
-        const { streamId, afterSeq } = body as { streamId: unknown; afterSeq: unknown };
-        return messages(await store.packsAfter(bytes32(streamId), whole(afterSeq, "afterSeq"), PAGE));
+        const { streamId, afterSeq } = parse(bodies.lineAfter, body);
+        return messages(await store.packsAfter(streamId, afterSeq, PAGE));
       },
       "POST /peer/push": async ({ body }) => {
-        const digests = list(body, "digests");
-        const peer = ctx.peers.all.find((p) => p.url === (body as { from?: string }).from);
+        const { digests, from } = parse(bodies.pushed, body);
+        const peer = ctx.peers.all.find((p) => p.url === from);
         if (peer) void committee.pull(peer, digests);
         return { ok: true };
       },
       "POST /peer/opened": async ({ body }) => {
-        const rows = (body as { opened?: unknown }).opened;
-        demand(Array.isArray(rows) && rows.length <= 16_384, "malformed", "opened is a list of at most 16,384");
-        await ingest.opened(rows as { headerDigest: Hex; signature: Hex }[]);
+        await ingest.opened(parse(bodies.opened, body).opened);
         return { ok: true };
       },
       "POST /peer/equivocation": async ({ body }) => {
-        const { a, b } = body as { a: string; b: string };
+        const { a, b } = parse(bodies.equivocation, body);
         const known = await ingest.exclusive(() =>
-          ingest.equivocation(Buffer.from(String(a), "base64"), Buffer.from(String(b), "base64")),
+          ingest.equivocation(Buffer.from(a, "base64"), Buffer.from(b, "base64")),
         );
         return { known };
       },
 
       "POST /keys": async (request) => {
         authorised(request);
-        const { streamId, fromSlot, toSlot, holes } = request.body as {
-          streamId: unknown;
-          fromSlot: number;
-          toSlot: number;
-          holes: SlotRange[];
-        };
-        const frontier = await ctx.frontiers.get(bytes32(streamId));
+        const { streamId, fromSlot, toSlot, holes } = parse(bodies.window, request.body);
+        const frontier = await ctx.frontiers.get(streamId);
         demand(frontier !== undefined, "key-tree", "this operator does not hold the stream's keys", streamId);
         return derive(frontier, cover(fromSlot, toSlot, holes)).map((node) => ({ ...node, key: toHex(node.key) }));
       },

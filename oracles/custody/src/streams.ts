@@ -21,6 +21,8 @@ import {
 } from "@msec/core";
 import { p256Verify } from "./p256.ts";
 import sodium from "libsodium-wrappers";
+import * as bodies from "./bodies.ts";
+import { parse } from "./bodies.ts";
 import { type Context, domainOf, opens } from "./context.ts";
 import { type Line } from "./lines.ts";
 
@@ -90,10 +92,10 @@ export async function learnStream(ctx: Context, id: Hex): Promise<Line | undefin
   const known = ctx.lines.byId.get(id);
   if (known) return known;
   for (const peer of ctx.peers.all) {
-    const registration = await ctx.peers.get<Registration>(peer, `/streams/${id}`);
+    const registration = await ctx.peers.get<unknown>(peer, `/streams/${id}`);
     if (!registration) continue;
     try {
-      const line = await registerStream(ctx, registration);
+      const line = await registerStream(ctx, parse(bodies.registration, registration));
       if (line.id === id) return line;
     } catch (error) {
       ctx.log.warn(
