@@ -8,8 +8,8 @@ import { type Hex } from "@msec/core";
 import { type DevicePlan } from "../../apps/cli/src/city/devices.ts";
 import { isAlive } from "../../apps/cli/src/city/processes.ts";
 import { type City, up, type UpOptions } from "../../apps/cli/src/city/up.ts";
+import { shopOf } from "../../apps/cli/src/demo.ts";
 import { type Shop } from "../../apps/cli/src/market/buy.ts";
-import { Operators } from "../../apps/cli/src/market/operators.ts";
 import { type Status } from "../../oracles/custody/src/health.ts";
 
 /** Waits until `check` gives something, and says what it waited for when it does not. */
@@ -207,16 +207,7 @@ export class TestCity {
   }
 
   shop(told: string[] = []): Shop {
-    const { city } = this;
-    return {
-      contracts: city.contracts,
-      provider: city.provider,
-      deployment: city.run.deployment,
-      operators: new Operators(city.run.operators.map((o) => o.url)),
-      buyer: city.people.buyer,
-      purchases: city.layout.purchases,
-      progress: (step, detail) => void told.push(`${step}: ${detail}`),
-    };
+    return shopOf(this.city, (step, detail) => void told.push(`${step}: ${detail}`));
   }
 
   /** Ends of the logs, for a test that failed. */

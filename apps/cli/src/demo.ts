@@ -40,7 +40,7 @@ export class Story {
 }
 
 /** The shop of a city's buyer. */
-export function shopOf(city: City, story: Story): Shop {
+export function shopOf(city: City, progress: Shop["progress"]): Shop {
   return {
     contracts: city.contracts,
     provider: city.provider,
@@ -48,7 +48,7 @@ export function shopOf(city: City, story: Story): Shop {
     operators: new Operators(city.run.operators.map((o) => o.url)),
     buyer: city.people.buyer,
     purchases: city.layout.purchases,
-    progress: story.tell,
+    progress,
   };
 }
 
@@ -191,7 +191,7 @@ export async function demo(options: DemoOptions): Promise<Record<string, unknown
         "your file",
         `${own.rows} rows${own.ignored.length ? `; not numbers, so not sold: ${own.ignored.join(", ")}` : ""}`,
       );
-    const shop = shopOf(city, story);
+    const shop = shopOf(city, story.tell);
     const streamId = (city.devices[0] as City["devices"][number]).streams[0]?.streamId as Hex;
     const purchase = await purchaseStory(shop, streamId, 48, out, story);
     showRefusals(purchase.bundle, story);

@@ -98,7 +98,7 @@ command("up", "bring up an embedded city on recorded data; it stays up until Ctr
       const out = join(root, "bought");
       const park = city.devices[0]?.streams[0]?.streamId as Hex;
       try {
-        const done = await purchaseStory(shopOf(city, story), park, 48, out, story);
+        const done = await purchaseStory(shopOf(city, story.tell), park, 48, out, story);
         if (json) printJson({ steps: story.steps, deal: done.dealId, out });
         else {
           print();
