@@ -1,9 +1,17 @@
 // What an auditor runs: every check of the contracts, one after the other, each saying what it looked at.
 import { checkBytecode } from "./contracts/bytecode.mjs";
+import { checkCoverage } from "./contracts/coverage.mjs";
+import { checkMutation } from "./contracts/mutation.mjs";
 import { checkSemgrep } from "./contracts/semgrep.mjs";
 import { checkSlither } from "./contracts/slither.mjs";
 
-const checks = { bytecode: checkBytecode, semgrep: checkSemgrep, slither: checkSlither };
+const checks = {
+  bytecode: checkBytecode,
+  semgrep: checkSemgrep,
+  slither: checkSlither,
+  coverage: checkCoverage,
+  mutation: checkMutation,
+};
 
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => !checks[name]);

@@ -10,6 +10,7 @@ const commands = {
   load: ["--disable-warning=ExperimentalWarning", join(root, "test/load/load.ts")],
   test: [join(root, "tools/test.mjs")],
   check: [join(root, "tools/check.mjs")],
+  "check:contracts": [join(root, "tools/check-contracts.mjs")],
   format: [join(root, "tools/check.mjs"), "--write"],
   setup: ["--eval", ""],
 };

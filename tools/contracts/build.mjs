@@ -16,6 +16,7 @@ export function contracts() {
 
 const inputs = new Map();
 function input(id) {
-  if (!inputs.has(id)) inputs.set(id, JSON.parse(readFileSync(join(artifacts, "build-info", `${id}.json`), "utf8")).input);
+  if (!inputs.has(id))
+    inputs.set(id, JSON.parse(readFileSync(join(artifacts, "build-info", `${id}.json`), "utf8")).input);
   return inputs.get(id);
 }

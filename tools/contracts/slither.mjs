@@ -29,7 +29,8 @@ function copyOf(plain) {
     recursive: true,
     filter: (file) => !file.endsWith(".t.sol"),
   });
-  for (const file of ["hardhat.config.ts", "package.json", "tsconfig.json"]) cpSync(join(root, file), join(folder, file));
+  for (const file of ["hardhat.config.ts", "package.json", "tsconfig.json"])
+    cpSync(join(root, file), join(folder, file));
   if (!plain) symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
   else {
     const modules = join(folder, "node_modules");
@@ -55,7 +56,16 @@ function findings(plain) {
     if (built.status !== 0) throw new Error(`the copy for Slither does not compile:\n${built.stderr.slice(-2000)}`);
     const slither = run(
       python("slither"),
-      [".", "--compile-force-framework", "hardhat", "--ignore-compile", "--filter-paths", "node_modules", "--json", "found.json"],
+      [
+        ".",
+        "--compile-force-framework",
+        "hardhat",
+        "--ignore-compile",
+        "--filter-paths",
+        "node_modules",
+        "--json",
+        "found.json",
+      ],
       folder,
     );
     const report = JSON.parse(readFileSync(join(folder, "found.json"), "utf8"));
@@ -94,7 +104,8 @@ export function checkSlither(say) {
     }
   for (const { check, places } of explained)
     for (const place of places ?? [""])
-      if (!used.has(`${check} ${place}`)) wrong.push(`slither.json explains ${check} ${place}, which Slither does not find`);
+      if (!used.has(`${check} ${place}`))
+        wrong.push(`slither.json explains ${check} ${place}, which Slither does not find`);
   say(`${count} findings in two passes, each explained in tools/contracts/slither.json`);
   return [...new Set(wrong)];
 }

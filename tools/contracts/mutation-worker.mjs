@@ -1,0 +1,122 @@
+// Compiles mutants of one contract and runs its tests on each, in this process: with EDR and solc themselves, since a
+// Hardhat process a mutant would take ten times as long. Their inner modules are named by path; Hardhat is pinned.
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import hre from "hardhat";
+import { root } from "../setup.mjs";
+import { mutate, mutantsOf } from "./mutants.mjs";
+
+const require = createRequire(join(root, "package.json"));
+const solc = require("solc");
+const inner = (path) =>
+  import(pathToFileURL(join(root, "node_modules/hardhat/dist/src/internal/builtin-plugins", path)).href);
+const { run } = await inner("solidity-test/runner.js");
+const { buildEdrArtifactsWithMetadata } = await inner("solidity-test/edr-artifacts.js");
+const { isTestSuiteArtifact, solidityTestConfigToSolidityTestRunnerConfigArgs } =
+  await inner("solidity-test/helpers.js");
+const { ArtifactManagerImplementation } = await inner("artifacts/artifact-manager.js");
+
+// Without IR a contract compiles in a fifth of the time; what the tests see of it is the same.
+const SETTINGS = {
+  evmVersion: "istanbul",
+  viaIR: false,
+  optimizer: { enabled: true, runs: 1 },
+  metadata: { bytecodeHash: "none", appendCBOR: false },
+};
+const FUZZ_RUNS = 32;
+const INVARIANT = { runs: 6, depth: 24 };
+
+const sources = new Map();
+const read = (path) => {
+  if (!sources.has(path))
+    sources.set(path, readFileSync(path.startsWith("@") ? require.resolve(path) : join(root, path), "utf8"));
+  return { contents: sources.get(path) };
+};
+
+function compile(file, name, content) {
+  const output = JSON.parse(
+    solc.compile(
+      JSON.stringify({
+        language: "Solidity",
+        sources: { [file]: { content } },
+        settings: {
+          ...SETTINGS,
+          outputSelection: { [file]: { [name]: ["evm.bytecode.object", "evm.deployedBytecode.object"], "": ["ast"] } },
+        },
+      }),
+      { import: read },
+    ),
+  );
+  const error = output.errors?.find((e) => e.severity === "error");
+  if (error) return { error: error.formattedMessage };
+  const { evm } = output.contracts[file][name];
+  return { ast: output.sources[file].ast, bytecode: evm.bytecode.object, deployed: evm.deployedBytecode.object };
+}
+
+/** Artifacts of the build and a function that says which test fails once a contract has other code. */
+async function testsOf(suites, name) {
+  const manager = new ArtifactManagerImplementation(await hre.solidity.getArtifactsDirectory("contracts"));
+  const artifacts = (await buildEdrArtifactsWithMetadata(manager)).map(({ edrArtifact }) => edrArtifact);
+  const ids = artifacts
+    .filter((a) => isTestSuiteArtifact(a) && suites.some((suite) => a.id.source.endsWith(suite)))
+    .map((a) => a.id);
+  if (ids.length === 0) throw new Error(`no tests are built in ${suites.join(", ")}`);
+  const { eip712Types: _, ...config } = hre.config.test.solidity.profiles.default;
+  const runner = await solidityTestConfigToSolidityTestRunnerConfigArgs({
+    chainType: "l1",
+    projectRoot: hre.config.paths.root,
+    hardfork: "istanbul",
+    config: {
+      ...config,
+      fuzz: { ...config.fuzz, runs: FUZZ_RUNS, seed: "0x2a" },
+      invariant: { ...config.invariant, ...INVARIANT },
+    },
+    verbosity: 0,
+    // Figures of gas belong to the real build.
+    excludeTestPattern: "[gG]as",
+    generateGasReport: false,
+    eip712CanonicalTypes: [],
+    testSourcePaths: {},
+  });
+  return async (bytecode, deployed) => {
+    const changed = artifacts.map((a) =>
+      a.id.name === name
+        ? { id: a.id, contract: { ...a.contract, bytecode: `0x${bytecode}`, deployedBytecode: `0x${deployed}` } }
+        : a,
+    );
+    const failed = [];
+    for await (const event of run("l1", changed, ids, runner, { buildInfos: [], ignoreContracts: true }, new Map()))
+      if (event.type === "suite:done")
+        for (const test of event.data.testResults) if (test.status === "Failure") failed.push(test.name);
+    return failed;
+  };
+}
+
+process.on("message", async ({ file, name, suites, share, shares }) => {
+  try {
+    const source = read(file).contents;
+    const original = compile(file, name, source);
+    if (original.error) throw new Error(original.error);
+    const failing = await testsOf(suites, name);
+    const before = await failing(original.bytecode, original.deployed);
+    if (before.length > 0) throw new Error(`tests fail without a mutant: ${before.slice(0, 5).join(", ")}`);
+    const mutants = mutantsOf(original.ast, source);
+    for (const [i, mutant] of mutants.entries()) {
+      if (i % shares !== share) continue;
+      const compiled = compile(file, name, mutate(source, mutant));
+      const outcome = compiled.error
+        ? "invalid"
+        : compiled.bytecode === original.bytecode
+          ? "equal"
+          : (await failing(compiled.bytecode, compiled.deployed)).length > 0
+            ? "killed"
+            : "survived";
+      process.send({ mutant, outcome });
+    }
+    process.send({ done: true });
+  } catch (error) {
+    if (process.connected) process.send({ error: error.stack });
+  }
+});
