@@ -130,9 +130,8 @@ abstract contract Fixture is Base {
     }
 
     function enrol(Enrol memory e, uint256 key) internal {
-        (bytes32 x, bytes32 y) = publicKey(key);
         bytes32 digest = enrolDigest(e);
-        registry.enrol(e, x, y, signKey(key, digest), sign(OWNER_KEY, digest), registrars(digest, 2));
+        registry.enrol(e, spki(key), sign(OWNER_KEY, digest), registrars(digest, 2));
     }
 
     function enrolDigest(Enrol memory e) internal view returns (bytes32) {
@@ -144,19 +143,14 @@ abstract contract Fixture is Base {
         for (uint256 i = 0; i < k; ++i) signatures[i] = sign(registrarKeys[i], digest);
     }
 
-    function publicKey(uint256 key) internal pure returns (bytes32, bytes32) {
+    /// @dev DER SubjectPublicKeyInfo of a P-256 key.
+    function spki(uint256 key) internal pure returns (bytes memory) {
         (uint256 x, uint256 y) = vm.publicKeyP256(key);
-        return (bytes32(x), bytes32(y));
+        return abi.encodePacked(hex"3059301306072a8648ce3d020106082a8648ce3d030107034200", uint8(4), x, y);
     }
 
     function keyHash(uint256 key) internal pure returns (bytes32) {
-        (bytes32 x, bytes32 y) = publicKey(key);
-        return sha256(abi.encodePacked(hex"3059301306072a8648ce3d020106082a8648ce3d030107034200", uint8(4), x, y));
-    }
-
-    function signKey(uint256 key, bytes32 digest) internal pure returns (bytes memory) {
-        (bytes32 r, bytes32 s) = vm.signP256(key, sha256(abi.encodePacked(digest)));
-        return abi.encodePacked(r, s);
+        return sha256(spki(key));
     }
 
     /* EPOCHS */

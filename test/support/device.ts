@@ -18,7 +18,6 @@ import {
   sigStructure,
   toBase64,
   toHex,
-  typedDataDigest,
   ZERO32,
 } from "@msec/core";
 import { Sender } from "@msec/chain";
@@ -58,7 +57,6 @@ export class HandDevice extends TestStream {
   async enrol(): Promise<void> {
     const { people, run, contracts, provider } = this.city;
     const { deployment } = run;
-    const point = this.key.spki.slice(-64);
     const enrol = {
       deviceId: this.preimage.deviceId,
       ekHash: ZERO32,
@@ -80,9 +78,7 @@ export class HandDevice extends TestStream {
     const registrars = [...people.registrars].sort((a, b) => (a.address < b.address ? -1 : 1));
     const data = contracts.DeviceRegistry.interface.encodeFunctionData("enrol", [
       enrol,
-      toHex(point.subarray(0, 32)),
-      toHex(point.subarray(32)),
-      toHex(this.key.sign(typedDataDigest(domain, ENROL, enrol))),
+      toHex(this.key.spki),
       signTyped(fromHex(people.city.key), domain, ENROL, enrol),
       registrars.map((r) => signTyped(fromHex(r.key), domain, ENROL, enrol)),
     ]);

@@ -12,14 +12,13 @@ import {
   puncture,
   recoverTyped,
   sha256,
-  spkiOfPoint,
   concat,
   streamId,
   type StreamPreimage,
   type TreeNode,
   utf8,
+  verifySignature,
 } from "@msec/core";
-import { p256Verify } from "./p256.ts";
 import sodium from "libsodium-wrappers";
 import { type Context, domainOf, opens } from "./context.ts";
 import { type Line } from "./lines.ts";
@@ -125,7 +124,7 @@ export async function takeSeed(ctx: Context, id: Hex, given: SeedDelivery): Prom
   const sealed = fromBase64(given.sealed);
   const message = concat(utf8("msec.seed"), fromHex(id), fromHex(ctx.address), sha256(sealed));
   demand(
-    p256Verify(spki, message, fromBase64(given.signature)),
+    verifySignature(spki, message, fromBase64(given.signature)),
     "bad-signature",
     "the seed is not signed by the device",
   );
@@ -144,9 +143,4 @@ export async function takeSeed(ctx: Context, id: Hex, given: SeedDelivery): Prom
   const kept = await ctx.frontiers.keep(id, left);
   if (kept) ctx.log.info({ stream: id }, "seed taken into custody");
   return kept;
-}
-
-/** SPKI of a key that the registry announced by its coordinates. */
-export function spkiOfCoordinates(x: Hex, y: Hex): Uint8Array {
-  return spkiOfPoint(concat(Uint8Array.of(4), fromHex(x, 32), fromHex(y, 32)));
 }

@@ -6,6 +6,7 @@ import {
   EPOCH,
   epochHash,
   epochTree,
+  fromHex,
   type Hex,
   packOf,
   toHex,
@@ -17,7 +18,7 @@ import { type Committee } from "./committee.ts";
 import { type Context } from "./context.ts";
 import { fromText, type Ingest, type MessagePage } from "./ingest.ts";
 import { type Peer } from "./peers.ts";
-import { learnStream, spkiOfCoordinates } from "./streams.ts";
+import { learnStream } from "./streams.ts";
 import { type EpochRow } from "./store.ts";
 
 /** Blocks that are read again after a restart of the chain. */
@@ -132,7 +133,7 @@ export class Watcher {
         if (deviceId === undefined) continue;
         devices.forget(deviceId);
         if (event?.name !== "KeyRotated") continue;
-        const spki = spkiOfCoordinates(event.args.x as Hex, event.args.y as Hex);
+        const spki = fromHex(event.args.spki as Hex);
         const keyEpoch = Number(event.args.keyEpoch);
         for (const line of lines.byId.values()) {
           if (line.stream.deviceId !== deviceId) continue;

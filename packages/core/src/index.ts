@@ -11,6 +11,7 @@ export * from "./merkle.ts";
 export * from "./native.ts";
 export * from "./pack.ts";
 export * from "./senml.ts";
+export * from "./signing.ts";
 export * from "./spki.ts";
 export * from "./stream.ts";
 export * from "./struct.ts";

@@ -7,6 +7,7 @@ import {
   fromHex,
   type Hex,
   HOLDERS,
+  keyAlgOf,
   MODE,
   signTyped,
   streamOf,
@@ -18,6 +19,7 @@ import {
 import { type ConfigInput, init, parseConfig, paths, signEnrolment } from "@msec/device";
 import { type JsonRpcProvider } from "ethers";
 import { type Account, type Layout, type People, type Ports, organisationId, readJson, writeJson } from "./layout.ts";
+import { vouch } from "./registrar.ts";
 
 /** A device of the city, as whoever puts it up describes it. */
 export interface DevicePlan {
@@ -97,7 +99,7 @@ export async function enrolDevice(
       deviceId: made.deviceId,
       ekHash: ZERO32,
       akName: ZERO32,
-      keyAlg: 1,
+      keyAlg: keyAlgOf(made.spki),
       keyHash: made.keyHash,
       owner: owner.address,
       organisation: organisationId("city"),
@@ -111,16 +113,13 @@ export async function enrolDevice(
       chainId: deployment.chainId,
       verifyingContract: deployment.addresses.DeviceRegistry,
     };
-    const sign = (who: Account) => signTyped(fromHex(who.key), domain, ENROL, enrol);
-    const key = await signEnrolment(config, typedDataDigest(domain, ENROL, enrol));
+    const shown = await signEnrolment(config, typedDataDigest(domain, ENROL, enrol));
     const registrars = [...all.registrars].sort((a, b) => (a.address < b.address ? -1 : 1));
     const data = DeviceRegistry.interface.encodeFunctionData("enrol", [
       enrol,
-      key.x,
-      key.y,
-      key.signature,
-      sign(owner),
-      registrars.map(sign),
+      toHex(made.spki),
+      signTyped(fromHex(owner.key), domain, ENROL, enrol),
+      registrars.map((r) => vouch(r, domain, enrol, made.spki, fromHex(shown.signature))),
     ]);
     await new Sender(all.deployer.key, provider, deployment.chainId).transact({
       to: deployment.addresses.DeviceRegistry,
