@@ -32,6 +32,8 @@ abstract contract Fixture is Base {
     /// @dev Slot of 2027-01-15T08:00Z in minutes, aligned to 64 slots.
     uint32 internal constant F = 30_000_000;
     uint256 internal constant START = uint256(F) * 60;
+    bytes32 internal constant BINDING = keccak256("Binding(bytes32 streamId,address subject,uint64 deadline)");
+    bytes32 internal constant PURPOSE = keccak256("research");
 
     uint256 internal constant OWNER_KEY = 0xA11CE;
     uint256 internal constant BUYER_KEY = 0xB0B;
@@ -114,6 +116,20 @@ abstract contract Fixture is Base {
         Enrol memory e = enrolment("board", DEVICE_KEY);
         deviceId = e.deviceId;
         enrol(e, DEVICE_KEY);
+        grantToAnyone(stream());
+    }
+
+    /// @dev The owner's consent to sales for the purpose of {deal}; of a sealed stream, as the person measured too.
+    function grantToAnyone(Stream memory s) internal {
+        if (s.mode == ProtocolTypes.MODE_SEALED) bindSubject(s, OWNER_KEY);
+        vm.prank(owner);
+        consent.grant(s, PURPOSE, address(0), 0, type(uint64).max);
+    }
+
+    function bindSubject(Stream memory s, uint256 subjectKey) internal {
+        IConsentRegistry.Binding memory x = IConsentRegistry.Binding(hashStream(s), vm.addr(subjectKey), nowMs());
+        bytes32 digest = typed("ConsentRegistry", address(consent), keccak256(abi.encode(BINDING, x)));
+        consent.bindSubject(s, x, sign(OWNER_KEY, digest), sign(subjectKey, digest));
     }
 
     function enrolment(string memory ek, uint256 key) internal view returns (Enrol memory e) {
@@ -313,7 +329,7 @@ abstract contract Fixture is Base {
         d.holesHash = keccak256("");
         d.nodes = uint16(list.length);
         d.keysRoot = Merkle.root(nodeLeaves(list));
-        d.purpose = keccak256("research");
+        d.purpose = PURPOSE;
         d.deliverSeconds = 600;
         d.complainSeconds = 1200;
         d.nonce = keccak256("nonce");

@@ -1,7 +1,7 @@
 import { generateKeyPairSync, type KeyObject, randomBytes } from "node:crypto";
 import { Sender } from "@msec/chain";
 import {
-  anchorDomain,
+  consentDomain,
   deviceIdOfSoftware,
   encodeNodes,
   ENROL,
@@ -103,7 +103,7 @@ export async function enrol(city: City, devices: readonly Device[]): Promise<voi
 export async function register(city: City, devices: readonly Device[]): Promise<void> {
   await sodium.ready;
   const { deployment, operators } = city.run;
-  const domain = anchorDomain(deployment.chainId, deployment.addresses.DataAnchor);
+  const domain = consentDomain(deployment.chainId, deployment.addresses.ConsentRegistry);
   const owner = fromHex(city.people.city.key);
   const holders = operators.map((o) => o.address);
   const sealKeys = await Promise.all(

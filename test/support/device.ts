@@ -1,5 +1,5 @@
 import {
-  anchorDomain,
+  consentDomain,
   cborEncode,
   encodeCose,
   encodeHeader,
@@ -94,7 +94,7 @@ export class HandDevice extends TestStream {
     const { deployment } = run;
     const chosen = this.preimage.mode === 1 ? people.operators.slice(0, 2) : people.operators;
     const holders = { streamId: this.id, version: 1, holders: chosen.map((o) => o.address) };
-    const domain = anchorDomain(deployment.chainId, deployment.addresses.DataAnchor);
+    const domain = consentDomain(deployment.chainId, deployment.addresses.ConsentRegistry);
     const holdersSignature = signTyped(fromHex(people.city.key), domain, HOLDERS, holders);
     const keys = [{ keyEpoch: 1, spki: toBase64(this.key.spki) }];
     for (const { url, address } of run.operators) {

@@ -20,7 +20,7 @@ import {
   verifySignature,
 } from "@msec/core";
 import sodium from "libsodium-wrappers";
-import { type Context, domainOf, opens } from "./context.ts";
+import { consentDomainOf, type Context, opens } from "./context.ts";
 import { type Line } from "./lines.ts";
 
 await sodium.ready;
@@ -43,7 +43,7 @@ export async function registerStream(ctx: Context, given: Registration): Promise
   const id = streamId(preimage);
   demand(holders.streamId === id, "wrong-stream", "the holders are of another stream", holders.streamId);
   const owner = await devices.owner(preimage.deviceId, preimage.ownerEpoch);
-  const signer = recoverTyped(domainOf(ctx), HOLDERS, holders, given.holdersSignature);
+  const signer = recoverTyped(consentDomainOf(ctx), HOLDERS, holders, given.holdersSignature);
   demand(signer === owner, "bad-signature", "the holders are not signed by the device's owner", signer);
   const members = new Set(ctx.config.committee.map((member) => member.address));
   const known = holders.holders.map((h) => h.toLowerCase() as Hex);

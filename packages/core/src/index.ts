@@ -2,6 +2,7 @@ export * from "./account.ts";
 export * from "./bundle.ts";
 export * from "./bytes.ts";
 export * from "./cbor.ts";
+export * from "./consent.ts";
 export * from "./decimal.ts";
 export * from "./delivery.ts";
 export * from "./epoch.ts";
