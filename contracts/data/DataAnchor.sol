@@ -3,9 +3,8 @@ pragma solidity 0.8.36;
 
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
-import {P256} from "@openzeppelin/contracts/utils/cryptography/P256.sol";
 
-import {P256Key} from "../identity/P256Key.sol";
+import {SigningKey} from "../identity/SigningKey.sol";
 import {IOracleCommittee} from "../oracle/IOracleCommittee.sol";
 import {IDataAnchor} from "./IDataAnchor.sol";
 import {Epoch, Pack, ProtocolTypes} from "./ProtocolTypes.sol";
@@ -94,17 +93,20 @@ contract DataAnchor is IDataAnchor, EIP712 {
     /// @inheritdoc IDataAnchor
     function verifyHeader(
         bytes calldata header,
-        bytes32 x,
-        bytes32 y,
-        bytes32 r,
-        bytes32 s
+        bytes calldata spki,
+        bytes calldata signature
     ) external view returns (bytes32 headerDigest, bytes32 keyHash, bool valid) {
-        keyHash = P256Key.keyHash(x, y);
-        // ["Signature1", << {1: -7, 4: keyHash} >>, h'', header]
+        keyHash = SigningKey.keyHash(spki);
+        // << {1: alg, 4: keyHash} >> with alg −7 or −257
+        bytes memory algorithm =
+            SigningKey.algorithmOf(spki) == SigningKey.RS256
+                ? bytes(hex"5828a201390100045820")
+                : bytes(hex"5826a20126045820");
+        // ["Signature1", protected, h'', header]
         headerDigest = sha256(
-            abi.encodePacked(hex"846a5369676e6174757265315826a20126045820", keyHash, hex"40", _byteString(header))
+            abi.encodePacked(hex"846a5369676e617475726531", algorithm, keyHash, hex"40", _byteString(header))
         );
-        valid = P256.verify(headerDigest, r, s, x, y);
+        valid = SigningKey.verify(spki, headerDigest, signature);
     }
 
     function _anchor(Epoch calldata previous, Epoch calldata next, bytes[] calldata signatures) private {

@@ -287,7 +287,7 @@ contract DataAnchorTest is Fixture {
         uint16[7] memory lengths = [0, 23, 24, 255, 256, 300, 65_535];
         for (uint256 i = 0; i < lengths.length; ++i) _verifyHeader(new bytes(lengths[i]), 7);
         vm.expectRevert(abi.encodeWithSelector(IDataAnchor.DataAnchor_HeaderTooLong.selector, 65_536));
-        anchor.verifyHeader(new bytes(65_536), 0, 0, 0, 0);
+        anchor.verifyHeader(new bytes(65_536), "", "");
     }
 
     function test_gas_anchor() external {
@@ -300,7 +300,6 @@ contract DataAnchorTest is Fixture {
     }
 
     function _verifyHeader(bytes memory header, uint256 key) private view {
-        (bytes32 x, bytes32 y) = publicKey(key);
         bytes memory length =
             header.length < 24
                 ? abi.encodePacked(uint8(0x40 + header.length))
@@ -319,14 +318,15 @@ contract DataAnchorTest is Fixture {
             header
         );
         (bytes32 r, bytes32 s) = vm.signP256(key, sha256(structure));
-        (bytes32 digest, bytes32 hash, bool valid) = anchor.verifyHeader(header, x, y, r, s);
+        bytes memory signature = abi.encodePacked(r, s);
+        (bytes32 digest, bytes32 hash, bool valid) = anchor.verifyHeader(header, spki(key), signature);
         assertEq(digest, sha256(structure), "digest");
         assertEq(hash, keyHash(key), "key");
         assertTrue(valid, "valid");
-        (, , valid) = anchor.verifyHeader(header, x, y, r, bytes32(P256.N - uint256(s)));
+        (, , valid) = anchor.verifyHeader(header, spki(key), abi.encodePacked(r, P256.N - uint256(s)));
         assertTrue(!valid, "high s");
         if (header.length == 65_535) return;
-        (, , valid) = anchor.verifyHeader(bytes.concat(header, hex"00"), x, y, r, s);
+        (, , valid) = anchor.verifyHeader(bytes.concat(header, hex"00"), spki(key), signature);
         assertTrue(!valid, "another header");
     }
 

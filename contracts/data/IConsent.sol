@@ -6,7 +6,6 @@ interface IConsent {
     /// @return How many erasures of the stream were ever requested; only rises.
     function erasures(bytes32 streamId) external view returns (uint64);
 
-    /// @notice Whether `buyer` may have the stream's data for `purpose` now.
-    /// @dev Warning: true for everybody until grants exist; then deny by default.
+    /// @notice Whether `buyer` may have the stream's data for `purpose` now. Nobody may whom nobody granted it.
     function authorised(bytes32 streamId, bytes32 purpose, address buyer) external view returns (bool);
 }

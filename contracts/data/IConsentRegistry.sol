@@ -4,19 +4,94 @@ pragma solidity ^0.8.24;
 import {IConsent} from "./IConsent.sol";
 import {Stream} from "./ProtocolTypes.sol";
 
-/// @title Erasure tombstones
-/// @notice Who owned the device in the stream's owner epoch may have slots of it forgotten, also after the device was
-/// sold. A tombstone never disappears; proofs of other data still verify.
-/// @dev EIP-712 domain ("ConsentRegistry", "1", chainId, this). Warning: a tombstone is a request; that keys are gone is
-/// what the seed holders' receipts say. Nothing personal may enter it: slots only.
+/// @title Who may use what for which purpose until when, and what must be forgotten
+/// @notice Deny by default. A purpose is the hash of its exact text, language and version. The stream's owner is who owned
+/// the device in the stream's owner epoch, also after the device was sold. A sealed stream has a subject besides, an
+/// account of the person measured: a grant takes both, a withdrawal or an erasure either. A tombstone never disappears;
+/// proofs of other data still verify.
+/// @dev EIP-712 domain ("ConsentRegistry", "1", chainId, this); signers may be contracts (ERC-1271). Times and deadlines
+/// are Unix milliseconds, inclusive. Warning: a tombstone is a request; that the keys are gone is what the receipts of all
+/// seed holders say. Nothing personal may enter it: slots and pseudonyms only.
 interface IConsentRegistry is IConsent {
-    /// @dev Signed by the owner; `nonce` is the owner's, `deadline` in Unix milliseconds.
+    /// @dev Signed by the owner, and by the subject of a sealed stream. `epoch` is `epochOf(streamId)`, so that a withdrawal
+    /// of all also withdraws what was signed and not sent; `nonce` is `grantOf(…).changes`, so each signature works once.
+    struct Grant {
+        bytes32 streamId;
+        bytes32 purpose;
+        /// Zero for anyone.
+        address grantee;
+        uint64 fromMs;
+        uint64 untilMs;
+        uint64 epoch;
+        uint64 nonce;
+        uint64 deadline;
+    }
+
+    /// @dev Signed by the owner or the subject; `nonce` as in `Grant`.
+    struct Revocation {
+        bytes32 streamId;
+        bytes32 purpose;
+        address grantee;
+        uint64 nonce;
+        uint64 deadline;
+    }
+
+    /// @dev Signed by the owner or the subject; `epoch` is `epochOf(streamId)`, so it works once.
+    struct RevocationOfAll {
+        bytes32 streamId;
+        uint64 epoch;
+        uint64 deadline;
+    }
+
+    /// @dev Signed by the owner and the subject; works once, since a subject is never replaced.
+    struct Binding {
+        bytes32 streamId;
+        address subject;
+        uint64 deadline;
+    }
+
+    /// @dev Signed by the owner or the subject; `nonce` is the signer's in `nonces`.
     struct ErasureRequest {
         bytes32 streamId;
         uint32 fromSlot;
         uint32 toSlot;
         uint256 nonce;
         uint64 deadline;
+    }
+
+    /// @dev Signed by the subject; works once, since it is final.
+    struct SubjectErasure {
+        address subject;
+        uint64 deadline;
+    }
+
+    /// @dev Signed by the owner: who was given the stream's seed.
+    struct Holders {
+        bytes32 streamId;
+        uint64 version;
+        address[] holders;
+    }
+
+    /// @dev Signed by a seed holder: when its keys of the slots were destroyed, which may be before the tombstone, and when the
+    /// last backup of them is gone.
+    struct Erased {
+        bytes32 streamId;
+        uint64 number;
+        uint32 fromSlot;
+        uint32 toSlot;
+        uint64 keysDestroyedAt;
+        uint64 backupsExpireAt;
+    }
+
+    /// @dev One word. It counts while its epoch is the stream's and nobody withdrew it.
+    struct GrantState {
+        uint64 fromMs;
+        uint64 untilMs;
+        uint40 epoch;
+        /// Of this word, grants and withdrawals together.
+        uint64 changes;
+        /// Withdrawn: this grantee may not, even where anyone may.
+        bool revoked;
     }
 
     struct Erasure {
@@ -26,16 +101,110 @@ interface IConsentRegistry is IConsent {
         uint64 at;
     }
 
+    /// @dev Of a tombstone. The times are the latest that any receipt so far names.
+    struct Receipts {
+        /// Bit i is the receipt of holder i.
+        uint64 received;
+        uint64 keysDestroyedAt;
+        uint64 backupsExpireAt;
+        bool complete;
+    }
+
+    event SubjectBound(bytes32 indexed streamId, address indexed subject);
+    event Granted(
+        bytes32 indexed streamId,
+        bytes32 indexed purpose,
+        address indexed grantee,
+        uint64 fromMs,
+        uint64 untilMs
+    );
+    event Revoked(bytes32 indexed streamId, bytes32 indexed purpose, address indexed grantee);
+    /// @dev `epoch` is the new one.
+    event AllRevoked(bytes32 indexed streamId, uint64 epoch);
     event ErasureRequested(bytes32 indexed streamId, uint64 indexed number, uint32 fromSlot, uint32 toSlot, uint64 at);
+    /// @dev A tombstone of every whole stream that is bound to the subject; `SubjectBound` names them.
+    event SubjectErased(address indexed subject, uint64 at);
+    event HoldersSet(bytes32 indexed streamId, uint64 indexed version, address[] holders);
+    event ReceiptTaken(bytes32 indexed streamId, uint64 indexed number, address indexed holder, Erased erased);
+    event ErasureCompleted(bytes32 indexed streamId, uint64 indexed number, uint64 completeAt);
 
     error ConsentRegistry_NotOwner(bytes32 streamId, address owner, address given);
+    error ConsentRegistry_NotOwnerOrSubject(bytes32 streamId, address given);
+    error ConsentRegistry_SubjectMustSign(bytes32 streamId, address subject);
+    error ConsentRegistry_NotSealed(bytes32 streamId);
+    error ConsentRegistry_SubjectZero(bytes32 streamId);
+    error ConsentRegistry_SubjectBound(bytes32 streamId, address subject);
+    error ConsentRegistry_SubjectOfOtherDevice(address subject, bytes32 deviceId);
+    error ConsentRegistry_SubjectErased(address subject);
+    error ConsentRegistry_SubjectUnknown(address subject);
+    error ConsentRegistry_PurposeZero(bytes32 streamId);
+    error ConsentRegistry_EmptyPeriod(uint64 fromMs, uint64 untilMs, uint64 nowMs);
+    error ConsentRegistry_WrongEpoch(uint64 expected, uint64 given);
+    error ConsentRegistry_WrongNonce(uint64 expected, uint64 given);
     error ConsentRegistry_EmptyWindow(uint32 fromSlot, uint32 toSlot);
+    error ConsentRegistry_DatasetIsWhole(uint32 fromSlot, uint32 toSlot);
+    error ConsentRegistry_StreamErased(bytes32 streamId);
     error ConsentRegistry_WrongStream(bytes32 expected, bytes32 given);
-    error ConsentRegistry_WrongSignature(address owner);
+    error ConsentRegistry_WrongSignature(address signer);
     error ConsentRegistry_Expired(uint64 deadline, uint64 nowMs);
     error ConsentRegistry_NoErasure(bytes32 streamId, uint64 number);
+    error ConsentRegistry_HolderCount(uint256 holders);
+    error ConsentRegistry_HolderRepeated(address holder);
+    error ConsentRegistry_WrongHolders(bytes32 expected, bytes32 given);
+    error ConsentRegistry_HolderLeftOut(uint256 index, address holder);
+    error ConsentRegistry_VersionNotRising(uint64 current, uint64 given);
+    error ConsentRegistry_NotHolder(bytes32 streamId, address signer);
+    error ConsentRegistry_WrongSlots(uint32 fromSlot, uint32 toSlot);
+    error ConsentRegistry_WrongTimes(uint64 keysDestroyedAt, uint64 backupsExpireAt);
 
-    /// @notice Requests that slots `fromSlot` to `toSlot`, inclusive, be forgotten. By the stream's owner.
+    /// @notice Gives a sealed stream its subject, for ever. Anyone may send it.
+    /// @dev One account a device: the account says nothing of other devices, and a person with two has two accounts. A
+    /// subject may be the owner. A subject that was erased is bound no more.
+    function bindSubject(
+        Stream calldata stream,
+        Binding calldata binding,
+        bytes calldata ownerSignature,
+        bytes calldata subjectSignature
+    ) external;
+
+    /// @notice Lets `grantee` (zero: anyone) have the stream's data for `purpose`. By the owner, where no other subject
+    /// must sign. Replaces what was granted or withdrawn under the same purpose and grantee.
+    function grant(Stream calldata stream, bytes32 purpose, address grantee, uint64 fromMs, uint64 untilMs) external;
+
+    /// @notice The same by signature; anyone may send it.
+    /// @param subjectSignature Of a sealed stream's subject; empty where the subject is the owner or there is none.
+    function grantBySignature(
+        Stream calldata stream,
+        Grant calldata given,
+        bytes calldata ownerSignature,
+        bytes calldata subjectSignature
+    ) external;
+
+    /// @notice Withdraws what `grantee` was granted for `purpose`, and refuses it even where anyone may. By the owner or the
+    /// subject. With grantee zero only the grant to anyone ends; single grantees keep theirs.
+    function revoke(Stream calldata stream, bytes32 purpose, address grantee) external;
+
+    /// @notice The same by signature; anyone may send it.
+    function revokeBySignature(
+        Stream calldata stream,
+        Revocation calldata revocation,
+        bytes calldata signature
+    ) external;
+
+    /// @notice Withdraws every grant of the stream, also those that are signed and not sent. By the owner or the subject.
+    /// @dev Refusals of single grantees stay.
+    function revokeAll(Stream calldata stream) external;
+
+    /// @notice The same by signature; anyone may send it.
+    function revokeAllBySignature(
+        Stream calldata stream,
+        RevocationOfAll calldata revocation,
+        bytes calldata signature
+    ) external;
+
+    /// @notice Requests that slots `fromSlot` to `toSlot`, inclusive, be forgotten. By the owner or the subject.
+    /// @dev 0 to the largest slot is the whole stream, which then authorises nobody and takes no other tombstone. A data set
+    /// is erased whole: both are 0.
     /// @return number Of the tombstone in this stream, from 1.
     function requestErasure(Stream calldata stream, uint32 fromSlot, uint32 toSlot) external returns (uint64 number);
 
@@ -46,6 +215,50 @@ interface IConsentRegistry is IConsent {
         bytes calldata signature
     ) external returns (uint64 number);
 
+    /// @notice Requests that every stream bound to the caller be forgotten, whole; in one step, final.
+    function eraseSubject() external;
+
+    /// @notice The same by signature; anyone may send it.
+    function eraseSubjectBySignature(SubjectErasure calldata erasure, bytes calldata signature) external;
+
+    /// @notice Records who holds the stream's seed. Anyone may send what the owner signed; the same again has no effect.
+    /// @dev 1 to 64 holders, none twice. A later version begins with the holders of the one before: who once held the seed
+    /// must show that it is gone.
+    /// @param previous The version that is recorded; ignored for the first.
+    function setHolders(
+        Stream calldata stream,
+        Holders calldata holders,
+        Holders calldata previous,
+        bytes calldata signature
+    ) external;
+
+    /// @notice Takes one holder's receipt for a tombstone. Anyone may send it; the same holder's again has no effect.
+    /// @dev The tombstone is complete once every holder of the recorded list has signed, and stays so.
+    /// @param holders The version that is recorded.
+    function submitErased(Erased calldata erased, Holders calldata holders, bytes calldata signature) external;
+
     /// @return The tombstone by number, from 1; reverts if there is none.
     function erasureAt(bytes32 streamId, uint64 number) external view returns (Erasure memory);
+
+    /// @return The receipts for a tombstone so far.
+    function receiptsOf(bytes32 streamId, uint64 number) external view returns (Receipts memory);
+
+    /// @return Unix milliseconds from which on no holder has keys or backups of what the tombstone names; 0 as long as a
+    /// holder's receipt is missing.
+    function completeAt(bytes32 streamId, uint64 number) external view returns (uint64);
+
+    /// @return What the grantee (zero: anyone) was granted or refused.
+    function grantOf(bytes32 streamId, bytes32 purpose, address grantee) external view returns (GrantState memory);
+
+    /// @return How often all grants of the stream were withdrawn.
+    function epochOf(bytes32 streamId) external view returns (uint64);
+
+    /// @return The subject of a sealed stream, or zero.
+    function subjectOf(bytes32 streamId) external view returns (address);
+
+    /// @return Unix milliseconds at which the subject asked to be forgotten, or 0.
+    function subjectErasedAt(address subject) external view returns (uint64);
+
+    /// @return hashStruct of the recorded `Holders`, or zero.
+    function holdersHash(bytes32 streamId) external view returns (bytes32);
 }

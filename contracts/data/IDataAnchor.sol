@@ -71,18 +71,18 @@ interface IDataAnchor {
         bytes32[] calldata proof
     ) external view returns (bool);
 
-    /// @notice Checks a device's signature under a pack header: ES256 over the COSE Sig_structure (RFC 9052 §4.4).
+    /// @notice Checks a device's signature under a pack header: ES256 or RS256 over the COSE Sig_structure (RFC 9052 §4.4).
     /// @dev Warning: whether `keyHash` is the key of (deviceId, keyEpoch) is the DeviceRegistry's to say, and whether
     /// the header's fields are those of a Pack is not looked at; `headerDigest` is what binds a Pack to it.
     /// @param header CBOR of the header as it came, at most 65,535 bytes.
+    /// @param spki The key's DER SubjectPublicKeyInfo: P-256, or RSA of 2048 bits with exponent 65537.
+    /// @param signature r ‖ s with s ≤ n/2 in 64 bytes, or PKCS#1 v1.5 in 256 bytes.
     /// @return headerDigest SHA-256 of the Sig_structure, the field of the Pack.
-    /// @return keyHash SHA-256 of the key's DER SubjectPublicKeyInfo, which the protected header names.
-    /// @return valid Whether r, s (s ≤ n/2) is the key's signature.
+    /// @return keyHash SHA-256 of the SPKI, which the protected header names.
+    /// @return valid Whether the SPKI is of such a form and the signature is the key's.
     function verifyHeader(
         bytes calldata header,
-        bytes32 x,
-        bytes32 y,
-        bytes32 r,
-        bytes32 s
+        bytes calldata spki,
+        bytes calldata signature
     ) external view returns (bytes32 headerDigest, bytes32 keyHash, bool valid);
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.36;
 
-import {P256Key} from "../identity/P256Key.sol";
 import {Secp256k1} from "../market/Secp256k1.sol";
 import {Curve} from "../test/Curve.t.sol";
 import {Fixture} from "../test/Fixture.t.sol";
@@ -59,18 +58,6 @@ contract ProtocolTypesTest is Fixture {
             between = keccak256(abi.encodePacked(uint8((slot >> (31 - d)) & 1), between));
         }
         assertEq(KeyTree.leafOf(between, to, slot), KeyTree.leafOf(node, from, slot), "leaf");
-    }
-
-    function test_p256Key_isTheDerSpki() external pure {
-        bytes memory spki = P256Key.spki(bytes32(uint256(1)), bytes32(uint256(2)));
-        assertEq(spki.length, 91, "length");
-        assertEq(
-            keccak256(spki),
-            keccak256(
-                bytes.concat(hex"3059301306072a8648ce3d020106082a8648ce3d030107034200", hex"04", abi.encode(1, 2))
-            ),
-            "bytes"
-        );
     }
 
     function testFuzz_secp256k1_isKeyOf(uint256 k, uint256 other) external view {

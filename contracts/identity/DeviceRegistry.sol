@@ -5,7 +5,6 @@ import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManage
 import {Pausable} from "@openzeppelin/contracts/utils/Pausable.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-import {P256} from "@openzeppelin/contracts/utils/cryptography/P256.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
@@ -13,18 +12,22 @@ import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol
 import {IDirectory} from "../access/IDirectory.sol";
 import {Enrol, ProtocolTypes} from "../data/ProtocolTypes.sol";
 import {IDeviceRegistry} from "./IDeviceRegistry.sol";
-import {P256Key} from "./P256Key.sol";
+import {SigningKey} from "./SigningKey.sol";
 
 /// @title DeviceRegistry
 contract DeviceRegistry is IDeviceRegistry, AccessManaged, EIP712, Pausable {
     using Checkpoints for Checkpoints.Trace208;
 
-    struct Device {
-        bytes32 organisation;
-        bytes32 ekHash;
-        bytes32 policyId;
-        uint128 nonce;
+    /// @dev What holds now, since a block, in one word; what held before is in the checkpoints.
+    struct State {
+        Status status;
         Assurance assurance;
+        uint32 keyEpoch;
+        uint32 ownerEpoch;
+        uint48 since;
+        uint64 nonce;
+        /// Number of the organisation that was vouched for.
+        uint32 organisation;
     }
 
     struct Key {
@@ -32,16 +35,11 @@ contract DeviceRegistry is IDeviceRegistry, AccessManaged, EIP712, Pausable {
         uint64 revokedAt;
     }
 
-    struct Cap {
+    /// @dev `number` is 0 until its first device; `live` and `cap` count software elements.
+    struct Organisation {
+        uint32 number;
         uint32 live;
         uint32 cap;
-    }
-
-    /// @dev What one checkpoint holds: status in bits 0 to 7, keyEpoch in 8 to 39, ownerEpoch in 40 to 71.
-    struct Snapshot {
-        Status status;
-        uint32 keyEpoch;
-        uint32 ownerEpoch;
     }
 
     bytes32 private constant ROTATION_TYPEHASH = keccak256(
@@ -54,7 +52,6 @@ contract DeviceRegistry is IDeviceRegistry, AccessManaged, EIP712, Pausable {
         "Endorsement(bytes32 deviceId,bytes32 ekHash,uint64 deadline)"
     );
 
-    uint8 private constant KEY_ALG_ES256 = 1;
     uint256 private constant MAX_THRESHOLD = 16;
 
     IDirectory private immutable _directory;
@@ -62,13 +59,17 @@ contract DeviceRegistry is IDeviceRegistry, AccessManaged, EIP712, Pausable {
     uint16 private _threshold;
     uint32 private _registrarCount;
     mapping(address account => bool) private _registrars;
-    mapping(bytes32 deviceId => Device) private _devices;
+    mapping(bytes32 deviceId => State) private _states;
+    /// @dev Status in bits 0 to 7, keyEpoch in 8 to 39, ownerEpoch in 40 to 71.
     mapping(bytes32 deviceId => Checkpoints.Trace208) private _history;
+    mapping(bytes32 deviceId => bytes32) private _policies;
     mapping(bytes32 deviceId => mapping(uint32 keyEpoch => Key)) private _keys;
     mapping(bytes32 deviceId => mapping(uint32 ownerEpoch => address)) private _owners;
     mapping(bytes32 ekHash => bytes32 deviceId) private _deviceOfEndorsement;
     mapping(bytes32 keyHash => bytes32 deviceId) private _deviceOfKey;
-    mapping(bytes32 organisation => Cap) private _software;
+    mapping(bytes32 organisation => Organisation) private _organisations;
+    /// @dev By number − 1, so that a device's organisation takes four bytes.
+    bytes32[] private _organisationIds;
 
     /// @param authority The AccessManager.
     /// @param directory Says which organisation a registrar speaks for.
@@ -81,48 +82,46 @@ contract DeviceRegistry is IDeviceRegistry, AccessManaged, EIP712, Pausable {
     /// @inheritdoc IDeviceRegistry
     function enrol(
         Enrol calldata enrolment,
-        bytes32 x,
-        bytes32 y,
-        bytes calldata keySignature,
+        bytes calldata spki,
         bytes calldata ownerSignature,
         bytes[] calldata registrarSignatures
     ) external whenNotPaused {
         bytes32 deviceId = enrolment.deviceId;
         if (deviceId == 0) revert DeviceRegistry_ZeroDeviceId();
-        if (_history[deviceId].length() != 0) revert DeviceRegistry_AlreadyEnrolled(deviceId);
+        State memory state = _states[deviceId];
+        if (state.status != Status.None) revert DeviceRegistry_AlreadyEnrolled(deviceId);
         if (enrolment.organisation == 0) revert DeviceRegistry_OrganisationZero(deviceId);
         if (enrolment.owner == address(0)) revert DeviceRegistry_OwnerZero(deviceId);
         if ((enrolment.akName == 0) != (enrolment.ekHash == 0)) {
             revert DeviceRegistry_EndorsementMismatch(enrolment.akName, enrolment.ekHash);
         }
-        _useNonce(deviceId, enrolment.nonce, enrolment.deadline);
+        _useNonce(state, enrolment.nonce, enrolment.deadline);
 
         bytes32 digest = _hashTypedDataV4(ProtocolTypes.hashEnrol(enrolment));
-        _checkKey(deviceId, enrolment.keyAlg, enrolment.keyHash, digest, x, y, keySignature);
+        _takeKey(deviceId, 1, enrolment.keyAlg, enrolment.keyHash, spki);
         _checkOwner(enrolment.owner, digest, ownerSignature);
         _checkRegistrars(digest, registrarSignatures);
 
-        Device storage stored = _devices[deviceId];
         if (enrolment.akName == 0) {
-            bytes32 expected = keccak256(abi.encodePacked("msec.device.sw", P256Key.spki(x, y)));
+            bytes32 expected = keccak256(abi.encodePacked("msec.device.sw", spki));
             if (deviceId != expected) revert DeviceRegistry_WrongDeviceId(expected, deviceId);
-            Cap storage software = _software[enrolment.organisation];
-            if (software.live >= software.cap) {
-                revert DeviceRegistry_SoftwareCapReached(enrolment.organisation, software.cap);
+            Organisation storage organisation = _organisations[enrolment.organisation];
+            if (organisation.live >= organisation.cap) {
+                revert DeviceRegistry_SoftwareCapReached(enrolment.organisation, organisation.cap);
             }
-            software.live++;
-            stored.assurance = Assurance.Software;
+            organisation.live++;
+            state.assurance = Assurance.Software;
         } else {
             _bind(enrolment.ekHash, deviceId);
-            stored.ekHash = enrolment.ekHash;
-            stored.assurance = Assurance.Tpm;
+            state.assurance = Assurance.Tpm;
         }
-        stored.organisation = enrolment.organisation;
-        stored.policyId = enrolment.policyId;
+        state.organisation = _numberOf(enrolment.organisation);
+        if (enrolment.policyId != 0) _policies[deviceId] = enrolment.policyId;
         _owners[deviceId][1] = enrolment.owner;
-        _keys[deviceId][1].keyHash = enrolment.keyHash;
-        _push(deviceId, Snapshot(Status.Active, 1, 1));
-        emit Enrolled(deviceId, enrolment.owner, enrolment.organisation, stored.assurance, x, y, enrolment);
+        (state.status, state.keyEpoch, state.ownerEpoch) = (Status.Active, 1, 1);
+        state.since = SafeCast.toUint48(block.number);
+        _states[deviceId] = state;
+        emit Enrolled(deviceId, enrolment.owner, enrolment.organisation, state.assurance, spki, enrolment);
     }
 
     /// @inheritdoc IDeviceRegistry
@@ -141,38 +140,35 @@ contract DeviceRegistry is IDeviceRegistry, AccessManaged, EIP712, Pausable {
     /// @inheritdoc IDeviceRegistry
     function rotateKey(
         Rotation calldata rotation,
-        bytes32 x,
-        bytes32 y,
-        bytes calldata keySignature,
+        bytes calldata spki,
         bytes calldata ownerSignature,
         bytes[] calldata registrarSignatures
     ) external {
         bytes32 deviceId = rotation.deviceId;
-        Snapshot memory current = _current(deviceId);
-        if (current.status != Status.Active && current.status != Status.Suspended) {
-            revert DeviceRegistry_WrongStatus(deviceId, current.status);
+        State memory state = _current(deviceId);
+        if (state.status != Status.Active && state.status != Status.Suspended) {
+            revert DeviceRegistry_WrongStatus(deviceId, state.status);
         }
-        uint32 keyEpoch = current.keyEpoch + 1;
+        uint32 keyEpoch = state.keyEpoch + 1;
         if (rotation.keyEpoch != keyEpoch) revert DeviceRegistry_WrongKeyEpoch(keyEpoch, rotation.keyEpoch);
-        Device storage stored = _devices[deviceId];
-        if ((rotation.akName == 0) != (stored.assurance == Assurance.Software)) {
+        if ((rotation.akName == 0) != (state.assurance == Assurance.Software)) {
             revert DeviceRegistry_AssuranceChanged(deviceId);
         }
-        _useNonce(deviceId, rotation.nonce, rotation.deadline);
+        _useNonce(state, rotation.nonce, rotation.deadline);
 
         bytes32 digest = _hashTypedDataV4(keccak256(abi.encode(ROTATION_TYPEHASH, rotation)));
-        _checkKey(deviceId, rotation.keyAlg, rotation.keyHash, digest, x, y, keySignature);
-        _checkOwner(_owners[deviceId][current.ownerEpoch], digest, ownerSignature);
+        _takeKey(deviceId, keyEpoch, rotation.keyAlg, rotation.keyHash, spki);
+        _checkOwner(_owners[deviceId][state.ownerEpoch], digest, ownerSignature);
         _checkRegistrars(digest, registrarSignatures);
 
-        stored.policyId = rotation.policyId;
-        _keys[deviceId][keyEpoch].keyHash = rotation.keyHash;
-        if (rotation.revokeOld && _keys[deviceId][current.keyEpoch].revokedAt == 0) {
-            _revoke(deviceId, current.keyEpoch);
+        _policies[deviceId] = rotation.policyId;
+        if (rotation.revokeOld && _keys[deviceId][state.keyEpoch].revokedAt == 0) {
+            _revoke(deviceId, state.keyEpoch);
         }
-        current.keyEpoch = keyEpoch;
-        _push(deviceId, current);
-        emit KeyRotated(deviceId, keyEpoch, x, y, rotation);
+        _keep(deviceId, state);
+        state.keyEpoch = keyEpoch;
+        _states[deviceId] = state;
+        emit KeyRotated(deviceId, keyEpoch, spki, rotation);
     }
 
     /// @inheritdoc IDeviceRegistry
@@ -182,31 +178,32 @@ contract DeviceRegistry is IDeviceRegistry, AccessManaged, EIP712, Pausable {
         bytes calldata newOwnerSignature
     ) external {
         bytes32 deviceId = transfer.deviceId;
-        Snapshot memory current = _current(deviceId);
-        if (current.status != Status.Active && current.status != Status.Suspended) {
-            revert DeviceRegistry_WrongStatus(deviceId, current.status);
+        State memory state = _current(deviceId);
+        if (state.status != Status.Active && state.status != Status.Suspended) {
+            revert DeviceRegistry_WrongStatus(deviceId, state.status);
         }
         if (transfer.newOwner == address(0)) revert DeviceRegistry_OwnerZero(deviceId);
-        _useNonce(deviceId, transfer.nonce, transfer.deadline);
+        _useNonce(state, transfer.nonce, transfer.deadline);
         bytes32 digest = _hashTypedDataV4(keccak256(abi.encode(TRANSFER_TYPEHASH, transfer)));
-        address from = _owners[deviceId][current.ownerEpoch];
+        address from = _owners[deviceId][state.ownerEpoch];
         _checkOwner(from, digest, ownerSignature);
         _checkOwner(transfer.newOwner, digest, newOwnerSignature);
 
-        current.ownerEpoch++;
-        _owners[deviceId][current.ownerEpoch] = transfer.newOwner;
-        _push(deviceId, current);
-        emit OwnershipTransferred(deviceId, from, transfer.newOwner, current.ownerEpoch);
+        _keep(deviceId, state);
+        state.ownerEpoch++;
+        _owners[deviceId][state.ownerEpoch] = transfer.newOwner;
+        _states[deviceId] = state;
+        emit OwnershipTransferred(deviceId, from, transfer.newOwner, state.ownerEpoch);
     }
 
     /* OWNER OR OFFICER */
 
     /// @inheritdoc IDeviceRegistry
     function revokeKey(bytes32 deviceId, uint32 keyEpoch) external {
-        Snapshot memory current = _current(deviceId);
-        if (msg.sender != _owners[deviceId][current.ownerEpoch]) _checkCanCall(msg.sender, msg.data);
-        if (keyEpoch == 0 || keyEpoch > current.keyEpoch) {
-            revert DeviceRegistry_WrongKeyEpoch(current.keyEpoch, keyEpoch);
+        State memory state = _current(deviceId);
+        if (msg.sender != _owners[deviceId][state.ownerEpoch]) _checkCanCall(msg.sender, msg.data);
+        if (keyEpoch == 0 || keyEpoch > state.keyEpoch) {
+            revert DeviceRegistry_WrongKeyEpoch(state.keyEpoch, keyEpoch);
         }
         if (_keys[deviceId][keyEpoch].revokedAt != 0) revert DeviceRegistry_KeyAlreadyRevoked(deviceId, keyEpoch);
         _revoke(deviceId, keyEpoch);
@@ -214,18 +211,20 @@ contract DeviceRegistry is IDeviceRegistry, AccessManaged, EIP712, Pausable {
 
     /// @inheritdoc IDeviceRegistry
     function setStatus(bytes32 deviceId, Status status) external {
-        Snapshot memory current = _current(deviceId);
+        State memory state = _current(deviceId);
         bool byOwner =
-            msg.sender == _owners[deviceId][current.ownerEpoch] &&
-                (status == Status.Retired || (status == Status.Suspended && current.status == Status.Active));
+            msg.sender == _owners[deviceId][state.ownerEpoch] &&
+                (status == Status.Retired || (status == Status.Suspended && state.status == Status.Active));
         if (!byOwner) _checkCanCall(msg.sender, msg.data);
-        if (current.status == Status.Retired || status == Status.None || status == current.status) {
-            revert DeviceRegistry_WrongStatus(deviceId, current.status);
+        if (state.status == Status.Retired || status == Status.None || status == state.status) {
+            revert DeviceRegistry_WrongStatus(deviceId, state.status);
         }
-        Device storage stored = _devices[deviceId];
-        if (status == Status.Retired && stored.assurance == Assurance.Software) _software[stored.organisation].live--;
-        current.status = status;
-        _push(deviceId, current);
+        if (status == Status.Retired && state.assurance == Assurance.Software) {
+            _organisations[_organisationIds[state.organisation - 1]].live--;
+        }
+        _keep(deviceId, state);
+        state.status = status;
+        _states[deviceId] = state;
         emit StatusSet(deviceId, status, msg.sender);
     }
 
@@ -258,7 +257,7 @@ contract DeviceRegistry is IDeviceRegistry, AccessManaged, EIP712, Pausable {
 
     /// @inheritdoc IDeviceRegistry
     function setSoftwareCap(bytes32 organisation, uint32 cap) external restricted {
-        _software[organisation].cap = cap;
+        _organisations[organisation].cap = cap;
         emit SoftwareCapSet(organisation, cap);
     }
 
@@ -276,19 +275,17 @@ contract DeviceRegistry is IDeviceRegistry, AccessManaged, EIP712, Pausable {
 
     /// @inheritdoc IDeviceRegistry
     function device(bytes32 deviceId) external view returns (DeviceView memory) {
-        Snapshot memory current = _unpack(_history[deviceId].latest());
-        Device storage stored = _devices[deviceId];
+        State memory state = _states[deviceId];
         return
             DeviceView({
-                status: uint8(current.status),
-                assurance: uint8(stored.assurance),
-                owner: _owners[deviceId][current.ownerEpoch],
-                ownerEpoch: current.ownerEpoch,
-                organisation: stored.organisation,
-                keyEpoch: current.keyEpoch,
-                keyHash: _keys[deviceId][current.keyEpoch].keyHash,
-                ekHash: stored.ekHash,
-                policyId: stored.policyId
+                status: uint8(state.status),
+                assurance: uint8(state.assurance),
+                owner: _owners[deviceId][state.ownerEpoch],
+                ownerEpoch: state.ownerEpoch,
+                organisation: state.organisation == 0 ? bytes32(0) : _organisationIds[state.organisation - 1],
+                keyEpoch: state.keyEpoch,
+                keyHash: _keys[deviceId][state.keyEpoch].keyHash,
+                policyId: _policies[deviceId]
             });
     }
 
@@ -309,27 +306,27 @@ contract DeviceRegistry is IDeviceRegistry, AccessManaged, EIP712, Pausable {
 
     /// @inheritdoc IDeviceRegistry
     function statusAt(bytes32 deviceId, uint256 blockNumber) external view returns (uint8) {
-        return uint8(_at(deviceId, blockNumber).status);
+        return uint8(_at(deviceId, blockNumber));
     }
 
     /// @inheritdoc IDeviceRegistry
     function keyEpochAt(bytes32 deviceId, uint256 blockNumber) external view returns (uint32) {
-        return _at(deviceId, blockNumber).keyEpoch;
+        return uint32(_at(deviceId, blockNumber) >> 8);
     }
 
     /// @inheritdoc IDeviceRegistry
     function ownerEpochAt(bytes32 deviceId, uint256 blockNumber) external view returns (uint32) {
-        return _at(deviceId, blockNumber).ownerEpoch;
+        return uint32(_at(deviceId, blockNumber) >> 40);
     }
 
     /// @inheritdoc IDeviceRegistry
     function currentOwnerEpoch(bytes32 deviceId) external view returns (uint32) {
-        return _unpack(_history[deviceId].latest()).ownerEpoch;
+        return _states[deviceId].ownerEpoch;
     }
 
     /// @inheritdoc IDeviceRegistry
     function currentKeyEpoch(bytes32 deviceId) external view returns (uint32) {
-        return _unpack(_history[deviceId].latest()).keyEpoch;
+        return _states[deviceId].keyEpoch;
     }
 
     /// @inheritdoc IDeviceRegistry
@@ -344,7 +341,7 @@ contract DeviceRegistry is IDeviceRegistry, AccessManaged, EIP712, Pausable {
 
     /// @inheritdoc IDeviceRegistry
     function nonceOf(bytes32 deviceId) external view returns (uint256) {
-        return _devices[deviceId].nonce;
+        return _states[deviceId].nonce;
     }
 
     /// @inheritdoc IDeviceRegistry
@@ -364,8 +361,8 @@ contract DeviceRegistry is IDeviceRegistry, AccessManaged, EIP712, Pausable {
 
     /// @inheritdoc IDeviceRegistry
     function softwareElements(bytes32 organisation) external view returns (uint32 live, uint32 cap) {
-        Cap storage software = _software[organisation];
-        return (software.live, software.cap);
+        Organisation storage counted = _organisations[organisation];
+        return (counted.live, counted.cap);
     }
 
     /* PRIVATE */
@@ -378,46 +375,43 @@ contract DeviceRegistry is IDeviceRegistry, AccessManaged, EIP712, Pausable {
         emit EndorsementBound(ekHash, deviceId);
     }
 
+    function _numberOf(bytes32 organisation) private returns (uint32 number) {
+        number = _organisations[organisation].number;
+        if (number != 0) return number;
+        _organisationIds.push(organisation);
+        number = SafeCast.toUint32(_organisationIds.length);
+        _organisations[organisation].number = number;
+    }
+
     function _revoke(bytes32 deviceId, uint32 keyEpoch) private {
         _keys[deviceId][keyEpoch].revokedAt = uint64(block.number);
         emit KeyRevoked(deviceId, keyEpoch, msg.sender);
     }
 
-    function _useNonce(bytes32 deviceId, uint256 nonce, uint64 deadline) private {
-        _checkDeadline(deadline);
-        uint128 expected = _devices[deviceId].nonce;
-        if (nonce != expected) revert DeviceRegistry_WrongNonce(expected, nonce);
-        _devices[deviceId].nonce = expected + 1;
-    }
-
-    /// @dev Also takes the key: one key speaks for one device, for ever.
-    function _checkKey(
-        bytes32 deviceId,
-        uint8 keyAlg,
-        bytes32 keyHash,
-        bytes32 digest,
-        bytes32 x,
-        bytes32 y,
-        bytes calldata signature
-    ) private {
-        if (keyAlg != KEY_ALG_ES256) revert DeviceRegistry_KeyAlgUnknown(keyAlg);
-        bytes32 expected = P256Key.keyHash(x, y);
+    /// @dev One key speaks for one device, for ever.
+    function _takeKey(bytes32 deviceId, uint32 keyEpoch, uint8 keyAlg, bytes32 keyHash, bytes calldata spki) private {
+        uint8 algorithm = SigningKey.algorithmOf(spki);
+        if (algorithm == 0 || algorithm != keyAlg) revert DeviceRegistry_WrongKeyAlg(algorithm, keyAlg);
+        bytes32 expected = SigningKey.keyHash(spki);
         if (keyHash != expected) revert DeviceRegistry_WrongKeyHash(expected, keyHash);
         bytes32 holder = _deviceOfKey[keyHash];
         if (holder != 0) revert DeviceRegistry_KeyTaken(keyHash, holder);
         _deviceOfKey[keyHash] = deviceId;
-        if (signature.length != 64) revert DeviceRegistry_KeySignatureLength(signature.length);
-        bytes32 message = sha256(abi.encode(digest));
-        if (!P256.verify(message, bytes32(signature[:32]), bytes32(signature[32:]), x, y)) {
-            revert DeviceRegistry_WrongKeySignature(keyHash);
-        }
+        _keys[deviceId][keyEpoch].keyHash = keyHash;
     }
 
-    function _push(bytes32 deviceId, Snapshot memory snapshot) private {
-        _history[deviceId].push(
-            SafeCast.toUint48(block.number),
-            uint208(uint8(snapshot.status)) | (uint208(snapshot.keyEpoch) << 8) | (uint208(snapshot.ownerEpoch) << 40)
-        );
+    /// @dev Moves what held until now into the past; the caller then changes `state` and stores it.
+    function _keep(bytes32 deviceId, State memory state) private {
+        uint48 blockNumber = SafeCast.toUint48(block.number);
+        if (state.since == blockNumber) return;
+        _history[deviceId].push(state.since, _pack(state));
+        state.since = blockNumber;
+    }
+
+    function _useNonce(State memory state, uint256 nonce, uint64 deadline) private view {
+        _checkDeadline(deadline);
+        if (nonce != state.nonce) revert DeviceRegistry_WrongNonce(state.nonce, nonce);
+        state.nonce++;
     }
 
     function _checkOwner(address owner, bytes32 digest, bytes calldata signature) private view {
@@ -458,17 +452,18 @@ contract DeviceRegistry is IDeviceRegistry, AccessManaged, EIP712, Pausable {
         if (nowMs > deadline) revert DeviceRegistry_Expired(deadline, nowMs);
     }
 
-    function _current(bytes32 deviceId) private view returns (Snapshot memory snapshot) {
-        snapshot = _unpack(_history[deviceId].latest());
-        if (snapshot.status == Status.None) revert DeviceRegistry_Unknown(deviceId);
+    function _current(bytes32 deviceId) private view returns (State memory state) {
+        state = _states[deviceId];
+        if (state.status == Status.None) revert DeviceRegistry_Unknown(deviceId);
     }
 
-    function _at(bytes32 deviceId, uint256 blockNumber) private view returns (Snapshot memory) {
-        uint48 key = blockNumber > type(uint48).max ? type(uint48).max : uint48(blockNumber);
-        return _unpack(_history[deviceId].upperLookupRecent(key));
+    function _at(bytes32 deviceId, uint256 blockNumber) private view returns (uint208) {
+        State memory state = _states[deviceId];
+        if (blockNumber >= state.since) return _pack(state);
+        return _history[deviceId].upperLookupRecent(uint48(blockNumber));
     }
 
-    function _unpack(uint208 packed) private pure returns (Snapshot memory) {
-        return Snapshot(Status(uint8(packed)), uint32(packed >> 8), uint32(packed >> 40));
+    function _pack(State memory state) private pure returns (uint208) {
+        return uint208(uint8(state.status)) | (uint208(state.keyEpoch) << 8) | (uint208(state.ownerEpoch) << 40);
     }
 }

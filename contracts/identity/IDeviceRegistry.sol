@@ -7,12 +7,12 @@ import {Enrol} from "../data/ProtocolTypes.sol";
 /// @notice A device is its TPM, or a software element that an organisation vouches for. What held at a past block can
 /// be asked for ever: status, keys and owners are append-only checkpoints.
 /// @dev All signatures are over EIP-712 digests of the domain ("DeviceRegistry", "1", chainId, this). Owners may be
-/// contracts (ERC-1271); registrars are plain accounts. A device's key signs SHA-256 of the 32-byte EIP-712 digest
-/// (that is ES256 over the digest as a message, what WebCrypto, OpenSSL and a TPM's restricted key can all make),
-/// as r ‖ s with s in the lower half. Deadlines are Unix milliseconds, inclusive.
+/// contracts (ERC-1271); registrars are plain accounts. Deadlines are Unix milliseconds, inclusive. A signing key is given
+/// as its DER SubjectPublicKeyInfo: P-256 (`keyAlg` 1) or RSA of 2048 bits with exponent 65537 (`keyAlg` 2).
 ///
-/// Warning: the registry sees no TPM evidence. That a TPM is real, holds the key, and has no other endorsement key than
-/// the ones named, is what k registrars of different organisations say with their signatures.
+/// Warning: the registry sees no TPM evidence and no proof of possession. That a TPM is real, has no other endorsement key
+/// than the ones named, and that the device signs with the key, is what k registrars of different organisations say with
+/// their signatures: each has the new key sign the EIP-712 digest before it does.
 interface IDeviceRegistry {
     enum Status {
         None,
@@ -36,11 +36,10 @@ interface IDeviceRegistry {
         bytes32 organisation;
         uint32 keyEpoch;
         bytes32 keyHash;
-        bytes32 ekHash;
         bytes32 policyId;
     }
 
-    /// @dev Signed by owner, registrars and the new key. `keyEpoch` is the new one.
+    /// @dev Signed by owner and registrars. `keyEpoch` is the new one.
     struct Rotation {
         bytes32 deviceId;
         uint32 keyEpoch;
@@ -74,12 +73,11 @@ interface IDeviceRegistry {
         address indexed owner,
         bytes32 indexed organisation,
         Assurance assurance,
-        bytes32 x,
-        bytes32 y,
+        bytes spki,
         Enrol enrolment
     );
     event EndorsementBound(bytes32 indexed ekHash, bytes32 indexed deviceId);
-    event KeyRotated(bytes32 indexed deviceId, uint32 indexed keyEpoch, bytes32 x, bytes32 y, Rotation rotation);
+    event KeyRotated(bytes32 indexed deviceId, uint32 indexed keyEpoch, bytes spki, Rotation rotation);
     event KeyRevoked(bytes32 indexed deviceId, uint32 indexed keyEpoch, address indexed by);
     event StatusSet(bytes32 indexed deviceId, Status indexed status, address indexed by);
     event OwnershipTransferred(bytes32 indexed deviceId, address indexed from, address indexed to, uint32 ownerEpoch);
@@ -94,11 +92,9 @@ interface IDeviceRegistry {
     error DeviceRegistry_OrganisationZero(bytes32 deviceId);
     error DeviceRegistry_EndorsementTaken(bytes32 ekHash, bytes32 deviceId);
     error DeviceRegistry_EndorsementMismatch(bytes32 akName, bytes32 ekHash);
-    error DeviceRegistry_KeyAlgUnknown(uint8 keyAlg);
+    error DeviceRegistry_WrongKeyAlg(uint8 expected, uint8 given);
     error DeviceRegistry_KeyTaken(bytes32 keyHash, bytes32 deviceId);
     error DeviceRegistry_WrongKeyHash(bytes32 expected, bytes32 given);
-    error DeviceRegistry_WrongKeySignature(bytes32 keyHash);
-    error DeviceRegistry_KeySignatureLength(uint256 length);
     error DeviceRegistry_WrongOwnerSignature(address owner);
     error DeviceRegistry_Expired(uint64 deadline, uint64 nowMs);
     error DeviceRegistry_WrongNonce(uint256 expected, uint256 given);
@@ -117,18 +113,15 @@ interface IDeviceRegistry {
 
     /// @notice Enters a device under keyEpoch 1 and ownerEpoch 1, status Active. Anyone may send it.
     /// @dev `akName` zero means a software element: then `ekHash` is zero, the id is checked here and the organisation's
-    /// cap counts it. `keyAlg` 1 is ES256. `nonce` is `nonceOf(deviceId)`, 0 for a device that never was here.
-    /// @param enrolment Signed by the new key, the owner, and exactly `threshold()` registrars.
-    /// @param x Coordinate of the new key; `keyHash` is recomputed from it.
-    /// @param y Coordinate of the new key.
-    /// @param keySignature r ‖ s, 64 bytes, s ≤ n/2, over SHA-256 of the EIP-712 digest.
+    /// cap counts it. `nonce` is `nonceOf(deviceId)`, 0 for a device that never was here. `evidenceDigest` and `ekHash` are
+    /// in the event only.
+    /// @param enrolment Signed by the owner and exactly `threshold()` registrars.
+    /// @param spki The signing key; `keyAlg` and `keyHash` are recomputed from it.
     /// @param ownerSignature Of `enrolment.owner`.
     /// @param registrarSignatures 65 bytes each, ascending by signer, all of different organisations.
     function enrol(
         Enrol calldata enrolment,
-        bytes32 x,
-        bytes32 y,
-        bytes calldata keySignature,
+        bytes calldata spki,
         bytes calldata ownerSignature,
         bytes[] calldata registrarSignatures
     ) external;
@@ -142,9 +135,7 @@ interface IDeviceRegistry {
     /// key's first header has. The assurance can't change; a new attestation key (after TPM2_Clear) may.
     function rotateKey(
         Rotation calldata rotation,
-        bytes32 x,
-        bytes32 y,
-        bytes calldata keySignature,
+        bytes calldata spki,
         bytes calldata ownerSignature,
         bytes[] calldata registrarSignatures
     ) external;

@@ -189,6 +189,7 @@ contract EscrowTest is EscrowBase {
     function test_open_whenDataset_itHasSlotAndEndZero() external {
         Stream memory s = stream();
         (s.mode, s.slotSeconds) = (2, 0);
+        grantToAnyone(s);
         Deal memory x = d;
         x.streamId = hashStream(s);
         _refused(x, s, list, IEscrow.Escrow_WrongWindow.selector);
@@ -203,6 +204,7 @@ contract EscrowTest is EscrowBase {
     function test_open_whenSlotIsTheLastOfAll_endDoesNotOverflow() external {
         Stream memory s = stream();
         s.slotSeconds = 86400;
+        grantToAnyone(s);
         Deal memory x = d;
         (x.streamId, x.toSlot) = (hashStream(s), type(uint32).max);
         x.endMs = uint64(86_400_000 * (uint256(1) << 32) - 1);

@@ -221,6 +221,7 @@ contract MarketplaceTest is Fixture {
         Stream memory s = stream();
         s.mode = sealed_ ? 1 : 0;
         s.salt = "priced";
+        grantToAnyone(s);
         OfferTerms memory t = terms();
         t.unitPrice = unit;
         vm.prank(owner);

@@ -32,6 +32,8 @@ abstract contract Fixture is Base {
     /// @dev Slot of 2027-01-15T08:00Z in minutes, aligned to 64 slots.
     uint32 internal constant F = 30_000_000;
     uint256 internal constant START = uint256(F) * 60;
+    bytes32 internal constant BINDING = keccak256("Binding(bytes32 streamId,address subject,uint64 deadline)");
+    bytes32 internal constant PURPOSE = keccak256("research");
 
     uint256 internal constant OWNER_KEY = 0xA11CE;
     uint256 internal constant BUYER_KEY = 0xB0B;
@@ -114,6 +116,20 @@ abstract contract Fixture is Base {
         Enrol memory e = enrolment("board", DEVICE_KEY);
         deviceId = e.deviceId;
         enrol(e, DEVICE_KEY);
+        grantToAnyone(stream());
+    }
+
+    /// @dev The owner's consent to sales for the purpose of {deal}; of a sealed stream, as the person measured too.
+    function grantToAnyone(Stream memory s) internal {
+        if (s.mode == ProtocolTypes.MODE_SEALED) bindSubject(s, OWNER_KEY);
+        vm.prank(owner);
+        consent.grant(s, PURPOSE, address(0), 0, type(uint64).max);
+    }
+
+    function bindSubject(Stream memory s, uint256 subjectKey) internal {
+        IConsentRegistry.Binding memory x = IConsentRegistry.Binding(hashStream(s), vm.addr(subjectKey), nowMs());
+        bytes32 digest = typed("ConsentRegistry", address(consent), keccak256(abi.encode(BINDING, x)));
+        consent.bindSubject(s, x, sign(OWNER_KEY, digest), sign(subjectKey, digest));
     }
 
     function enrolment(string memory ek, uint256 key) internal view returns (Enrol memory e) {
@@ -130,9 +146,8 @@ abstract contract Fixture is Base {
     }
 
     function enrol(Enrol memory e, uint256 key) internal {
-        (bytes32 x, bytes32 y) = publicKey(key);
         bytes32 digest = enrolDigest(e);
-        registry.enrol(e, x, y, signKey(key, digest), sign(OWNER_KEY, digest), registrars(digest, 2));
+        registry.enrol(e, spki(key), sign(OWNER_KEY, digest), registrars(digest, 2));
     }
 
     function enrolDigest(Enrol memory e) internal view returns (bytes32) {
@@ -144,19 +159,14 @@ abstract contract Fixture is Base {
         for (uint256 i = 0; i < k; ++i) signatures[i] = sign(registrarKeys[i], digest);
     }
 
-    function publicKey(uint256 key) internal pure returns (bytes32, bytes32) {
+    /// @dev DER SubjectPublicKeyInfo of a P-256 key.
+    function spki(uint256 key) internal pure returns (bytes memory) {
         (uint256 x, uint256 y) = vm.publicKeyP256(key);
-        return (bytes32(x), bytes32(y));
+        return abi.encodePacked(hex"3059301306072a8648ce3d020106082a8648ce3d030107034200", uint8(4), x, y);
     }
 
     function keyHash(uint256 key) internal pure returns (bytes32) {
-        (bytes32 x, bytes32 y) = publicKey(key);
-        return sha256(abi.encodePacked(hex"3059301306072a8648ce3d020106082a8648ce3d030107034200", uint8(4), x, y));
-    }
-
-    function signKey(uint256 key, bytes32 digest) internal pure returns (bytes memory) {
-        (bytes32 r, bytes32 s) = vm.signP256(key, sha256(abi.encodePacked(digest)));
-        return abi.encodePacked(r, s);
+        return sha256(spki(key));
     }
 
     /* EPOCHS */
@@ -319,7 +329,7 @@ abstract contract Fixture is Base {
         d.holesHash = keccak256("");
         d.nodes = uint16(list.length);
         d.keysRoot = Merkle.root(nodeLeaves(list));
-        d.purpose = keccak256("research");
+        d.purpose = PURPOSE;
         d.deliverSeconds = 600;
         d.complainSeconds = 1200;
         d.nonce = keccak256("nonce");

@@ -13,6 +13,7 @@ import {
   rootNode,
   streamId,
   type StreamPreimage,
+  toBase64,
   toHex,
   type TreeNode,
 } from "@msec/core";
@@ -197,15 +198,13 @@ export class KeyFile {
   }
 }
 
-/** Signs the 32-byte digest of an Enrol with the device's key: ES256 over the digest as a message (s ≤ n/2). */
-export async function signEnrolment(config: Config, digest: Uint8Array): Promise<{ x: Hex; y: Hex; signature: Hex }> {
+/**
+ * Signs the 32-byte digest of an Enrol with the device's key, over the digest as a message: what shows the registrars that
+ * the device holds the key.
+ */
+export async function signEnrolment(config: Config, digest: Uint8Array): Promise<{ spki: string; signature: Hex }> {
   if (digest.length !== 32)
     throw new DeviceError("config", "an Enrol digest has 32 bytes: give 0x and 64 hex digits", digest.length);
   const { element } = await openIdentity(config);
-  const point = (await element.spki()).slice(-64);
-  return {
-    x: toHex(point.subarray(0, 32)),
-    y: toHex(point.subarray(32)),
-    signature: toHex(await element.sign(digest)),
-  };
+  return { spki: toBase64(await element.spki()), signature: toHex(await element.sign(digest)) };
 }

@@ -7,7 +7,7 @@ import { runAgent } from "./agent.ts";
 
 const USAGE = `usage:
   main.ts init --config FILE                  make key and streams, print them as JSON
-  main.ts sign --config FILE --digest 0x…     sign an Enrol digest, print {x, y, signature}
+  main.ts sign --config FILE --digest 0x…     sign an Enrol digest, print {spki, signature}
   main.ts run  --config FILE [--until-done]   run the agent until SIGTERM or SIGINT`;
 
 async function main(): Promise<number> {

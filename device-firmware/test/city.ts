@@ -7,6 +7,7 @@ import { join } from "node:path";
 import {
   addressOfKey,
   anchorDomain,
+  consentDomain,
   checkFollows,
   checkHeader,
   checkSignature,
@@ -44,6 +45,7 @@ import { seedMessage } from "../src/index.ts";
 const MAIN = new URL("../src/main.ts", import.meta.url).pathname;
 const CHAIN = { chainId: 31337, anchor: `0x${"a1".repeat(20)}` as Hex };
 const DOMAIN = anchorDomain(CHAIN.chainId, CHAIN.anchor);
+const CONSENT = consentDomain(CHAIN.chainId, `0x${"c0".repeat(20)}`);
 const OWNER = new Uint8Array(32).fill(7);
 
 export const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -271,7 +273,7 @@ export class City {
       const preimage = body.preimage as StreamPreimage;
       const id = streamId(preimage);
       const holders = body.holders as { streamId: Hex; version: number; holders: Hex[] };
-      const signer = recoverTyped(DOMAIN, HOLDERS, holders, body.holdersSignature as Hex);
+      const signer = recoverTyped(CONSENT, HOLDERS, holders, body.holdersSignature as Hex);
       if (signer !== addressOfKey(OWNER)) throw new Error("holders are not signed by the owner");
       const stream = this.streams.get(id) ?? new CityStream(preimage, body.keys as never);
       stream.registrations++;
@@ -336,7 +338,7 @@ export class City {
       const input = config.streams.find((s) => s.name === preimage.name);
       const holders = preimage.mode === MODE.sealed ? (input?.holders as Hex[]) : this.members;
       const struct = { streamId: id, version: 1, holders };
-      const holdersSignature = signTyped(OWNER, DOMAIN, HOLDERS, struct);
+      const holdersSignature = signTyped(OWNER, CONSENT, HOLDERS, struct);
       await writeFile(
         join(agent.dataDir, "streams", `${id}.holders.json`),
         JSON.stringify({ holders: struct, holdersSignature }),

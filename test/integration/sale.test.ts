@@ -11,6 +11,7 @@ import {
   fromHex,
   type Hex,
   nodeScalar,
+  purposeHash,
   toHex,
   type StreamPreimage,
   streamOf,
@@ -18,9 +19,11 @@ import {
   type WindowBundle,
   type WindowReport,
 } from "@msec/core";
+import { statusOf } from "@msec/market";
 import { type EventLog } from "ethers";
 import mqtt from "mqtt";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { RESEARCH } from "../../apps/cli/src/city/consent.ts";
 import { buy, complaint, type Purchase } from "../../apps/cli/src/market/buy.ts";
 import { listOffers } from "../../apps/cli/src/market/offers.ts";
 import { type StreamInfo } from "../../apps/cli/src/market/operators.ts";
@@ -468,6 +471,14 @@ describe("what was erased", () => {
         async () => (await t.get<StreamInfo>(n, `/streams/${stream}`)).erasures[0]?.doneAt,
       );
 
+    // Complete on the chain, by the receipts of all four holders, whoever of them sent the list of holders.
+    const { ConsentRegistry } = city.contracts;
+    const complete = await until("every holder's receipt is on the chain", () =>
+      ConsentRegistry.completeAt(stream, 1).then((at) => (at === 0n ? undefined : Number(at))),
+    );
+    expect(complete).toBeGreaterThan(Date.now() + 6 * 86_400_000);
+    expect((await ConsentRegistry.receiptsOf(stream, 1)).received).toBe(0b1111n);
+
     const offer = (await listOffers(city.contracts)).find((o) => o.streamId === stream && o.open);
     const around = await buy(t.shop(), offer as never, first + 15, first + 25);
     expect(around.report.erased).toBe(3);
@@ -531,6 +542,58 @@ describe("what was erased", () => {
       await old.stop();
     }
   }, 180_000);
+});
+
+describe("consent", () => {
+  test("without consent there is no sale: for another purpose, after a withdrawal; with it again there is", async () => {
+    const { city } = t;
+    const { ConsentRegistry, Escrow } = city.contracts;
+    const to = city.run.deployment.addresses.ConsentRegistry;
+    const offer = (await listOffers(city.contracts)).find((o) => o.streamId === stream && o.open) as never;
+    const advertising = purposeHash({ text: "Advertising", language: "en", version: 1 });
+    await expect(buy(t.shop(), offer, first + 30, first + 31, advertising)).rejects.toThrow(
+      /nobody consents to this purpose/,
+    );
+    const research = purposeHash(RESEARCH);
+    const who = city.people.buyer.address;
+    const owner = senderOf(t, city.people.city);
+    const revoke = ConsentRegistry.interface.encodeFunctionData("revoke", [streamOf(preimage), research, who]);
+    // Withdrawn between the purchase and the delivery: the price comes back, and nobody is at fault.
+    const late = await funded(t, 6_000n);
+    const terms = { deliverer: late.address, deliverSeconds: 100, complainSeconds: 40 };
+    const window = await windowOf(first + 30, first + 31);
+    const open = await openDeal(t, await offerOf(t, preimage, stream, terms), preimage, window);
+    await owner.transact({ to, data: revoke });
+    const keys = await keysOf(t, 2, stream, window.fromSlot, window.toSlot);
+    await senderOf(t, late).transact({ to: escrow(), data: await deliverCall(t, open, delivery(t, open, keys)) });
+    expect(await Escrow.queryFilter(Escrow.filters.Delivered(open.id), 0)).toHaveLength(0);
+    expect((await statusOf(city.contracts, open.id))?.refund).toMatch(/consent/);
+    await expect(buy(t.shop(), offer, first + 30, first + 31)).rejects.toThrow(/nobody consents to this purpose/);
+    const grant = [streamOf(preimage), research, who, 0, Date.now() + 86_400_000] as const;
+    await owner.transact({ to, data: ConsentRegistry.interface.encodeFunctionData("grant", [...grant]) });
+    expect((await buy(t.shop(), offer, first + 30, first + 31)).report.packs).toBe(2);
+  }, 120_000);
+
+  test("the person measured takes everything back alone: all keys are destroyed, and it is complete on the chain", async () => {
+    const { city } = t;
+    const { ConsentRegistry } = city.contracts;
+    const home = t.streamOf("home");
+    const research = purposeHash(RESEARCH);
+    expect(await ConsentRegistry.subjectOf(home).then((s) => s.toLowerCase())).toBe(city.people.resident.address);
+    expect(await ConsentRegistry.authorised(home, research, city.people.buyer.address)).toBe(true);
+    expect(await ConsentRegistry.authorised(home, research, city.people.citizen.address)).toBe(false);
+    const { code, out } = await msec(["erase", "home/room", "--person", "--dir", city.layout.root, "--json"]);
+    expect(code, out).toBe(0);
+    const result = JSON.parse(out) as { complete: boolean; packs: number; holders: unknown[]; number: number };
+    expect(result).toMatchObject({ complete: true, number: 1 });
+    expect(result.packs).toBeGreaterThan(50);
+    expect(result.holders).toHaveLength(2);
+    expect(await ConsentRegistry.authorised(home, research, city.people.buyer.address)).toBe(false);
+    for (const n of [1, 2]) await expect(keysOf(t, n, home, 0, 0xffffffff)).rejects.toThrow(/not held any more/);
+    const again = await msec(["erase", "home/room", "--all", "--dir", city.layout.root]);
+    expect(again.code).not.toBe(0);
+    expect(again.out).toMatch(/ConsentRegistry_StreamErased/);
+  }, 120_000);
 });
 
 describe("a chain that stood still", () => {

@@ -1,7 +1,7 @@
 import { generateKeyPairSync, type KeyObject, randomBytes } from "node:crypto";
 import { Sender } from "@msec/chain";
 import {
-  anchorDomain,
+  consentDomain,
   deviceIdOfSoftware,
   encodeNodes,
   ENROL,
@@ -16,7 +16,6 @@ import {
   type StreamPreimage,
   toBase64,
   toHex,
-  typedDataDigest,
   ZERO32,
 } from "@msec/core";
 import { seedMessage } from "@msec/device";
@@ -71,7 +70,7 @@ export async function enrol(city: City, devices: readonly Device[]): Promise<voi
   const sender = new Sender(deployer.key, city.provider, chainId);
   const first = await sender.nonce();
   const signed = await Promise.all(
-    devices.map(({ key, spki, preimage }, i) => {
+    devices.map(({ spki, preimage }, i) => {
       const enrolment = {
         deviceId: preimage.deviceId,
         ekHash: ZERO32,
@@ -85,13 +84,10 @@ export async function enrol(city: City, devices: readonly Device[]): Promise<voi
         nonce: 0n,
         deadline: Date.now() + HOUR_MS,
       };
-      const point = spki.subarray(-64);
       const signatures = [owner, ...ordered].map((who) => signTyped(fromHex(who.key), domain, ENROL, enrolment));
       const data = DeviceRegistry.interface.encodeFunctionData("enrol", [
         enrolment,
-        toHex(point.subarray(0, 32)),
-        toHex(point.subarray(32)),
-        toHex(es256(key, typedDataDigest(domain, ENROL, enrolment))),
+        toHex(spki),
         signatures[0] as Hex,
         signatures.slice(1),
       ]);
@@ -107,7 +103,7 @@ export async function enrol(city: City, devices: readonly Device[]): Promise<voi
 export async function register(city: City, devices: readonly Device[]): Promise<void> {
   await sodium.ready;
   const { deployment, operators } = city.run;
-  const domain = anchorDomain(deployment.chainId, deployment.addresses.DataAnchor);
+  const domain = consentDomain(deployment.chainId, deployment.addresses.ConsentRegistry);
   const owner = fromHex(city.people.city.key);
   const holders = operators.map((o) => o.address);
   const sealKeys = await Promise.all(

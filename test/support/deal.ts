@@ -13,6 +13,7 @@ import {
   type KeyNode,
   keysTree,
   type NodePlace,
+  purposeHash,
   slotTimes,
   type StreamPreimage,
   streamOf,
@@ -20,6 +21,7 @@ import {
   type TreeNode,
 } from "@msec/core";
 import { statusOf } from "@msec/market";
+import { RESEARCH } from "../../apps/cli/src/city/consent.ts";
 import { type Account } from "../../apps/cli/src/city/layout.ts";
 import { listOffers, type Offer } from "../../apps/cli/src/market/offers.ts";
 import { type TestCity } from "./city.ts";
@@ -120,7 +122,7 @@ export async function openDeal(
     holesHash: holesHash([]),
     nodes: nodes.length,
     keysRoot: toHex(keysTree(nodes).root),
-    purpose: toHex(new Uint8Array(32)),
+    purpose: purposeHash(RESEARCH),
     erasures: Number(await contracts.ConsentRegistry.erasures(offer.streamId)),
     deliverSeconds: offer.deliverSeconds,
     complainSeconds: offer.complainSeconds,

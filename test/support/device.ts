@@ -1,5 +1,5 @@
 import {
-  anchorDomain,
+  consentDomain,
   cborEncode,
   encodeCose,
   encodeHeader,
@@ -18,7 +18,6 @@ import {
   sigStructure,
   toBase64,
   toHex,
-  typedDataDigest,
   ZERO32,
 } from "@msec/core";
 import { Sender } from "@msec/chain";
@@ -58,7 +57,6 @@ export class HandDevice extends TestStream {
   async enrol(): Promise<void> {
     const { people, run, contracts, provider } = this.city;
     const { deployment } = run;
-    const point = this.key.spki.slice(-64);
     const enrol = {
       deviceId: this.preimage.deviceId,
       ekHash: ZERO32,
@@ -80,9 +78,7 @@ export class HandDevice extends TestStream {
     const registrars = [...people.registrars].sort((a, b) => (a.address < b.address ? -1 : 1));
     const data = contracts.DeviceRegistry.interface.encodeFunctionData("enrol", [
       enrol,
-      toHex(point.subarray(0, 32)),
-      toHex(point.subarray(32)),
-      toHex(this.key.sign(typedDataDigest(domain, ENROL, enrol))),
+      toHex(this.key.spki),
       signTyped(fromHex(people.city.key), domain, ENROL, enrol),
       registrars.map((r) => signTyped(fromHex(r.key), domain, ENROL, enrol)),
     ]);
@@ -98,7 +94,7 @@ export class HandDevice extends TestStream {
     const { deployment } = run;
     const chosen = this.preimage.mode === 1 ? people.operators.slice(0, 2) : people.operators;
     const holders = { streamId: this.id, version: 1, holders: chosen.map((o) => o.address) };
-    const domain = anchorDomain(deployment.chainId, deployment.addresses.DataAnchor);
+    const domain = consentDomain(deployment.chainId, deployment.addresses.ConsentRegistry);
     const holdersSignature = signTyped(fromHex(people.city.key), domain, HOLDERS, holders);
     const keys = [{ keyEpoch: 1, spki: toBase64(this.key.spki) }];
     for (const { url, address } of run.operators) {

@@ -63,7 +63,8 @@ async function testsOf(suites, name) {
     .filter((a) => isTestSuiteArtifact(a) && suites.some((suite) => a.id.source.endsWith(suite)))
     .map((a) => a.id);
   if (ids.length === 0) throw new Error(`no tests are built in ${suites.join(", ")}`);
-  const { eip712Types: _, ...config } = hre.config.test.solidity.profiles.default;
+  const config = { ...hre.config.test.solidity.profiles.default };
+  delete config.eip712Types;
   const runner = await solidityTestConfigToSolidityTestRunnerConfigArgs({
     chainType: "l1",
     projectRoot: hre.config.paths.root,

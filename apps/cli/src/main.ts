@@ -1,31 +1,34 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { Sender } from "@msec/chain";
+import { describeError, Sender } from "@msec/chain";
 import {
+  BACKUP_MS,
   decodeBundle,
   type Hex,
   ProtocolError,
   streamOf,
-  utf8,
-  keccak256,
-  toHex,
+  purposeHash,
   verify,
   type WindowReport,
+  ZERO_ADDRESS,
 } from "@msec/core";
+import { type TransactionReceipt } from "ethers";
 import { Command, CommanderError, Option } from "commander";
+import { RESEARCH } from "./city/consent.ts";
 import { cityPlans } from "./city/plans.ts";
 import { people } from "./city/layout.ts";
 import { runningCity, up } from "./city/up.ts";
-import { openSession } from "./context.ts";
+import { openSession, type Session } from "./context.ts";
 import { csvOf } from "./csv.ts";
 import { demo, purchaseStory, shopOf, Story, writePurchase } from "./demo.ts";
 import { discloseReading } from "./disclose.ts";
 import { buy, resume, unfinishedPurchases } from "./market/buy.ts";
 import { listOffers } from "./market/offers.ts";
+import { type StreamInfo } from "./market/operators.ts";
 import { bad, bold, dim, good, print, printJson, short, table, time, tokens, warn } from "./output.ts";
 import { seriesOf, svgPlot, textPlot } from "./plot.ts";
 import { Problem } from "./problem.ts";
-import { slotsBetween } from "./slots.ts";
+import { slotsBetween, slotsToErase } from "./slots.ts";
 import { verifyFile } from "./verify.ts";
 
 const MODES = ["open", "sealed", "dataset"];
@@ -253,7 +256,7 @@ command("buy", "buy a window of a stream: pay, get the keys, verify, save")
   .argument("[STREAM]", "name or id of the stream; left out: go on with purchases that were cut off")
   .option("--from <TIME>", "first time, such as 2004-03-10 or 2004-03-10T18:00 (UTC)")
   .option("--to <TIME>", "last time")
-  .option("--purpose <TEXT>", "what the data is for; its hash goes into the deal", "")
+  .option("--purpose <TEXT>", "what the data is for, in the words that its owner consented to", RESEARCH.text)
   .option("--out <DIR>", "folder for bought.csv, bought.svg and proof.json", "bought")
   .action(
     async (
@@ -279,7 +282,7 @@ command("buy", "buy a window of a stream: pay, get the keys, verify, save")
             .pop();
           if (!offer) throw new Problem(`nobody offers ${name}: see msec offers`);
           const [from, to] = slotsBetween(await session.operators.stream(known.streamId), options.from, options.to);
-          const purpose = options.purpose === "" ? undefined : toHex(keccak256(utf8(options.purpose)));
+          const purpose = purposeHash({ ...RESEARCH, text: options.purpose });
           results.push(await buy(session, offer, from, to, purpose));
         }
         for (const purchase of results) {
@@ -378,32 +381,26 @@ command("verify", "prove a bundle: exit 0 proved, 1 refused, 2 wrong use")
     }
   });
 
-command("erase", "destroy the keys and contents of a period, as the owner of the stream")
+command("erase", "destroy keys and contents: of a period, of a whole stream, or of everything of a person")
   .argument("<STREAM>", "name or id of the stream")
-  .requiredOption("--from <TIME>", "first time; the slot that it lies in goes whole")
-  .requiredOption("--to <TIME>", "last time")
-  .action(async (name: string, options: Common & { from: string; to: string }) => {
+  .option("--from <TIME>", "first time; the slot that it lies in goes whole")
+  .option("--to <TIME>", "last time")
+  .option("--all", "the whole stream", false)
+  .option("--person", "as the person measured: every stream that is bound to the same person, whole", false)
+  .action(async (name: string, options: Common & { from?: string; to?: string; all: boolean; person: boolean }) => {
     const session = openSession(options.dir);
     try {
       const known = session.run.devices.flatMap((d) => d.streams).find((s) => s.name === name || s.streamId === name);
       if (!known) throw new Problem(`no stream ${name}: see msec streams`, 2);
       const info = await session.operators.stream(known.streamId);
-      const [from, to] = slotsBetween(info, options.from, options.to);
-      const stream = streamOf(info.preimage);
-      const owner = (await session.contracts.DeviceRegistry.ownerOf(stream.deviceId, stream.ownerEpoch)).toLowerCase();
-      const all = people(session.layout);
-      const account = [all.city, all.citizen].find((a) => a.address === owner);
-      if (!account) throw new Problem(`the key of ${owner}, the stream's owner, is not in this city's folder`);
+      const [from, to] = slotsToErase(info, { ...options, all: options.all || options.person });
       const affected = (await session.operators.window(known.streamId, from, to)).packs.filter((p) => !p.erased);
+      const receipt = await requestErasure(session, info, known.streamId, [from, to], options.person);
       const { ConsentRegistry } = session.contracts;
-      const data = ConsentRegistry.interface.encodeFunctionData("requestErasure", [stream, from, to]);
-      const receipt = await new Sender(account.key, session.provider, session.run.chain.chainId).transact({
-        to: session.deployment.addresses.ConsentRegistry,
-        data,
-      });
       const number = Number(await ConsentRegistry.erasures(known.streamId));
       const holders = session.run.operators.filter((o) => info.holders.holders.includes(o.address));
       const done = await awaitErasure(holders, known.streamId, number);
+      const completeAt = await awaitReceipts(session, known.streamId, number);
       const result = {
         stream: known.streamId,
         fromSlot: from,
@@ -411,12 +408,19 @@ command("erase", "destroy the keys and contents of a period, as the owner of the
         packs: affected.length,
         readings: affected.reduce((sum, p) => sum + p.readings, 0),
         transaction: receipt.hash,
+        number,
         holders: done,
-        lastBackupExpires: time(Math.max(...done.map((d) => d.keysDestroyedAt)) + 7 * 86_400_000),
+        complete: completeAt !== undefined,
+        lastBackupExpires: time(completeAt ?? Math.max(...done.map((d) => d.keysDestroyedAt)) + BACKUP_MS),
       };
       if (options.json) return printJson(result);
       print(good(`erased ${result.packs} packs with ${result.readings} records, slots ${from} to ${to}`));
       for (const d of done) print(`  ${d.name}: keys destroyed ${time(d.keysDestroyedAt)}`);
+      print(
+        completeAt === undefined
+          ? warn("  not complete on the chain yet: a holder's receipt is missing, it follows by itself")
+          : good(`  complete on the chain: all ${done.length} holders have signed`),
+      );
       print(
         dim(
           `  backups of the erasure keys are kept at most 7 days: the last has expired by ${result.lastBackupExpires}`,
@@ -431,6 +435,47 @@ command("erase", "destroy the keys and contents of a period, as the owner of the
       session.close();
     }
   });
+
+/** Sends the tombstone, as the stream's owner or as the person measured. */
+async function requestErasure(
+  session: Session,
+  info: StreamInfo,
+  streamId: Hex,
+  slots: [number, number],
+  asPerson: boolean,
+): Promise<TransactionReceipt> {
+  const { ConsentRegistry, DeviceRegistry } = session.contracts;
+  const stream = streamOf(info.preimage);
+  const { city, citizen, resident } = people(session.layout);
+  const who = asPerson
+    ? await ConsentRegistry.subjectOf(streamId)
+    : await DeviceRegistry.ownerOf(stream.deviceId, stream.ownerEpoch);
+  if (asPerson && who === ZERO_ADDRESS)
+    throw new Problem("no person is bound to this stream: only a sealed stream has one; erase it with --all", 2);
+  const account = [city, citizen, resident].find((a) => a.address === who.toLowerCase());
+  if (!account)
+    throw new Problem(
+      `the key of ${who}, ${asPerson ? "the person measured" : "the stream's owner"}, is not in this city's folder`,
+    );
+  const data = asPerson
+    ? ConsentRegistry.interface.encodeFunctionData("eraseSubject")
+    : ConsentRegistry.interface.encodeFunctionData("requestErasure", [stream, ...slots]);
+  return new Sender(account.key, session.provider, session.run.chain.chainId)
+    .transact({ to: session.deployment.addresses.ConsentRegistry, data })
+    .catch((error: unknown) => {
+      throw new Problem(`the consent registry refuses the erasure: ${describeError(error)}`);
+    });
+}
+
+/** When the erasure is complete by the receipts of all holders; undefined where one has not come within a minute. */
+async function awaitReceipts(session: Session, streamId: Hex, number: number): Promise<number | undefined> {
+  for (const end = Date.now() + 60_000; Date.now() < end; ) {
+    const at = Number(await session.contracts.ConsentRegistry.completeAt(streamId, number));
+    if (at !== 0) return at;
+    await new Promise((resolve) => setTimeout(resolve, 300));
+  }
+  return undefined;
+}
 
 async function awaitErasure(
   holders: { name: string; url: string }[],

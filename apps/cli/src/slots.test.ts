@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { TestStream } from "../../../packages/core/test/city.ts";
 import { type StreamInfo } from "./market/operators.ts";
 import { Problem } from "./problem.ts";
-import { slotsBetween } from "./slots.ts";
+import { slotsBetween, slotsToErase } from "./slots.ts";
 
 const info = (change: Partial<StreamInfo> = {}, mode = 0, slotSeconds = 3600) =>
   ({
@@ -74,6 +74,29 @@ test("a stream of which nothing is anchored says so; it may work later", () => {
   });
 });
 
-test("a data set is one slot", () => {
+test("a data set is one slot, and times for it are wrong use", () => {
   expect(slotsBetween(info({}, 2), undefined, undefined)).toEqual([0, 0]);
+  expect(problem(() => slotsBetween(info({}, 2), iso(300_000), undefined))).toMatchObject({
+    exitCode: 2,
+    message: "a data set is one whole and has no times: leave out --from and --to",
+  });
+});
+
+test("what is erased is said outright: times, or all", () => {
+  const times = { from: iso(300_003), to: iso(300_004) };
+  expect(slotsToErase(info(), { ...times, all: false })).toEqual([300_003, 300_004]);
+  expect(slotsToErase(info(), { all: true })).toEqual([0, 0xffffffff]);
+  expect(slotsToErase(info({}, 2), { all: true })).toEqual([0, 0]);
+  const refused = [
+    [info(), { all: false }, /say what to erase/],
+    [info(), { from: times.from, all: false }, /say what to erase/],
+    [info(), { ...times, all: true }, /leave out --from and --to/],
+    [info({}, 2), { ...times, all: false }, /a data set is erased whole/],
+    [info({}, 2), { all: false }, /a data set is erased whole/],
+  ] as const;
+  for (const [of, how, message] of refused) {
+    const { exitCode, message: said } = problem(() => slotsToErase(of, how));
+    expect(exitCode).toBe(2);
+    expect(said).toMatch(message);
+  }
 });

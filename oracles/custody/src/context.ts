@@ -1,6 +1,6 @@
 import { type Contracts, type Sender } from "@msec/chain";
 import { type Frontiers } from "@msec/companion-db";
-import { anchorDomain, type Domain, type Hex, faults, quorum } from "@msec/core";
+import { anchorDomain, consentDomain, type Domain, type Hex, faults, quorum } from "@msec/core";
 import { type JsonRpcProvider } from "ethers";
 import { type Logger } from "pino";
 import { type Config } from "./config.ts";
@@ -27,6 +27,8 @@ export interface Context {
   contracts: Contracts;
   provider: JsonRpcProvider;
   sender: Sender;
+  /** Sends receipts of erasures, from an account of its own: nobody's nonces wait for the anchoring's. */
+  reporter: Sender;
   /** The operator's signing key (secp256k1). */
   key: Uint8Array;
   address: Hex;
@@ -36,6 +38,9 @@ export interface Context {
 
 export const domainOf = (ctx: Context): Domain =>
   anchorDomain(ctx.config.chain.chainId, ctx.config.chain.addresses.DataAnchor as Hex);
+
+export const consentDomainOf = (ctx: Context): Domain =>
+  consentDomain(ctx.config.chain.chainId, ctx.config.chain.addresses.ConsentRegistry as Hex);
 
 /** Organisations whose word is needed so that one honest one is among them. */
 export const honest = (ctx: Context): number => faults(ctx.config.committee.length) + 1;

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { connect, ErasureKeys, type EmbeddedPostgres, Frontiers, startPostgres } from "@msec/companion-db";
 import {
   addressOfKey,
-  anchorDomain,
+  consentDomain,
   cover,
   derive,
   encodeNodes,
@@ -32,7 +32,7 @@ import { learnStream, type Registration, registerStream, type SeedDelivery, take
 // Lines, registration and seeds, on a real database.
 
 const OWNER = new Uint8Array(32).fill(1);
-const DOMAIN = anchorDomain(20260, `0x${"a1".repeat(20)}`);
+const DOMAIN = consentDomain(20260, `0x${"a1".repeat(20)}`);
 const members = [11, 12, 13, 14].map((n) => addressOfKey(new Uint8Array(32).fill(n))).sort();
 
 let folder: string;
@@ -64,7 +64,7 @@ beforeEach(async () => {
   const at = join(folder, `keys-${runs++}`);
   ctx = {
     config: {
-      chain: { chainId: DOMAIN.chainId, addresses: { DataAnchor: DOMAIN.verifyingContract } },
+      chain: { chainId: DOMAIN.chainId, addresses: { ConsentRegistry: DOMAIN.verifyingContract } },
       committee: members.map((address, i) => ({ address, organisation: `0x0${i}`, url: `http://127.0.0.1:${i + 1}` })),
     },
     log: pino({ level: "silent" }),
@@ -232,7 +232,7 @@ describe("the database", () => {
     const erasure = { streamId: stream.id, number: 1, fromSlot: 28_000_001, toSlot: 28_000_002, requestedAt: 5 };
     await store.putErasure(erasure);
     await store.putErasure(erasure);
-    expect(await store.erasures(stream.id)).toEqual([{ ...erasure, doneAt: null }]);
+    expect(await store.erasures(stream.id)).toEqual([{ ...erasure, doneAt: null, receipted: false }]);
     const gone = await store.contentsIn(stream.id, 28_000_001, 28_000_002);
     expect(gone.sort()).toEqual([1, 2].map((i) => stream.packs[i]?.signed.header.contentDigest).sort());
     expect(await store.dropContents(stream.id, 28_000_001, 28_000_002)).toBe(2);

@@ -18,6 +18,7 @@ import { Lines } from "./lines.ts";
 import { Metrics } from "./metrics.ts";
 import { type Peer, Peers } from "./peers.ts";
 import { DeviceCache } from "./registry.ts";
+import { Receipts } from "./receipts.ts";
 import { expire } from "./retention.ts";
 import { startServer } from "./server.ts";
 import { Store } from "./store.ts";
@@ -78,11 +79,13 @@ async function main(file: string): Promise<void> {
     contracts,
     provider,
     sender: new Sender(toHex(key), provider, config.chain.chainId),
+    reporter: new Sender(toHex(secretFile(config.dataDir, "reporter")), provider, config.chain.chainId),
     key,
     address,
     sealing: sodium.crypto_box_seed_keypair(secretFile(config.dataDir, "sealing")),
   };
   await ctx.lines.load();
+  await store.forgetReceipted();
 
   const client = mqtt.connect(config.mqttUrl, {
     clientId: `msec-custody-${address}`,
@@ -150,11 +153,13 @@ async function main(file: string): Promise<void> {
     "custody oracle runs",
   );
 
+  const receipts = new Receipts(ctx);
   const loops = new Loops((loop, error) =>
     log.error({ loop, error: error.message, stack: error.stack }, "a step failed: it is tried again"),
   );
   loops.every(2 * TICK_MS, "chain", () => watcher.tick());
   loops.every(TICK_MS, "committee", () => committee.tick());
+  loops.every(1000, "receipts", () => receipts.tick());
   loops.every(2000, "peers", () => askPeers(ctx, ingest));
   // Also at the start, else an operator that starts again every so often would never rotate.
   loops.every(ROOT_ROTATION_MS, "root rotation", async () => erasureKeys.rotateRoot());

@@ -95,6 +95,7 @@ create table if not exists erasures (
   done_at bigint,
   primary key (stream_id, number)
 );
+alter table erasures add column if not exists receipted boolean not null default false;
 `;
 
 export interface StreamRow {
@@ -148,6 +149,8 @@ export interface Erasure {
   toSlot: number;
   requestedAt: number;
   doneAt: number | null;
+  /** Whether the chain has this operator's receipt. */
+  receipted: boolean;
 }
 
 const buf = (hex: Hex) => Buffer.from(hex.slice(2), "hex");
@@ -535,11 +538,11 @@ export class Store {
   }
 
   /** Notes an erasure. One that a chain which lost blocks has given another range under its number is carried out anew. */
-  async putErasure(e: Omit<Erasure, "doneAt">): Promise<void> {
+  async putErasure(e: Omit<Erasure, "doneAt" | "receipted">): Promise<void> {
     await this.db.query(
       `insert into erasures as e values ($1, $2, $3, $4, $5)
        on conflict (stream_id, number) do update
-       set from_slot = excluded.from_slot, to_slot = excluded.to_slot, requested_at = excluded.requested_at, done_at = null
+       set from_slot = excluded.from_slot, to_slot = excluded.to_slot, requested_at = excluded.requested_at, done_at = null, receipted = false
        where (e.from_slot, e.to_slot) <> (excluded.from_slot, excluded.to_slot)`,
       [buf(e.streamId), e.number, e.fromSlot, e.toSlot, e.requestedAt],
     );
@@ -557,6 +560,7 @@ export class Store {
       toSlot: Number(row.to_slot),
       requestedAt: Number(row.requested_at),
       doneAt: row.done_at === null ? null : Number(row.done_at),
+      receipted: row.receipted as boolean,
     }));
   }
 
@@ -588,6 +592,18 @@ export class Store {
       number,
       doneAt,
     ]);
+  }
+
+  async putReceipted(streamId: Hex, number: number): Promise<void> {
+    await this.db.query("update erasures set receipted = true where stream_id = $1 and number = $2", [
+      buf(streamId),
+      number,
+    ]);
+  }
+
+  /** The chain may have lost receipts: each is looked for there again. */
+  async forgetReceipted(): Promise<void> {
+    await this.db.query("update erasures set receipted = false");
   }
 
   /** Slots with contents whose every pack was anchored in an epoch that closed before a time. */

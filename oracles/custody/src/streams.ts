@@ -12,18 +12,17 @@ import {
   puncture,
   recoverTyped,
   sha256,
-  spkiOfPoint,
   concat,
   streamId,
   type StreamPreimage,
   type TreeNode,
   utf8,
+  verifySignature,
 } from "@msec/core";
-import { p256Verify } from "./p256.ts";
 import sodium from "libsodium-wrappers";
 import * as bodies from "./bodies.ts";
 import { parse } from "./bodies.ts";
-import { type Context, domainOf, opens } from "./context.ts";
+import { consentDomainOf, type Context, opens } from "./context.ts";
 import { type Line } from "./lines.ts";
 
 await sodium.ready;
@@ -46,7 +45,7 @@ export async function registerStream(ctx: Context, given: Registration): Promise
   const id = streamId(preimage);
   demand(holders.streamId === id, "wrong-stream", "the holders are of another stream", holders.streamId);
   const owner = await devices.owner(preimage.deviceId, preimage.ownerEpoch);
-  const signer = recoverTyped(domainOf(ctx), HOLDERS, holders, given.holdersSignature);
+  const signer = recoverTyped(consentDomainOf(ctx), HOLDERS, holders, given.holdersSignature);
   demand(signer === owner, "bad-signature", "the holders are not signed by the device's owner", signer);
   const members = new Set(ctx.config.committee.map((member) => member.address));
   const known = holders.holders.map((h) => h.toLowerCase() as Hex);
@@ -127,7 +126,7 @@ export async function takeSeed(ctx: Context, id: Hex, given: SeedDelivery): Prom
   const sealed = fromBase64(given.sealed);
   const message = concat(utf8("msec.seed"), fromHex(id), fromHex(ctx.address), sha256(sealed));
   demand(
-    p256Verify(spki, message, fromBase64(given.signature)),
+    verifySignature(spki, message, fromBase64(given.signature)),
     "bad-signature",
     "the seed is not signed by the device",
   );
@@ -146,9 +145,4 @@ export async function takeSeed(ctx: Context, id: Hex, given: SeedDelivery): Prom
   const kept = await ctx.frontiers.keep(id, left);
   if (kept) ctx.log.info({ stream: id }, "seed taken into custody");
   return kept;
-}
-
-/** SPKI of a key that the registry announced by its coordinates. */
-export function spkiOfCoordinates(x: Hex, y: Hex): Uint8Array {
-  return spkiOfPoint(concat(Uint8Array.of(4), fromHex(x, 32), fromHex(y, 32)));
 }

@@ -6,7 +6,9 @@ import {
   EPOCH,
   epochHash,
   epochTree,
+  fromHex,
   type Hex,
+  LAST_SLOT,
   packOf,
   toHex,
   ZERO32,
@@ -17,7 +19,7 @@ import { type Committee } from "./committee.ts";
 import { type Context } from "./context.ts";
 import { fromText, type Ingest, type MessagePage } from "./ingest.ts";
 import { type Peer } from "./peers.ts";
-import { learnStream, spkiOfCoordinates } from "./streams.ts";
+import { learnStream } from "./streams.ts";
 import { type EpochRow } from "./store.ts";
 
 /** Blocks that are read again after a restart of the chain. */
@@ -54,7 +56,7 @@ export class Watcher {
   }
 
   async #tick(): Promise<void> {
-    const { contracts, provider, devices, log } = this.#ctx;
+    const { contracts, provider, devices, store, log } = this.#ctx;
     try {
       const block = await provider.getBlockNumber();
       const latest = await contracts.DataAnchor.latest();
@@ -67,6 +69,7 @@ export class Watcher {
         this.#readTo = Math.max(0, Math.min(this.#readTo, block) - OVERLAP);
         this.#doubtFrom = Math.min(this.#doubtFrom, number + 1, this.#committee.next - 1);
         devices.forgetAll();
+        await store.forgetReceipted();
       }
       this.#up = true;
       if (block > this.#readTo) await this.#readEvents(this.#readTo + 1, block);
@@ -132,7 +135,7 @@ export class Watcher {
         if (deviceId === undefined) continue;
         devices.forget(deviceId);
         if (event?.name !== "KeyRotated") continue;
-        const spki = spkiOfCoordinates(event.args.x as Hex, event.args.y as Hex);
+        const spki = fromHex(event.args.spki as Hex);
         const keyEpoch = Number(event.args.keyEpoch);
         for (const line of lines.byId.values()) {
           if (line.stream.deviceId !== deviceId) continue;
@@ -141,6 +144,7 @@ export class Watcher {
         }
       } else {
         const event = consent.interface.parseLog(log);
+        if (event?.name === "SubjectErased") await this.#eraseSubject(event.args.subject as Hex, Number(event.args.at));
         if (event?.name !== "ErasureRequested") continue;
         const [streamId, number, fromSlot, toSlot, at] = event.args as unknown as [Hex, bigint, bigint, bigint, bigint];
         await store.putErasure({
@@ -151,6 +155,18 @@ export class Watcher {
           requestedAt: Number(at),
         });
       }
+    }
+  }
+
+  /** One tombstone of a person is the last of every stream that is bound to them. */
+  async #eraseSubject(subject: Hex, requestedAt: number): Promise<void> {
+    const { contracts, store } = this.#ctx;
+    const { ConsentRegistry } = contracts;
+    const bound = await ConsentRegistry.queryFilter(ConsentRegistry.filters.SubjectBound(undefined, subject), 0);
+    for (const { args } of bound) {
+      const streamId = args.streamId as Hex;
+      const number = Number(await ConsentRegistry.erasures(streamId));
+      await store.putErasure({ streamId, number, fromSlot: 0, toSlot: LAST_SLOT, requestedAt });
     }
   }
 

@@ -1,4 +1,4 @@
-import { chachaOpen, chachaSeal, keccak256, p256Verify, sha256 } from "#native";
+import { chachaOpen, chachaSeal, keccak256, sha256 } from "#native";
 import { concat, equal, fromHex, type Hex, toHex, uint, utf8, ZERO32 } from "./bytes.ts";
 import { cborDecode, cborDecodeFirst, cborEncode } from "./cbor.ts";
 import { demand } from "./errors.ts";
@@ -6,7 +6,7 @@ import { keyCommitment, packAad, packKey } from "./keytree.ts";
 import { merkleTree, type MerkleTree } from "./merkle.ts";
 import { decodeRecord, encodeRecord, type SenmlRecord } from "./senml.ts";
 import { keyHash } from "./stream.ts";
-import { pointOfSpki } from "./spki.ts";
+import { COSE_ALG, KEY_ALG, type KeyAlg, keyAlgOf, SIGNATURE_BYTES, verifySignature } from "./signing.ts";
 import { MODE, slotOf, slotTimes, streamId, type StreamPreimage } from "./stream.ts";
 import { hashStruct } from "./struct.ts";
 import { PACK, type Pack } from "./types.ts";
@@ -51,6 +51,7 @@ export interface SignedHeader {
   cose: Uint8Array;
   header: Header;
   headerDigest: Hex;
+  keyAlg: KeyAlg;
   /** SHA-256 of the SPKI that the protected header names. */
   keyHash: Hex;
   signature: Uint8Array;
@@ -60,7 +61,6 @@ export interface SignedHeader {
 
 const VERSION = 1;
 const ALG = 1;
-const ES256 = -7;
 const KID = 4;
 
 export function encodeHeader(h: Header): Uint8Array {
@@ -122,11 +122,11 @@ export function decodeHeader(bytes: Uint8Array): Header {
   };
 }
 
-/** Protected header {1: −7, 4: keyHash}. */
-export function encodeProtected(kid: Hex): Uint8Array {
+/** Protected header {1: −7 or −257, 4: keyHash}. */
+export function encodeProtected(kid: Hex, keyAlg: KeyAlg = KEY_ALG.ES256): Uint8Array {
   return cborEncode(
     new Map<number, unknown>([
-      [ALG, ES256],
+      [ALG, COSE_ALG[keyAlg]],
       [KID, fromHex(kid, 32)],
     ]),
   );
@@ -139,7 +139,12 @@ export function sigStructure(protectedHeader: Uint8Array, payload: Uint8Array): 
 
 /** An untagged COSE_Sign1 (RFC 9052, section 4.2) with an empty unprotected header. */
 export function encodeCose(protectedHeader: Uint8Array, payload: Uint8Array, signature: Uint8Array): Uint8Array {
-  demand(signature.length === 64, "bad-signature", "an ES256 signature has 64 bytes", signature.length);
+  demand(
+    Object.values(SIGNATURE_BYTES).includes(signature.length),
+    "bad-signature",
+    "an ES256 signature has 64 bytes, an RS256 one 256",
+    signature.length,
+  );
   return cborEncode([protectedHeader, new Map(), payload, signature]);
 }
 
@@ -159,30 +164,38 @@ export function decodeCose(cose: Uint8Array): SignedHeader {
   );
   demand(unprotected.size === 0, "malformed", "the unprotected header is empty");
   const map = cborDecode(protectedHeader);
+  const keyAlg = Object.values(KEY_ALG).find((alg) => map instanceof Map && map.get(ALG) === COSE_ALG[alg]);
   demand(
-    map instanceof Map && map.size === 2 && map.get(ALG) === ES256,
+    map instanceof Map && map.size === 2 && keyAlg !== undefined,
     "malformed",
-    "the protected header is {1: −7, 4: keyHash}",
+    "the protected header is {1: −7 or −257, 4: keyHash}",
   );
   const kid = map.get(KID) as unknown;
   demand(kid instanceof Uint8Array && kid.length === 32, "malformed", "the key id is the SHA-256 of the SPKI");
-  demand(signature.length === 64, "bad-signature", "an ES256 signature has 64 bytes", signature.length);
+  demand(
+    signature.length === SIGNATURE_BYTES[keyAlg],
+    "bad-signature",
+    "an ES256 signature has 64 bytes, an RS256 one 256",
+    signature.length,
+  );
   const toBeSigned = sigStructure(protectedHeader, payload);
   return {
     cose,
     header: decodeHeader(payload),
     headerDigest: toHex(sha256(toBeSigned)),
+    keyAlg,
     keyHash: toHex(kid),
     signature,
     toBeSigned,
   };
 }
 
-/** Refuses a signature that the key does not fit, a key that the header does not name, and s > n/2. */
+/** Refuses a signature that the key does not fit, a key or algorithm that the header does not name, and s > n/2. */
 export function checkSignature(signed: SignedHeader, spki: Uint8Array): void {
   demand(keyHash(spki) === signed.keyHash, "unknown-key", "the header names another signing key", signed.keyHash);
+  demand(keyAlgOf(spki) === signed.keyAlg, "unknown-key", "the header names another algorithm", signed.keyAlg);
   demand(
-    p256Verify(pointOfSpki(spki), signed.toBeSigned, signed.signature),
+    verifySignature(spki, signed.toBeSigned, signed.signature),
     "bad-signature",
     "the device's signature does not fit the header",
     signed.headerDigest,
@@ -320,13 +333,15 @@ export interface PackInput {
   nonce: Uint8Array;
   /** SHA-256 of the signing key's SPKI. */
   keyHash: Hex;
+  /** ES256 where it is left out. */
+  keyAlg?: KeyAlg;
 }
 
 export interface UnsignedPack {
   header: Header;
   headerBytes: Uint8Array;
   protectedHeader: Uint8Array;
-  /** What the secure element signs with ES256; its SHA-256 is the headerDigest. */
+  /** What the secure element signs; its SHA-256 is the headerDigest. */
   toBeSigned: Uint8Array;
   headerDigest: Hex;
   content: Uint8Array;
@@ -369,7 +384,7 @@ export function preparePack(input: PackInput): UnsignedPack {
   for (const t of times)
     demand(t >= span.fromMs && t <= span.toMs, "slot", "a reading lies outside its pack's slot", t);
   const headerBytes = encodeHeader(header);
-  const protectedHeader = encodeProtected(input.keyHash);
+  const protectedHeader = encodeProtected(input.keyHash, input.keyAlg);
   const toBeSigned = sigStructure(protectedHeader, headerBytes);
   return { header, headerBytes, protectedHeader, toBeSigned, headerDigest: toHex(sha256(toBeSigned)), content };
 }

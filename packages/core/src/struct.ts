@@ -70,7 +70,7 @@ export function hashStruct<F extends Fields>(type: StructType<F>, value: ValueOf
 }
 
 export interface Domain {
-  /** Contract name: "DeviceRegistry", "DataAnchor" or "Escrow". */
+  /** Name of the contract that reads what is signed, such as "DataAnchor". */
   name: string;
   chainId: number;
   verifyingContract: Hex;

@@ -138,3 +138,63 @@ export const ENROL = defineStruct("Enrol", [
   ["uint64", "deadline"],
 ]);
 export type Enrol = ValueOfFields<typeof ENROL.fields>;
+
+export const BINDING = defineStruct("Binding", [
+  ["bytes32", "streamId"],
+  ["address", "subject"],
+  ["uint64", "deadline"],
+]);
+export type Binding = ValueOfFields<typeof BINDING.fields>;
+
+export const GRANT = defineStruct("Grant", [
+  ["bytes32", "streamId"],
+  ["bytes32", "purpose"],
+  ["address", "grantee"],
+  ["uint64", "fromMs"],
+  ["uint64", "untilMs"],
+  ["uint64", "epoch"],
+  ["uint64", "nonce"],
+  ["uint64", "deadline"],
+]);
+export type Grant = ValueOfFields<typeof GRANT.fields>;
+
+export const REVOCATION = defineStruct("Revocation", [
+  ["bytes32", "streamId"],
+  ["bytes32", "purpose"],
+  ["address", "grantee"],
+  ["uint64", "nonce"],
+  ["uint64", "deadline"],
+]);
+export type Revocation = ValueOfFields<typeof REVOCATION.fields>;
+
+export const REVOCATION_OF_ALL = defineStruct("RevocationOfAll", [
+  ["bytes32", "streamId"],
+  ["uint64", "epoch"],
+  ["uint64", "deadline"],
+]);
+export type RevocationOfAll = ValueOfFields<typeof REVOCATION_OF_ALL.fields>;
+
+export const ERASURE_REQUEST = defineStruct("ErasureRequest", [
+  ["bytes32", "streamId"],
+  ["uint32", "fromSlot"],
+  ["uint32", "toSlot"],
+  ["uint256", "nonce"],
+  ["uint64", "deadline"],
+]);
+export type ErasureRequest = ValueOfFields<typeof ERASURE_REQUEST.fields>;
+
+export const SUBJECT_ERASURE = defineStruct("SubjectErasure", [
+  ["address", "subject"],
+  ["uint64", "deadline"],
+]);
+export type SubjectErasure = ValueOfFields<typeof SUBJECT_ERASURE.fields>;
+
+export const ERASED = defineStruct("Erased", [
+  ["bytes32", "streamId"],
+  ["uint64", "number"],
+  ["uint32", "fromSlot"],
+  ["uint32", "toSlot"],
+  ["uint64", "keysDestroyedAt"],
+  ["uint64", "backupsExpireAt"],
+]);
+export type Erased = ValueOfFields<typeof ERASED.fields>;

@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from "node:fs";
 import { AbiCoder, keccak256, TypedDataEncoder } from "ethers";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -17,7 +18,14 @@ Receipt(bytes32 streamId,uint32 keyEpoch,uint64 seq,bytes32 headerDigest,uint64 
 Head(bytes32 streamId,uint64 epoch,uint32 keyEpoch,uint64 seq,bytes32 headerDigest)
 DealKeys(address escrow,bytes32 streamId,uint32 fromSlot,uint32 toSlot,bytes32 holesHash,uint64 asOfEpoch,bytes32 nonce)
 Deal(address anchor,bytes32 streamId,address buyer,address seller,address deliverer,address fallbackDeliverer,address token,uint128 price,uint128 fee,uint128 bond,uint64 asOfEpoch,uint32 packs,uint64 readings,uint64 endMs,uint32 fromSlot,uint32 toSlot,bytes32 holesHash,uint16 nodes,bytes32 keysRoot,bytes32 purpose,uint64 erasures,uint32 deliverSeconds,uint32 complainSeconds,bytes32 nonce)
-Enrol(bytes32 deviceId,bytes32 ekHash,bytes32 akName,uint8 keyAlg,bytes32 keyHash,address owner,bytes32 organisation,bytes32 policyId,bytes32 evidenceDigest,uint256 nonce,uint64 deadline)`.split(
+Enrol(bytes32 deviceId,bytes32 ekHash,bytes32 akName,uint8 keyAlg,bytes32 keyHash,address owner,bytes32 organisation,bytes32 policyId,bytes32 evidenceDigest,uint256 nonce,uint64 deadline)
+Binding(bytes32 streamId,address subject,uint64 deadline)
+Grant(bytes32 streamId,bytes32 purpose,address grantee,uint64 fromMs,uint64 untilMs,uint64 epoch,uint64 nonce,uint64 deadline)
+Revocation(bytes32 streamId,bytes32 purpose,address grantee,uint64 nonce,uint64 deadline)
+RevocationOfAll(bytes32 streamId,uint64 epoch,uint64 deadline)
+ErasureRequest(bytes32 streamId,uint32 fromSlot,uint32 toSlot,uint256 nonce,uint64 deadline)
+SubjectErasure(address subject,uint64 deadline)
+Erased(bytes32 streamId,uint64 number,uint32 fromSlot,uint32 toSlot,uint64 keysDestroyedAt,uint64 backupsExpireAt)`.split(
     "\n",
   );
 
@@ -34,6 +42,13 @@ const structs = [
   core.DEAL_KEYS,
   core.DEAL,
   core.ENROL,
+  core.BINDING,
+  core.GRANT,
+  core.REVOCATION,
+  core.REVOCATION_OF_ALL,
+  core.ERASURE_REQUEST,
+  core.SUBJECT_ERASURE,
+  core.ERASED,
 ] as unknown as core.StructType<core.Fields>[];
 
 const hex = (length: number) => fc.uint8Array({ minLength: length, maxLength: length }).map(core.toHex);
@@ -51,6 +66,40 @@ const valueOf = (struct: core.StructType<core.Fields>) =>
 
 test("the types are those of the protocol", () => {
   expect(structs.map((s) => s.encodeType)).toEqual(TYPES);
+});
+
+test("the contracts hash the same type strings", () => {
+  const folder = new URL("../../../contracts/", import.meta.url);
+  const inContracts = new Map<string, string>();
+  for (const file of readdirSync(folder, { recursive: true, encoding: "utf8" }))
+    if (file.endsWith(".sol") && !file.endsWith(".t.sol"))
+      for (const [, type, name] of readFileSync(new URL(file, folder), "utf8").matchAll(
+        /keccak256\(\s*"(([A-Z]\w*)\([^"]*\))"/g,
+      ))
+        inContracts.set(name as string, type as string);
+  const shared = structs.filter((s) => inContracts.has(s.name));
+  expect(shared.map((s) => s.name)).toEqual(expect.arrayContaining(["Stream", "Pack", "Epoch", "Holders", "Erased"]));
+  expect(shared.map((s) => s.encodeType)).toEqual(shared.map((s) => inContracts.get(s.name)));
+});
+
+test("a purpose hashes as ethers does, and every part of it counts", () => {
+  const types = {
+    Purpose: [
+      { name: "text", type: "string" },
+      { name: "language", type: "string" },
+      { name: "version", type: "uint32" },
+    ],
+  };
+  fc.assert(
+    fc.property(fc.string({ unit: "grapheme" }), fc.string(), fc.nat(0xffffffff), (text, language, version) => {
+      const purpose = { text, language, version };
+      expect(core.purposeHash(purpose)).toBe(TypedDataEncoder.hashStruct("Purpose", types, purpose));
+    }),
+  );
+  const purpose = { text: "Research", language: "en", version: 1 };
+  for (const change of [{ text: "Research " }, { language: "ja" }, { version: 2 }])
+    expect(core.purposeHash({ ...purpose, ...change })).not.toBe(core.purposeHash(purpose));
+  expectRefusal("malformed", () => core.purposeHash({ ...purpose, version: 2 ** 32 }));
 });
 
 const domain: core.Domain = { name: "DataAnchor", chainId: 31337, verifyingContract: `0x${"a1".repeat(20)}` };

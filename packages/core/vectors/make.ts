@@ -97,18 +97,43 @@ const VALUES: Record<string, Record<string, Json>> = {
     erasures: 0, deliverSeconds: 60, complainSeconds: 600, nonce: bytes32("n"),
   },
   Enrol: { deviceId: bytes32("d"), ekHash: bytes32("e"), akName: bytes32("a"), keyAlg: 1, keyHash: bytes32("k"), owner: account("o"), organisation: bytes32("g"), policyId: bytes32("p"), evidenceDigest: bytes32("v"), nonce: "115792089237316195423570985008687907853269984665640564039457584007913129639935", deadline: 1_800_000_000 },
+  Binding: { streamId: bytes32("s"), subject: account("u"), deadline: T0 },
+  Grant: { streamId: bytes32("s"), purpose: bytes32("p"), grantee: account("g"), fromMs: T0, untilMs: T0 + 86_400_000, epoch: 1, nonce: 2, deadline: T0 },
+  Revocation: { streamId: bytes32("s"), purpose: bytes32("p"), grantee: account("g"), nonce: 3, deadline: T0 },
+  RevocationOfAll: { streamId: bytes32("s"), epoch: 1, deadline: T0 },
+  ErasureRequest: { streamId: bytes32("s"), fromSlot: SLOT, toSlot: SLOT + 59, nonce: "7", deadline: T0 },
+  SubjectErasure: { subject: account("u"), deadline: T0 },
+  Erased: { streamId: bytes32("s"), number: 1, fromSlot: SLOT, toSlot: SLOT + 59, keysDestroyedAt: T0, backupsExpireAt: T0 + 604_800_000 },
 }; // prettier-ignore
-const CONTRACT: Record<string, string> = { Enrol: "DeviceRegistry", Deal: "Escrow", DealKeys: "Escrow" };
+const CONSENT = [
+  "Holders",
+  "Binding",
+  "Grant",
+  "Revocation",
+  "RevocationOfAll",
+  "ErasureRequest",
+  "SubjectErasure",
+  "Erased",
+];
+const CONTRACT: Record<string, string> = {
+  Enrol: "DeviceRegistry",
+  Deal: "Escrow",
+  DealKeys: "Escrow",
+  ...Object.fromEntries(CONSENT.map((type) => [type, "ConsentRegistry"])),
+};
 const domainOf = (type: string) => ({ ...DOMAIN, name: CONTRACT[type] ?? "DataAnchor" });
 
 function hash(): VectorFile {
   const spki = toHex(spkiOfPoint(fromHex(`0x04${"11".repeat(64)}`)));
-  return file("keccak-256 (not SHA3-256) and SHA-256; ids of devices and keys", [
+  return file("keccak-256 (not SHA3-256) and SHA-256; hashes of purposes; ids of devices and keys", [
     ...["", "00", "616263", "ff".repeat(136), "5a".repeat(200)].map((h): [string, string, Record<string, Json>] => [
       `${h.length / 2} bytes`,
       "hash",
       { bytes: `0x${h}` },
     ]),
+    ["a purpose", "purpose", { text: "Air quality research", language: "en", version: 1 }],
+    ["another version of it", "purpose", { text: "Air quality research", language: "en", version: 2 }],
+    ["in Japanese", "purpose", { text: "大気質の研究", language: "ja", version: 1 }],
     ["ids", "deviceIds", { spki, ekPublicArea: "0x0001000b00030072" }],
   ]);
 }
@@ -316,7 +341,7 @@ function epoch(): VectorFile {
 const statements = () =>
   file(
     "What operators, holders and owners sign: EIP-712 under the domain of its contract; r ‖ s ‖ v, s low, RFC 6979",
-    ["Receipt", "Head", "Refused", "Opened", "Holders", "Enrol", "DealKeys"].map((type) => [
+    ["Receipt", "Head", "Refused", "Opened", "Enrol", "DealKeys", ...CONSENT].map((type) => [
       type,
       "sign",
       { type, value: VALUES[type], domain: domainOf(type), secret: bytes32(`signer of ${type}`) },

@@ -40,6 +40,14 @@ import {
   headerSlot,
   type Hex,
   HOLDERS,
+  BINDING,
+  GRANT,
+  REVOCATION,
+  REVOCATION_OF_ALL,
+  ERASURE_REQUEST,
+  SUBJECT_ERASURE,
+  ERASED,
+  purposeHash,
   holesHash,
   keccak256,
   keyCommitment,
@@ -92,10 +100,10 @@ import {
 type Json = any;
 
 const structs = Object.fromEntries(
-  [STREAM, PACK, EPOCH, CONFIG, HOLDERS, OPENED, REFUSED, RECEIPT, HEAD, DEAL_KEYS, DEAL, ENROL].map((s) => [
-    s.name,
-    s,
-  ]),
+  [
+    ...[STREAM, PACK, EPOCH, CONFIG, HOLDERS, OPENED, REFUSED, RECEIPT, HEAD, DEAL_KEYS, DEAL, ENROL],
+    ...[BINDING, GRANT, REVOCATION, REVOCATION_OF_ALL, ERASURE_REQUEST, SUBJECT_ERASURE, ERASED],
+  ].map((s) => [s.name, s]),
 ) as unknown as Record<string, StructType<Fields>>;
 
 /** Fields of uint128 and uint256 are decimal text in JSON. */
@@ -205,6 +213,7 @@ function pack(input: Json) {
 
 export const operations: Record<string, (input: Json) => Json> = {
   hash: ({ bytes }) => ({ keccak256: toHex(keccak256(fromHex(bytes))), sha256: toHex(sha256(fromHex(bytes))) }),
+  purpose: (x: Json) => purposeHash(x),
   deviceIds: ({ spki, ekPublicArea }) => ({
     keyHash: keyHash(fromHex(spki)),
     software: deviceIdOfSoftware(fromHex(spki)),

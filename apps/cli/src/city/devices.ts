@@ -1,12 +1,14 @@
-import { existsSync, mkdirSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { type Contracts, type Deployment, Sender } from "@msec/chain";
+import { type Call, type Contracts, type Deployment, Sender } from "@msec/chain";
 import {
-  anchorDomain,
+  consentDomain,
   ENROL,
   fromHex,
   type Hex,
+  type Holders,
   HOLDERS,
+  keyAlgOf,
   MODE,
   signTyped,
   streamOf,
@@ -17,7 +19,9 @@ import {
 } from "@msec/core";
 import { type ConfigInput, init, parseConfig, paths, signEnrolment } from "@msec/device";
 import { type JsonRpcProvider } from "ethers";
+import { consentCalls } from "./consent.ts";
 import { type Account, type Layout, type People, type Ports, organisationId, readJson, writeJson } from "./layout.ts";
+import { vouch } from "./registrar.ts";
 
 /** A device of the city, as whoever puts it up describes it. */
 export interface DevicePlan {
@@ -31,6 +35,13 @@ export interface DevicePlan {
 export interface DeviceStream {
   streamId: Hex;
   preimage: StreamPreimage;
+  /** Who holds the seed, as the owner signed it. */
+  holders: SignedHolders;
+}
+
+export interface SignedHolders {
+  holders: Holders;
+  holdersSignature: Hex;
 }
 
 export interface EnrolledDevice {
@@ -97,7 +108,7 @@ export async function enrolDevice(
       deviceId: made.deviceId,
       ekHash: ZERO32,
       akName: ZERO32,
-      keyAlg: 1,
+      keyAlg: keyAlgOf(made.spki),
       keyHash: made.keyHash,
       owner: owner.address,
       organisation: organisationId("city"),
@@ -111,37 +122,37 @@ export async function enrolDevice(
       chainId: deployment.chainId,
       verifyingContract: deployment.addresses.DeviceRegistry,
     };
-    const sign = (who: Account) => signTyped(fromHex(who.key), domain, ENROL, enrol);
-    const key = await signEnrolment(config, typedDataDigest(domain, ENROL, enrol));
+    const shown = await signEnrolment(config, typedDataDigest(domain, ENROL, enrol));
     const registrars = [...all.registrars].sort((a, b) => (a.address < b.address ? -1 : 1));
     const data = DeviceRegistry.interface.encodeFunctionData("enrol", [
       enrol,
-      key.x,
-      key.y,
-      key.signature,
-      sign(owner),
-      registrars.map(sign),
+      toHex(made.spki),
+      signTyped(fromHex(owner.key), domain, ENROL, enrol),
+      registrars.map((r) => vouch(r, domain, enrol, made.spki, fromHex(shown.signature))),
     ]);
     await new Sender(all.deployer.key, provider, deployment.chainId).transact({
       to: deployment.addresses.DeviceRegistry,
       data,
     });
   }
-  for (const { streamId, preimage } of made.streams) {
+  const domain = consentDomain(deployment.chainId, deployment.addresses.ConsentRegistry);
+  const streams = made.streams.map(({ streamId, preimage }): DeviceStream => {
     const file = join(paths(config).streams, `${streamId}.holders.json`);
-    if (existsSync(file)) continue;
+    const known = readJson<SignedHolders>(file);
+    if (known) return { streamId, preimage, holders: known };
     const chosen = preimage.mode === MODE.sealed ? all.operators.slice(0, 2) : all.operators;
     const holders = { streamId, version: 1, holders: chosen.map((o) => o.address) };
-    const domain = anchorDomain(deployment.chainId, deployment.addresses.DataAnchor);
-    writeJson(file, { holders, holdersSignature: signTyped(fromHex(owner.key), domain, HOLDERS, holders) });
-  }
-  return { name: plan.name, deviceId: made.deviceId, owner, configFile, streams: made.streams, plan };
+    const signed = { holders, holdersSignature: signTyped(fromHex(owner.key), domain, HOLDERS, holders) };
+    writeJson(file, signed);
+    return { streamId, preimage, holders: signed };
+  });
+  return { name: plan.name, deviceId: made.deviceId, owner, configFile, streams, plan };
 }
 
 /** Terms that an embedded city sells under. Times in seconds. */
 export const TERMS = { feePerMille: 50, bond: 10_000_000n, deliverSeconds: 120, complainSeconds: 40 };
 
-/** Publishes an offer for every stream of a device that has none yet. */
+/** Consents to sales and publishes an offer, for every stream of a device that has none yet. */
 export async function publishOffers(
   device: EnrolledDevice,
   all: People,
@@ -150,7 +161,10 @@ export async function publishOffers(
   provider: JsonRpcProvider,
 ): Promise<void> {
   const { Marketplace } = contracts;
-  for (const { preimage, streamId } of device.streams) {
+  const calls: Call[] = [];
+  for (const stream of device.streams) {
+    const { preimage, streamId, holders } = stream;
+    calls.push(...(await consentCalls(stream, holders, device.owner, all, deployment, contracts)));
     const terms = {
       deliverer: (all.deliverers[0] as Account).address,
       fallbackDeliverer: (all.deliverers[1] as Account).address,
@@ -164,9 +178,13 @@ export async function publishOffers(
     const id = await Marketplace.offerIdOf(streamId, terms);
     if ((await Marketplace.offer(id)).state !== 0n) continue;
     const data = Marketplace.interface.encodeFunctionData("publish", [streamOf(preimage), terms]);
-    await new Sender(device.owner.key, provider, deployment.chainId).transact({
-      to: deployment.addresses.Marketplace,
-      data,
-    });
+    calls.push({ to: deployment.addresses.Marketplace, data });
   }
+  const sender = new Sender(device.owner.key, provider, deployment.chainId);
+  const first = await sender.nonce();
+  const signed = await Promise.all(calls.map((call, i) => sender.sign(call, first + i)));
+  for (const { raw } of signed) await sender.broadcast(raw);
+  for (const { hash, raw } of signed)
+    if ((await sender.wait(hash, raw)).status !== 1)
+      throw new Error(`${device.name}: transaction ${hash}, which consents or offers, was reverted`);
 }

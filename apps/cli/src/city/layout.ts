@@ -74,6 +74,8 @@ export interface People {
   city: Account;
   /** Owner and seller of the home sensor. */
   citizen: Account;
+  /** Whoever lives where the home sensor is: a pseudonym for this one device. */
+  resident: Account;
   buyer: Account;
   registrars: Account[];
   operators: Account[];
@@ -91,6 +93,7 @@ export function people(layout: Layout, size = CITY): People {
     deployer: person("deployer"),
     city: person("city"),
     citizen: person("citizen"),
+    resident: person("resident"),
     buyer: person("buyer"),
     registrars: [person("registrar-1"), person("registrar-2")],
     operators,

@@ -28,6 +28,7 @@ import {
   packAad,
   packKey,
   packOf,
+  purposeHash,
   signTyped,
   slotTimes,
   type SlotRange,
@@ -43,6 +44,7 @@ import {
 } from "@msec/core";
 import { holesOf, isClosed, PASSED, STATE, statusOf } from "@msec/market";
 import { type JsonRpcProvider, Signature, Wallet, type EventLog } from "ethers";
+import { RESEARCH } from "../city/consent.ts";
 import { type Account, writeJson } from "../city/layout.ts";
 import { Problem } from "../problem.ts";
 import { type Offer } from "./offers.ts";
@@ -104,10 +106,14 @@ export async function buy(
   offer: Offer,
   fromSlot: number,
   toSlot: number,
-  purpose: Hex = toHex(new Uint8Array(32)),
+  purpose: Hex = purposeHash(RESEARCH),
 ): Promise<Purchase> {
   const { operators, deployment, contracts, progress, buyer } = shop;
   if (!offer.open) throw new Problem(`the offer ${offer.offerId} is closed`);
+  if (!(await contracts.ConsentRegistry.authorised(offer.streamId, purpose, buyer.address)))
+    throw new Problem(
+      `nobody consents to this purpose for ${buyer.address}: it was not granted, has expired, was withdrawn, or the stream is erased; name a purpose that its owner grants with --purpose`,
+    );
   const info = await operators.stream(offer.streamId);
   const stream = info.preimage;
   const erasures = await erasuresOf(contracts, offer.streamId);

@@ -8,7 +8,7 @@ import {
   verify,
 } from "node:crypto";
 import { createKeccak } from "hash-wasm";
-import { P256_SPKI_PREFIX } from "../spki.ts";
+import { P256_SPKI_PREFIX, RSA_SPKI_PREFIX } from "../spki.ts";
 
 // The primitives with native and WASM code, for Node. native/web.ts gives the same results in plain JavaScript.
 
@@ -21,16 +21,18 @@ const keys = new Map<string, KeyObject>();
 const KEYS_KEPT = 10_000;
 
 /** Importing a key costs more than verifying with it, so imported keys are kept. */
-function publicKey(point: Uint8Array): KeyObject {
-  const id = Buffer.from(point).toString("base64");
+function publicKey(id: string, der: () => Buffer): KeyObject {
   let key = keys.get(id);
   if (key === undefined) {
-    key = createPublicKey({ key: Buffer.concat([P256_SPKI_PREFIX, point]), format: "der", type: "spki" });
+    key = createPublicKey({ key: der(), format: "der", type: "spki" });
     if (keys.size >= KEYS_KEPT) keys.clear();
     keys.set(id, key);
   }
   return key;
 }
+
+const p256Key = (point: Uint8Array) =>
+  publicKey(Buffer.from(point).toString("base64"), () => Buffer.concat([P256_SPKI_PREFIX, point]));
 
 const HALF_N = Buffer.from("7fffffff800000007fffffffffffffffde737d56d38bcf4279dce5617e3192a8", "hex");
 
@@ -54,7 +56,21 @@ export function p256Verify(point: Uint8Array, message: Uint8Array, signature: Ui
   if (point.length !== 65 || signature.length !== 64 || Buffer.compare(signature.subarray(32), HALF_N) > 0)
     return false;
   try {
-    return verify("sha256", message, publicKey(point), derSignature(signature));
+    return verify("sha256", message, p256Key(point), derSignature(signature));
+  } catch {
+    return false;
+  }
+}
+
+const EXPONENT = Buffer.from("0203010001", "hex");
+
+/** RSASSA-PKCS1-v1_5 with SHA-256, exponent 65537; modulus and signature of 256 bytes. */
+export function rsaVerify(modulus: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
+  if (modulus.length !== 256 || signature.length !== 256) return false;
+  const id = Buffer.from(modulus).toString("base64");
+  try {
+    const key = publicKey(id, () => Buffer.concat([RSA_SPKI_PREFIX, modulus, EXPONENT]));
+    return verify("sha256", message, key, signature);
   } catch {
     return false;
   }

@@ -3,6 +3,8 @@ import { p256 } from "@noble/curves/nist.js";
 import { sha256 as nobleSha256 } from "@noble/hashes/sha2.js";
 import { keccak_256 } from "@noble/hashes/sha3.js";
 
+import { compare, concat, fromHex, type Hex, toBigInt, uint } from "../bytes.ts";
+
 // The primitives in plain JavaScript, for browsers. native/node.ts gives the same results with native code.
 
 export const keccak256 = (data: Uint8Array): Uint8Array => keccak_256(data);
@@ -16,6 +18,21 @@ export function p256Verify(point: Uint8Array, message: Uint8Array, signature: Ui
   } catch {
     return false;
   }
+}
+
+/** DigestInfo of SHA-256 up to the digest (RFC 8017 §9.2, note 1). */
+const SHA256_INFO = fromHex("0x3031300d060960864801650304020105000420" satisfies Hex);
+
+/** RSASSA-PKCS1-v1_5 with SHA-256, exponent 65537; modulus and signature of 256 bytes. */
+export function rsaVerify(modulus: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
+  if (modulus.length !== 256 || signature.length !== 256) return false;
+  const [n, s] = [toBigInt(modulus), toBigInt(signature)];
+  if (s >= n) return false;
+  let power = s;
+  for (let i = 0; i < 16; i++) power = (power * power) % n;
+  const padding = new Uint8Array(202).fill(0xff);
+  const expected = concat(Uint8Array.of(0, 1), padding, Uint8Array.of(0), SHA256_INFO, sha256(message));
+  return compare(uint((power * s) % n, 256), expected) === 0;
 }
 
 export function chachaSeal(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array {
