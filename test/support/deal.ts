@@ -21,7 +21,7 @@ import {
 } from "@msec/core";
 import { statusOf } from "@msec/market";
 import { type Account } from "../../apps/cli/src/city/layout.ts";
-import { listOffers, type Offer } from "../../apps/cli/src/market/offers.ts";
+import { listOffers, type Offer, termsOf } from "../../apps/cli/src/market/offers.ts";
 import { type TestCity } from "./city.ts";
 
 export function newAccount(): Account {
@@ -131,7 +131,7 @@ export async function openDeal(
   const approve = contracts.MSecToken.interface.encodeFunctionData("approve", [addresses.Marketplace, price]);
   await sender.transact({ to: addresses.MSecToken, data: approve });
   const data = contracts.Marketplace.interface.encodeFunctionData("buy", [
-    offer.offerId,
+    termsOf(offer),
     streamOf(preimage),
     deal,
     nodes,

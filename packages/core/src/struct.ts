@@ -70,7 +70,7 @@ export function hashStruct<F extends Fields>(type: StructType<F>, value: ValueOf
 }
 
 export interface Domain {
-  /** Contract name: "DeviceRegistry", "DataAnchor" or "Escrow". */
+  /** Contract name: "DeviceRegistry", "DataAnchor", "Escrow" or "Marketplace". */
   name: string;
   chainId: number;
   verifyingContract: Hex;

@@ -12,6 +12,7 @@ import {
   CONFIG,
   configDigest,
   contentCid,
+  contentOpens,
   cover,
   DEAL,
   DEAL_KEYS,
@@ -49,6 +50,7 @@ import {
   leafNode,
   merkleTree,
   type NodePlace,
+  OFFER,
   OPENED,
   openPack,
   PACK,
@@ -65,6 +67,7 @@ import {
   readingTree,
   RECEIPT,
   REFUSED,
+  REQUEST,
   rootNode,
   type SenmlRecord,
   sha256,
@@ -92,10 +95,9 @@ import {
 type Json = any;
 
 const structs = Object.fromEntries(
-  [STREAM, PACK, EPOCH, CONFIG, HOLDERS, OPENED, REFUSED, RECEIPT, HEAD, DEAL_KEYS, DEAL, ENROL].map((s) => [
-    s.name,
-    s,
-  ]),
+  [STREAM, PACK, EPOCH, CONFIG, HOLDERS, OPENED, REFUSED, RECEIPT, HEAD, DEAL_KEYS, DEAL, OFFER, REQUEST, ENROL].map(
+    (s) => [s.name, s],
+  ),
 ) as unknown as Record<string, StructType<Fields>>;
 
 /** Fields of uint128 and uint256 are decimal text in JSON. */
@@ -266,6 +268,9 @@ export const operations: Record<string, (input: Json) => Json> = {
     for (const [from, to] of ranges as SlotRange[]) frontier = puncture(frontier, from, to);
     return { frontier: frontier.map(nodeJson) };
   },
+  opens: ({ packKey, streamId, keyEpoch, seq, content }) => ({
+    opens: contentOpens(fromHex(packKey), packAad(streamId, keyEpoch, seq), fromHex(content)),
+  }),
   pack,
   openMessage: ({ stream, message, leaf, spki }) => {
     const preimage = structuredClone(stream) as StreamPreimage;
