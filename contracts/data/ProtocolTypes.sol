@@ -189,6 +189,12 @@ library ProtocolTypes {
             );
     }
 
+    /// @dev Unix milliseconds of a window's end: the last of its last slot; 0 for a data set, which has ended when sold.
+    function endMs(Stream calldata stream, uint32 toSlot) internal pure returns (uint256) {
+        if (stream.mode == MODE_DATASET) return 0;
+        return 1000 * uint256(stream.slotSeconds) * (uint256(toSlot) + 1) - 1;
+    }
+
     /// @dev The block's time in the protocol's unit, Unix milliseconds.
     function nowMs() internal view returns (uint64) {
         return uint64(block.timestamp) * 1000;

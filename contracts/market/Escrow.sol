@@ -16,7 +16,10 @@ import {IDataAnchor} from "../data/IDataAnchor.sol";
 import {KeyTree} from "../data/KeyTree.sol";
 import {Deal, Epoch, Pack, ProtocolTypes, Stream} from "../data/ProtocolTypes.sol";
 import {IDeviceRegistry} from "../identity/IDeviceRegistry.sol";
-import {DealState, Delivery, IEscrow, KeyNode, Status, WrongKey} from "./IEscrow.sol";
+import {IArbitration} from "./IArbitration.sol";
+import {DealState, Delivery, IEscrow, KeyNode, Status, Unopenable, WrongKey} from "./IEscrow.sol";
+import {IPayer} from "./IPayer.sol";
+import {PackCipher} from "./PackCipher.sol";
 import {Secp256k1} from "./Secp256k1.sol";
 
 /// @title Escrow
@@ -32,35 +35,45 @@ contract Escrow is IEscrow, AccessManaged, EIP712, Pausable, ReentrancyGuard {
     uint8 private constant DELIVERED = uint8(DealState.Delivered);
     uint8 private constant RELEASED = uint8(DealState.Released);
     uint8 private constant REFUNDED = uint8(DealState.Refunded);
+    uint8 private constant DISPUTED = uint8(DealState.Disputed);
+    uint8 private constant RESOLVED = uint8(DealState.Resolved);
 
     bytes32 private constant ANCHOR = "DataAnchor";
+    bytes32 private constant MARKETPLACE = "Marketplace";
     uint256 private constant MAX_NODES = 48;
+    uint256 private constant MAX_JUDGES = 64;
     /// @dev A window closes after its seconds and at least one block for each of these seconds.
     uint256 private constant SECONDS_PER_BLOCK = 20;
 
     IDirectory private immutable _directory;
     IDeviceRegistry private immutable _registry;
     IConsent private immutable _consent;
+    IArbitration private immutable _arbitration;
+    uint256 private immutable _rulingSeconds;
 
     mapping(bytes32 dealId => bytes32) private _words;
     mapping(address account => mapping(address token => uint256)) private _bonds;
     mapping(address account => mapping(address token => uint256)) private _credits;
-    mapping(address token => uint256) private _accounted;
     mapping(address token => bool) private _tokens;
 
     /// @param authority The AccessManager.
-    /// @param directory Names the anchor that new deals must pin.
+    /// @param directory Names the anchor that new deals must pin, and the marketplace that opens them.
     /// @param registry Says who owned a device.
     /// @param consent Says what was erased or is no longer allowed.
+    /// @param arbitration_ Rules on complaints of every deal of this escrow; zero: nobody does, and `dispute` reverts.
     constructor(
         address authority,
         IDirectory directory,
         IDeviceRegistry registry,
-        IConsent consent
+        IConsent consent,
+        IArbitration arbitration_
     ) AccessManaged(authority) EIP712("Escrow", "1") {
         _directory = directory;
         _registry = registry;
         _consent = consent;
+        _arbitration = arbitration_;
+        // As long again to fetch a ruling as it takes to find one.
+        if (address(arbitration_) != address(0)) _rulingSeconds = 2 * uint256(arbitration_.caseSeconds());
     }
 
     /* DEALS */
@@ -70,8 +83,10 @@ contract Escrow is IEscrow, AccessManaged, EIP712, Pausable, ReentrancyGuard {
         Deal calldata deal,
         Stream calldata stream,
         KeyNode[] calldata nodes
-    ) external restricted whenNotPaused nonReentrant {
-        bytes32 dealId = ProtocolTypes.hashDeal(deal);
+    ) external whenNotPaused nonReentrant returns (bytes32 dealId) {
+        address marketplace = _directory.addressOf(MARKETPLACE);
+        if (msg.sender != marketplace) revert Escrow_NotMarketplace(marketplace, msg.sender);
+        dealId = ProtocolTypes.hashDeal(deal);
         if (_words[dealId] != 0) revert Escrow_DealKnown(dealId);
         _checkStream(deal, stream);
         _checkTerms(deal);
@@ -81,12 +96,13 @@ contract Escrow is IEscrow, AccessManaged, EIP712, Pausable, ReentrancyGuard {
         bytes32 keysRoot = _keysRoot(nodes);
         if (keysRoot != deal.keysRoot) revert Escrow_WrongKeysRoot(keysRoot, deal.keysRoot);
 
-        uint256 accounted = _accounted[deal.token];
-        uint256 found = IERC20(deal.token).balanceOf(address(this)) - accounted;
-        if (found < deal.price) revert Escrow_NotFunded(deal.token, deal.price, found);
-        _accounted[deal.token] = accounted + deal.price;
-        _set(dealId, FUNDED, 0);
+        _words[dealId] = keccak256(abi.encode(Status(FUNDED, ProtocolTypes.nowMs(), uint64(block.number), 0)));
         emit DealOpened(dealId, deal.buyer, deal.deliverer, deal, nodes);
+
+        IERC20 token = IERC20(deal.token);
+        uint256 before = token.balanceOf(address(this));
+        IPayer(msg.sender).pay(token, deal.buyer, deal.price);
+        _checkReceived(token, before, deal.price);
     }
 
     /// @inheritdoc IEscrow
@@ -110,9 +126,7 @@ contract Escrow is IEscrow, AccessManaged, EIP712, Pausable, ReentrancyGuard {
 
         if (masked.length != deal.nodes) revert Escrow_WrongMaskedCount(deal.nodes, masked.length);
         if (!Secp256k1.isPoint(Ex, vE)) revert Escrow_NotAPoint(Ex, vE);
-        uint256 free = _bonds[msg.sender][deal.token];
-        if (free < deal.bond) revert Escrow_BondTooSmall(msg.sender, free, deal.bond);
-        _bonds[msg.sender][deal.token] = free - deal.bond;
+        _takeBond(msg.sender, deal.token, deal.bond);
         _set(dealId, DELIVERED | flag, keccak256(abi.encode(Ex, vE, masked)));
         emit Delivered(dealId, msg.sender, Ex, vE, masked);
     }
@@ -139,11 +153,10 @@ contract Escrow is IEscrow, AccessManaged, EIP712, Pausable, ReentrancyGuard {
     function release(Deal calldata deal, Status calldata status) external {
         bytes32 dealId = _checkStatus(deal, status, DELIVERED);
         if (!_closed(status, deal.complainSeconds)) revert Escrow_WindowOpen(dealId);
-        address deliverer = status.state & FALLBACK == 0 ? deal.deliverer : deal.fallbackDeliverer;
+        address deliverer = _delivererOf(deal, status);
         uint128 toSeller = deal.price - deal.fee;
         _credits[deal.seller][deal.token] += toSeller;
-        _credits[deliverer][deal.token] += deal.fee;
-        _bonds[deliverer][deal.token] += deal.bond;
+        _bonds[deliverer][deal.token] += uint256(deal.bond) + deal.fee;
         _finish(dealId, RELEASED | (status.state & FALLBACK), status.deliveryHash);
         emit Released(dealId, deliverer, toSeller, deal.fee);
     }
@@ -158,17 +171,77 @@ contract Escrow is IEscrow, AccessManaged, EIP712, Pausable, ReentrancyGuard {
         bytes32 dealId = _checkStatus(deal, status, DELIVERED);
         bytes32 deliveryHash = keccak256(abi.encode(delivery.Ex, delivery.vE, delivery.masked));
         if (deliveryHash != status.deliveryHash) revert Escrow_WrongDelivery(status.deliveryHash, deliveryHash);
-        _checkNode(deal, claim);
-        bytes32 packLeaf = _checkPack(deal, claim.pack, claim.packProof, claim.epoch);
+        Pack calldata pack = claim.pack;
+        _checkNode(deal, claim.index, claim.node, claim.nodeProof, pack.slot);
+        bytes32 packLeaf = _checkPack(deal, pack, claim.packProof, claim.epoch);
 
         bytes32 node = _unmask(dealId, delivery, claim);
-        Pack calldata pack = claim.pack;
         bytes32 leaf = KeyTree.leafOf(node, claim.node.depth, pack.slot);
         bytes32 key = KeyTree.packKey(leaf, pack.streamId, pack.keyEpoch, pack.seq);
         if (KeyTree.commitment(key) == pack.keyCommitment) revert Escrow_KeyIsRight(pack.keyCommitment);
 
         emit WrongKeyProved(dealId, msg.sender, claim.index, packLeaf);
         _refund(dealId, deal, status, Refund.WrongKey);
+    }
+
+    /// @inheritdoc IEscrow
+    function proveUnopenable(Deal calldata deal, Status calldata status, Unopenable calldata claim) external {
+        bytes32 dealId = _checkStatus(deal, status, DELIVERED);
+        Pack calldata pack = claim.pack;
+        _checkNode(deal, claim.index, claim.node, claim.nodeProof, pack.slot);
+        bytes32 packLeaf = _checkPack(deal, pack, claim.packProof, claim.epoch);
+        bytes32 commitment = KeyTree.commitment(claim.packKey);
+        if (commitment != pack.keyCommitment) revert Escrow_WrongPackKey(pack.keyCommitment, commitment);
+        bytes32 digest = sha256(claim.content);
+        if (digest != pack.contentDigest) revert Escrow_WrongContent(pack.contentDigest, digest);
+        if (PackCipher.opens(claim.packKey, pack, claim.content)) revert Escrow_PackOpens(packLeaf);
+
+        emit UnopenableProved(dealId, msg.sender, packLeaf);
+        _refund(dealId, deal, status, Refund.Unopenable);
+    }
+
+    /* COMPLAINTS */
+
+    /// @inheritdoc IEscrow
+    function dispute(Deal calldata deal, Status calldata status, bytes32 complaint) external {
+        if (address(_arbitration) == address(0)) revert Escrow_NoArbitration();
+        bytes32 dealId = _checkStatus(deal, status, DELIVERED);
+        if (msg.sender != deal.buyer) revert Escrow_NotTheBuyer(deal.buyer, msg.sender);
+        if (_closed(status, deal.complainSeconds)) revert Escrow_WindowClosed(dealId);
+        uint256 stake = complaintBondOf(deal);
+        _takeBond(deal.buyer, deal.token, stake);
+        _set(dealId, DISPUTED | (status.state & FALLBACK), status.deliveryHash);
+        emit Disputed(dealId, complaint, stake);
+        // The panel that could be known when the deal was bought: it was delivered deliverSeconds later at most.
+        uint64 window = uint64(deal.deliverSeconds) * 1000;
+        uint64 asOfMs = window < status.at ? status.at - window : 0;
+        _arbitration.open(dealId, [deal.buyer, deal.seller, deal.deliverer, deal.fallbackDeliverer], asOfMs);
+    }
+
+    /// @inheritdoc IEscrow
+    function resolve(Deal calldata deal, Status calldata status) external {
+        bytes32 dealId = _checkStatus(deal, status, DISPUTED);
+        uint256 stake = complaintBondOf(deal);
+        uint256 toSeller = deal.price - deal.fee;
+        uint256 toBuyer;
+        bool ruled = !_closed(status, _rulingSeconds);
+        if (ruled) {
+            (uint16 perMille, address[] memory judges) = _arbitration.ruling(address(this), dealId);
+            uint256 n = judges.length;
+            if (perMille > 1000 || n > MAX_JUDGES) revert Escrow_RulingMalformed(perMille, n);
+            toBuyer = (toSeller * perMille) / 1000;
+            toSeller -= toBuyer;
+            if (n != 0) {
+                uint256 share = stake / n;
+                for (uint256 i = 0; i < n; ++i) _credits[judges[i]][deal.token] += share;
+                stake -= share * n;
+            }
+        }
+        _credits[deal.buyer][deal.token] += toBuyer + stake;
+        _credits[deal.seller][deal.token] += toSeller;
+        _bonds[_delivererOf(deal, status)][deal.token] += uint256(deal.bond) + deal.fee;
+        _finish(dealId, RESOLVED | (status.state & FALLBACK), status.deliveryHash);
+        emit Resolved(dealId, ruled, toBuyer, toSeller);
     }
 
     /* BALANCES */
@@ -178,19 +251,14 @@ contract Escrow is IEscrow, AccessManaged, EIP712, Pausable, ReentrancyGuard {
         if (!_tokens[token]) revert Escrow_TokenNotAllowed(token);
         uint256 before = IERC20(token).balanceOf(address(this));
         IERC20(token).safeTransferFrom(msg.sender, address(this), amount);
-        uint256 found = IERC20(token).balanceOf(address(this)) - before;
-        if (found != amount) revert Escrow_NotFunded(token, amount, found);
+        _checkReceived(IERC20(token), before, amount);
         _bonds[msg.sender][token] += amount;
-        _accounted[token] += amount;
         emit BondDeposited(msg.sender, token, amount);
     }
 
     /// @inheritdoc IEscrow
     function withdrawBond(address token, uint256 amount) external nonReentrant {
-        uint256 free = _bonds[msg.sender][token];
-        if (free < amount) revert Escrow_BondTooSmall(msg.sender, free, amount);
-        _bonds[msg.sender][token] = free - amount;
-        _accounted[token] -= amount;
+        _takeBond(msg.sender, token, amount);
         emit BondWithdrawn(msg.sender, token, amount);
         IERC20(token).safeTransfer(msg.sender, amount);
     }
@@ -200,7 +268,6 @@ contract Escrow is IEscrow, AccessManaged, EIP712, Pausable, ReentrancyGuard {
         amount = _credits[msg.sender][token];
         if (amount == 0) revert Escrow_NothingToWithdraw(msg.sender, token);
         _credits[msg.sender][token] = 0;
-        _accounted[token] -= amount;
         emit Withdrawn(msg.sender, token, amount);
         IERC20(token).safeTransfer(msg.sender, amount);
     }
@@ -241,8 +308,13 @@ contract Escrow is IEscrow, AccessManaged, EIP712, Pausable, ReentrancyGuard {
     }
 
     /// @inheritdoc IEscrow
-    function accountedOf(address token) external view returns (uint256) {
-        return _accounted[token];
+    function arbitration() external view returns (address) {
+        return address(_arbitration);
+    }
+
+    /// @inheritdoc IEscrow
+    function rulingSeconds() external view returns (uint256) {
+        return _rulingSeconds;
     }
 
     /// @inheritdoc IEscrow
@@ -260,12 +332,33 @@ contract Escrow is IEscrow, AccessManaged, EIP712, Pausable, ReentrancyGuard {
         return _keysRoot(nodes);
     }
 
+    /// @inheritdoc IEscrow
+    function complaintBondOf(Deal calldata deal) public pure returns (uint256) {
+        return (uint256(deal.price) + 9) / 10;
+    }
+
     /* PRIVATE */
+
+    function _takeBond(address account, address token, uint256 amount) private {
+        uint256 free = _bonds[account][token];
+        if (free < amount) revert Escrow_BondTooSmall(account, free, amount);
+        _bonds[account][token] = free - amount;
+    }
+
+    function _checkReceived(IERC20 token, uint256 before, uint256 amount) private view {
+        uint256 balance = token.balanceOf(address(this));
+        uint256 found = balance < before ? 0 : balance - before;
+        if (found != amount) revert Escrow_NotFunded(address(token), amount, found);
+    }
+
+    function _delivererOf(Deal calldata deal, Status calldata status) private pure returns (address) {
+        return status.state & FALLBACK == 0 ? deal.deliverer : deal.fallbackDeliverer;
+    }
 
     /// @dev In Funded and Delivered: the buyer gets the price, and of a delivery proved wrong the bond as well.
     function _refund(bytes32 dealId, Deal calldata deal, Status calldata status, Refund reason) private {
         uint256 amount = deal.price;
-        if (reason == Refund.WrongKey) amount += deal.bond;
+        if (reason >= Refund.WrongKey) amount += deal.bond;
         _credits[deal.buyer][deal.token] += amount;
         _finish(dealId, REFUNDED | (status.state & FALLBACK), status.deliveryHash);
         emit Refunded(dealId, reason, amount);
@@ -322,7 +415,7 @@ contract Escrow is IEscrow, AccessManaged, EIP712, Pausable, ReentrancyGuard {
         if (deal.fromSlot > deal.toSlot || (dataset && deal.toSlot != 0)) {
             revert Escrow_WrongWindow(deal.fromSlot, deal.toSlot);
         }
-        uint256 endMs = dataset ? 0 : 1000 * uint256(stream.slotSeconds) * (uint256(deal.toSlot) + 1) - 1;
+        uint256 endMs = ProtocolTypes.endMs(stream, deal.toSlot);
         if (deal.endMs != endMs) revert Escrow_WrongEnd(endMs, deal.endMs);
     }
 
@@ -345,12 +438,16 @@ contract Escrow is IEscrow, AccessManaged, EIP712, Pausable, ReentrancyGuard {
         }
     }
 
-    /// @dev Leaf of keysRoot, and aligned: fromSlot ≤ firstSlot ≤ pack.slot < firstSlot + 2^(32−depth) ≤ toSlot + 1.
-    function _checkNode(Deal calldata deal, WrongKey calldata claim) private pure {
-        KeyNode calldata node = claim.node;
-        bytes32 leaf = _nodeLeaf(claim.index, node);
-        if (!MerkleProof.verifyCalldata(claim.nodeProof, deal.keysRoot, leaf)) revert Escrow_WrongNode(leaf);
-        uint32 slot = claim.pack.slot;
+    /// @dev Leaf of keysRoot, and aligned: fromSlot ≤ firstSlot ≤ slot < firstSlot + 2^(32−depth) ≤ toSlot + 1.
+    function _checkNode(
+        Deal calldata deal,
+        uint16 index,
+        KeyNode calldata node,
+        bytes32[] calldata proof,
+        uint32 slot
+    ) private pure {
+        bytes32 leaf = _nodeLeaf(index, node);
+        if (!MerkleProof.verifyCalldata(proof, deal.keysRoot, leaf)) revert Escrow_WrongNode(leaf);
         if (node.depth > 32) revert Escrow_NodeMisplaced(node.depth, node.firstSlot, slot);
         uint64 first = node.firstSlot;
         uint64 size = uint64(1) << (32 - node.depth);

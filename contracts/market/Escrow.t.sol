@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.36;
 
-import {IAccessManaged} from "@openzeppelin/contracts/access/manager/IAccessManaged.sol";
+import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {Pausable} from "@openzeppelin/contracts/utils/Pausable.sol";
 import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
 
@@ -119,22 +120,20 @@ contract EscrowTest is EscrowBase {
     /* open */
 
     function test_open_whenAllHolds_itFunds() external {
-        token.mint(address(escrow), d.price);
-        vm.expectEmit(address(escrow));
-        emit IEscrow.StatusChanged(hashDeal(d), status(1, 0));
+        allow(buyer, d.price);
         vm.expectEmit(address(escrow));
         emit IEscrow.DealOpened(hashDeal(d), buyer, deliverer, d, list);
         vm.prank(address(market));
-        escrow.open(d, stream(), list);
+        assertEq(escrow.open(d, stream(), list), hashDeal(d), "returns the id");
         assertEq(escrow.statusWord(hashDeal(d)), word(status(1, 0)), "word");
-        assertEq(escrow.accountedOf(address(token)), d.price, "accounted");
+        assertEq(token.balanceOf(address(escrow)), d.price, "paid");
         assertEq(escrow.dealIdOf(d), hashDeal(d), "id");
     }
 
     function test_open_whenCalledByAnyoneElse_itReverts() external {
-        token.mint(address(escrow), d.price);
+        allow(buyer, d.price);
         vm.prank(stranger);
-        vm.expectRevert(abi.encodeWithSelector(IAccessManaged.AccessManagedUnauthorized.selector, stranger));
+        vm.expectRevert(abi.encodeWithSelector(IEscrow.Escrow_NotMarketplace.selector, address(market), stranger));
         escrow.open(d, stream(), list);
     }
 
@@ -196,7 +195,7 @@ contract EscrowTest is EscrowBase {
         (x.fromSlot, x.toSlot) = (0, 0);
         _refused(x, s, list, IEscrow.Escrow_WrongEnd.selector);
         x.endMs = 0;
-        token.mint(address(escrow), x.price);
+        allow(x.buyer, x.price);
         vm.prank(address(market));
         escrow.open(x, s, list);
     }
@@ -208,7 +207,7 @@ contract EscrowTest is EscrowBase {
         Deal memory x = d;
         (x.streamId, x.toSlot) = (hashStream(s), type(uint32).max);
         x.endMs = uint64(86_400_000 * (uint256(1) << 32) - 1);
-        token.mint(address(escrow), x.price);
+        allow(x.buyer, x.price);
         vm.prank(address(market));
         escrow.open(x, s, list);
     }
@@ -282,14 +281,24 @@ contract EscrowTest is EscrowBase {
         _refused(d, IEscrow.Escrow_NotAuthorised.selector);
     }
 
-    function test_open_whenNotPaid_itReverts() external {
+    function test_open_whenNotPaidInFull_itReverts() external {
         depositBond(deliverer, 10 * d.price);
-        token.mint(address(escrow), d.price - 1);
+        ShortPayer payer = new ShortPayer();
+        directory.setModule("Marketplace", address(payer), 2);
+        allow(address(payer), d.price - 1);
+        vm.prank(address(payer));
         vm.expectRevert(
             abi.encodeWithSelector(IEscrow.Escrow_NotFunded.selector, address(token), d.price, d.price - 1)
         );
-        vm.prank(address(market));
         escrow.open(d, stream(), list);
+    }
+
+    function test_open_whenTheBuyerAllowsTooLittle_itReverts() external {
+        allow(buyer, d.price - 1);
+        vm.prank(address(market));
+        vm.expectPartialRevert(IERC20Errors.ERC20InsufficientAllowance.selector);
+        escrow.open(d, stream(), list);
+        assertEq(escrow.statusWord(hashDeal(d)), 0, "nothing is opened");
     }
 
     function testFuzz_keysRoot_isThePackagesTree(uint8 n, bytes32 seed) external view {
@@ -445,7 +454,7 @@ contract EscrowTest is EscrowBase {
         st = deliver(fallbackDeliverer, d, st, out);
         pass(1201);
         escrow.release(d, st);
-        assertEq(escrow.creditOf(fallbackDeliverer, address(token)), d.fee, "fee");
+        assertEq(escrow.bondOf(fallbackDeliverer, address(token)), uint256(d.bond) + d.fee, "bond and fee");
     }
 
     function test_decline_whenByBoth_itRefunds() external {
@@ -544,8 +553,7 @@ contract EscrowTest is EscrowBase {
         vm.prank(stranger);
         escrow.release(d, st);
         assertEq(escrow.creditOf(owner, address(token)), closed ? d.price - d.fee : 0, "seller");
-        assertEq(escrow.creditOf(deliverer, address(token)), closed ? d.fee : 0, "deliverer");
-        assertEq(escrow.bondOf(deliverer, address(token)), closed ? d.bond : 0, "bond");
+        assertEq(escrow.bondOf(deliverer, address(token)), closed ? uint256(d.bond) + d.fee : 0, "bond and fee");
     }
 
     function test_finished_whenTriedAgain_itReverts() external {
@@ -583,11 +591,10 @@ contract EscrowTest is EscrowBase {
         vm.prank(owner);
         assertEq(escrow.withdraw(address(token)), d.price - d.fee, "seller");
         vm.startPrank(deliverer);
-        escrow.withdraw(address(token));
-        escrow.withdrawBond(address(token), d.bond);
+        escrow.withdrawBond(address(token), uint256(d.bond) + d.fee);
         vm.stopPrank();
         assertEq(token.balanceOf(deliverer), uint256(d.fee) + d.bond + 1, "deliverer");
-        assertEq(escrow.accountedOf(address(token)), d.bond, "only the fallback's bond is left");
+        assertEq(token.balanceOf(address(escrow)), d.bond, "only the fallback's bond is left");
     }
 
     function test_withdraw_whenNothing_itReverts() external {
@@ -641,7 +648,7 @@ contract EscrowTest is EscrowBase {
     }
 
     function _refused(Deal memory x, Stream memory s, KeyNode[] memory k, bytes4 selector) private {
-        token.mint(address(escrow), x.price);
+        if (x.buyer != address(0)) allow(x.buyer, x.price);
         vm.prank(address(market));
         vm.expectPartialRevert(selector);
         escrow.open(x, s, k);
@@ -887,6 +894,14 @@ contract WrongKeyTest is EscrowBase {
     function _refused(WrongKey memory c, bytes4 selector) private {
         vm.expectPartialRevert(selector);
         escrow.proveWrongKey(d, st, out, c);
+    }
+}
+
+/// @dev A marketplace that pays what it has.
+contract ShortPayer {
+    function pay(IERC20 token, address, uint256) external {
+        // solhint-disable-next-line reentrancy
+        token.transfer(msg.sender, token.balanceOf(address(this)));
     }
 }
 

@@ -4,14 +4,19 @@ pragma solidity 0.8.36;
 import {Deal, Epoch, Pack} from "../data/ProtocolTypes.sol";
 import {Fixture} from "../test/Fixture.t.sol";
 import {Merkle} from "../test/Merkle.t.sol";
+import {IArbitration} from "./IArbitration.sol";
 import {Delivery, IEscrow, KeyNode, Status, WrongKey} from "./IEscrow.sol";
 
-/// @dev Random deals of one node among random deliverers, some of whom lie, and random time; a model of who is owed what.
+/// @dev Random deals of one node among random deliverers, some of whom lie, buyers who complain, judges who vote or stay
+/// away, and random time; a model of who is owed what.
 contract EscrowHandler is Fixture {
     Deal[] private _deals;
     Status[] private _statuses;
     bool[] private _lied;
-    bool[] private _byFallback;
+    /// @dev Bits of the judges who committed, and of those who revealed.
+    uint8[] private _committed;
+    uint8[] private _revealed;
+    address[] private _judges;
     KeyNode private _node;
     Pack private _pack;
     Epoch private _epoch;
@@ -24,6 +29,12 @@ contract EscrowHandler is Fixture {
     constructor() {
         deployAll();
         enrolDevice();
+        for (uint256 i = 0; i < 4; ++i) {
+            _judges.push(vm.addr(0x10D6E + i));
+            directory.setOrganisation(_judges[i], bytes32((i + 1) << 200));
+        }
+        arbitration.setPanel(_judges);
+        pass(1000);
         _node = nodes(1, 26)[0];
         _pack = pack(nodeSecret(0), 26, F + 3);
         _epoch = anchorNext(hashPack(_pack), 1);
@@ -54,7 +65,8 @@ contract EscrowHandler is Fixture {
         _deals.push(d);
         _statuses.push(openDeal(d, list));
         _lied.push(false);
-        _byFallback.push(false);
+        _committed.push(0);
+        _revealed.push(0);
     }
 
     function addBond(bool ofFallback, uint64 amount) external {
@@ -72,7 +84,7 @@ contract EscrowHandler is Fixture {
     }
 
     function takeCredit(uint8 which) external {
-        address who = _parties()[which % 4];
+        address who = _parties()[which % 8];
         uint256 owed = escrow.creditOf(who, address(token));
         if (owed == 0) return;
         paidOut += owed;
@@ -98,7 +110,7 @@ contract EscrowHandler is Fixture {
         vm.prank(who);
         escrow.deliver(d, s, _out.Ex, _out.vE, masked);
         _statuses[i] = status(ofFallback ? 0x82 : 2, keccak256(abi.encode(_out.Ex, _out.vE, masked)));
-        (_lied[i], _byFallback[i]) = (lie, ofFallback);
+        _lied[i] = lie;
     }
 
     function declineAny(uint256 which, bool ofFallback) external {
@@ -138,6 +150,53 @@ contract EscrowHandler is Fixture {
         if (_lied[i]) _statuses[i].state = 4;
     }
 
+    /// @dev The buyer complains, and up to four judges commit at once.
+    function complainAny(uint256 which, uint8 voters) external {
+        (bool found, uint256 i) = _pick(which, 2);
+        if (!found || _closed(_statuses[i], _deals[i].complainSeconds)) return;
+        uint256 stake = escrow.complaintBondOf(_deals[i]);
+        minted += stake;
+        depositBond(buyer, stake);
+        vm.prank(buyer);
+        escrow.dispute(_deals[i], _statuses[i], "complaint");
+        _statuses[i] = status(5 | (_statuses[i].state & 0x80), _statuses[i].deliveryHash);
+        _committed[i] = voters % 16;
+        bytes32 id = hashDeal(_deals[i]);
+        for (uint8 seat = 0; seat < 4; ++seat) {
+            if ((_committed[i] >> seat) & 1 == 0) continue;
+            bytes32 c = arbitration.commitmentOf(address(escrow), id, _judges[seat], _vote(i, seat), "salt");
+            vm.prank(_judges[seat]);
+            arbitration.commit(address(escrow), id, seat, c);
+        }
+    }
+
+    function revealAny(uint256 which, uint8 seat) external {
+        (bool found, uint256 i) = _pick(which, 5);
+        seat %= 4;
+        if (!found) return;
+        bool fits = (_committed[i] >> seat) & 1 == 1 && (_revealed[i] >> seat) & 1 == 0;
+        bool open_ = _closed(_statuses[i], COMMIT_SECONDS) && !_closed(_statuses[i], COMMIT_SECONDS + REVEAL_SECONDS);
+        bytes32 id = hashDeal(_deals[i]);
+        uint16 vote = _vote(i, seat);
+        vm.prank(_judges[seat]);
+        if (!open_) vm.expectPartialRevert(IArbitration.Arbitration_RevealClosed.selector);
+        else if (!fits) vm.expectPartialRevert(IArbitration.Arbitration_WrongReveal.selector);
+        arbitration.reveal(address(escrow), id, seat, vote, "salt");
+        if (open_ && fits) _revealed[i] |= uint8(1) << seat;
+    }
+
+    function resolveAny(uint256 which) external {
+        (bool found, uint256 i) = _pick(which, 5);
+        if (!found) return;
+        uint256 shown;
+        for (uint8 seat = 0; seat < 4; ++seat) shown += (_revealed[i] >> seat) & 1;
+        bool ruled = shown >= 3 && _closed(_statuses[i], COMMIT_SECONDS + REVEAL_SECONDS);
+        bool ends = ruled || _closed(_statuses[i], escrow.rulingSeconds());
+        if (!ends) vm.expectPartialRevert(IArbitration.Arbitration_NotRuled.selector);
+        escrow.resolve(_deals[i], _statuses[i]);
+        if (ends) _statuses[i].state = 6;
+    }
+
     function erase() external {
         vm.prank(owner);
         consent.requestErasure(stream(), F, F);
@@ -164,17 +223,17 @@ contract EscrowHandler is Fixture {
 
     function checkMoney() external view {
         uint256 owed;
-        address[4] memory who = _parties();
-        for (uint256 i = 0; i < 4; ++i) {
+        address[8] memory who = _parties();
+        for (uint256 i = 0; i < 8; ++i) {
             owed += escrow.bondOf(who[i], address(token)) + escrow.creditOf(who[i], address(token));
         }
         for (uint256 i = 0; i < _deals.length; ++i) {
             uint8 state = _statuses[i].state & 0x7f;
-            if (state == 1 || state == 2) owed += _deals[i].price;
-            if (state == 2) owed += _deals[i].bond;
+            if (state == 1 || state == 2 || state == 5) owed += _deals[i].price;
+            if (state == 2 || state == 5) owed += _deals[i].bond;
+            if (state == 5) owed += escrow.complaintBondOf(_deals[i]);
         }
         assertEq(token.balanceOf(address(escrow)), owed, "balance = bonds + credits + held");
-        assertEq(escrow.accountedOf(address(token)), owed, "accounted");
         assertEq(minted - paidOut, owed, "money in = money out + money held");
     }
 
@@ -187,11 +246,12 @@ contract EscrowHandler is Fixture {
             vm.prank(stranger);
             if (state == 1) escrow.refund(_deals[i], _statuses[i]);
             else if (state == 2) escrow.release(_deals[i], _statuses[i]);
+            else if (state == 5) escrow.resolve(_deals[i], _statuses[i]);
             else escrow.statusWord(0);
             assertTrue(escrow.statusWord(hashDeal(_deals[i])) != 0, "a word is never cleared");
         }
-        address[4] memory who = _parties();
-        for (uint256 i = 0; i < 4; ++i) {
+        address[8] memory who = _parties();
+        for (uint256 i = 0; i < 8; ++i) {
             uint256 bond = escrow.bondOf(who[i], address(token));
             uint256 credit = escrow.creditOf(who[i], address(token));
             vm.startPrank(who[i]);
@@ -226,8 +286,12 @@ contract EscrowHandler is Fixture {
         return nowMs() > s.at + secs * 1000 && (block.number - s.atBlock) * 20 >= secs;
     }
 
-    function _parties() private view returns (address[4] memory) {
-        return [buyer, owner, deliverer, fallbackDeliverer];
+    function _vote(uint256 i, uint8 seat) private pure returns (uint16) {
+        return uint16(uint256(keccak256(abi.encode(i, seat))) % 1001);
+    }
+
+    function _parties() private view returns (address[8] memory) {
+        return [buyer, owner, deliverer, fallbackDeliverer, _judges[0], _judges[1], _judges[2], _judges[3]];
     }
 }
 
@@ -253,6 +317,9 @@ contract EscrowInvariants is Fixture {
             EscrowHandler.refundAny.selector,
             EscrowHandler.releaseAny.selector,
             EscrowHandler.proveAny.selector,
+            EscrowHandler.complainAny.selector,
+            EscrowHandler.revealAny.selector,
+            EscrowHandler.resolveAny.selector,
             EscrowHandler.erase.selector,
             EscrowHandler.pauseOrNot.selector,
             EscrowHandler.passTime.selector

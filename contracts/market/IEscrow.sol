@@ -4,13 +4,14 @@ pragma solidity ^0.8.24;
 import {Deal, Epoch, Pack, Stream} from "../data/ProtocolTypes.sol";
 
 /// @dev The state of a deal. A `Status.state` is one of these, plus {IEscrow-FALLBACK} where the fallback is concerned.
-/// Disputed and Resolved will follow when there is arbitration.
 enum DealState {
     None,
     Funded,
     Delivered,
     Released,
-    Refunded
+    Refunded,
+    Disputed,
+    Resolved
 }
 
 /// @dev What the stored word of a deal hashes: H(abi.encode(state, at, atBlock, deliveryHash)).
@@ -58,17 +59,45 @@ struct WrongKey {
     Epoch epoch;
 }
 
+/// @dev The claim that a pack of a deal was anchored with a content that its key does not open.
+struct Unopenable {
+    uint16 index;
+    /// The node of the deal above the pack's slot.
+    KeyNode node;
+    /// Path of the node to `deal.keysRoot`.
+    bytes32[] nodeProof;
+    /// Key of this pack alone; its commitment is the pack's.
+    bytes32 packKey;
+    /// nonce ‖ ciphertext ‖ tag, whose SHA-256 is the pack's.
+    bytes content;
+    Pack pack;
+    /// Path of the pack to `epoch.root`.
+    bytes32[] packProof;
+    Epoch epoch;
+}
+
 /// @title Deals that nobody has to trust
-/// @notice Funded → Delivered → Released or Refunded. A deal is one stored word; everything else is supplied again by
-/// the caller and checked against it. Every state has an exit by time alone, that anyone may take, and that nobody can
-/// pause. A finished deal's word is never cleared, so no deal can be opened twice.
-/// @dev `dealId` = hashStruct(Deal), no domain. EIP-712 domain ("Escrow", "1", chainId, this) for what clients sign
+/// @notice Funded → Delivered → Released, Refunded, or Disputed → Resolved. A deal is one stored word; everything else
+/// is supplied again by the caller and checked against it. Every state has an exit by time alone, that anyone may take,
+/// and that nobody can pause. A finished deal's word is never cleared, so no deal can be opened twice.
+/// @dev The status of a finished deal is in no event of its own: state and FALLBACK bit as the event of its end says
+/// (Released 3, Refunded 4, Resolved 6; the bit as in the status before), at and atBlock those of that event's block,
+/// deliveryHash as before.
+///
+/// `dealId` = hashStruct(Deal), no domain. EIP-712 domain ("Escrow", "1", chainId, this) for what clients sign
 /// off chain (DealKeys). Time windows close after their seconds *and* at least seconds/20 blocks, so that a halted chain
 /// takes nobody's right away.
 ///
-/// Money: balance of each token ≥ accounted = free bonds + credits + price of each Funded and Delivered deal + bond of
-/// each Delivered deal. Tokens must be plain (allow-listed by role): no fee, no rebase; one that takes a fee is refused
-/// by the balance check.
+/// Money: balance of each token ≥ free bonds + credits + price of each Funded, Delivered and Disputed deal + bond of each
+/// Delivered and Disputed deal + complaint bond of each Disputed deal. Tokens must be plain (allow-listed by role): no
+/// fee, no rebase; one that takes a fee is refused by the balance check.
+///
+/// Complaints about quality ("the sensor stood in a cellar") go to the arbitration contract, which is fixed for all deals
+/// of this escrow. A buyer sees before buying whether there is one ({arbitration}) and whether it has a panel for these
+/// parties ({IArbitration-judgesFor}). What is judged is the seller's part, price − fee; whoever delivered what was
+/// committed gets fee and bond either way. The buyer's complaint bond, a tenth of the price, is the judges' whatever they
+/// rule, so that no ruling pays better than another. Without a ruling in time the sale stands and the bond goes back: a
+/// complaint that nobody judged must not be worth money, or keeping judges silent would pay.
 interface IEscrow {
     /// @dev Why a buyer got the price back.
     enum Refund {
@@ -76,7 +105,8 @@ interface IEscrow {
         Declined,
         Erased,
         ConsentGone,
-        WrongKey
+        WrongKey,
+        Unopenable
     }
 
     event DealOpened(
@@ -86,13 +116,20 @@ interface IEscrow {
         Deal deal,
         KeyNode[] nodes
     );
-    /// @dev With every change that leaves the deal unfinished; what callers must supply as `Status` next.
+    /// @dev With every change that leaves the deal unfinished; what callers must supply as `Status` next. A deal just opened
+    /// has the status (1, milliseconds and number of DealOpened's block, 0).
     event StatusChanged(bytes32 indexed dealId, Status status);
     event Declined(bytes32 indexed dealId, address indexed by);
     event Delivered(bytes32 indexed dealId, address indexed by, uint256 Ex, uint8 vE, bytes32[] masked);
     event Released(bytes32 indexed dealId, address indexed deliverer, uint128 toSeller, uint128 fee);
     event Refunded(bytes32 indexed dealId, Refund indexed reason, uint256 toBuyer);
     event WrongKeyProved(bytes32 indexed dealId, address indexed by, uint16 index, bytes32 packLeaf);
+    event UnopenableProved(bytes32 indexed dealId, address indexed by, bytes32 packLeaf);
+    /// @param complaint Digest of what the buyer complains of.
+    event Disputed(bytes32 indexed dealId, bytes32 indexed complaint, uint256 complaintBond);
+    /// @param ruled Whether the panel ruled; else the time was over.
+    /// @param toBuyer Part of the price; the rest of the complaint bond, if any, is not in it.
+    event Resolved(bytes32 indexed dealId, bool ruled, uint256 toBuyer, uint256 toSeller);
     event BondDeposited(address indexed account, address indexed token, uint256 amount);
     event BondWithdrawn(address indexed account, address indexed token, uint256 amount);
     event Withdrawn(address indexed account, address indexed token, uint256 amount);
@@ -132,15 +169,27 @@ interface IEscrow {
     error Escrow_EpochTooLate(uint64 asOfEpoch, uint64 given);
     error Escrow_PackNotAnchored(bytes32 packLeaf);
     error Escrow_KeyIsRight(bytes32 keyCommitment);
+    error Escrow_WrongPackKey(bytes32 expected, bytes32 given);
+    error Escrow_WrongContent(bytes32 expected, bytes32 given);
+    error Escrow_PackOpens(bytes32 packLeaf);
+    error Escrow_NotMarketplace(address current, address caller);
+    error Escrow_NoArbitration();
+    error Escrow_NotTheBuyer(address buyer, address caller);
+    error Escrow_RulingMalformed(uint16 perMille, uint256 judges);
     error Escrow_NothingToWithdraw(address account, address token);
 
-    /// @notice Opens a deal whose price is already here, above what is accounted for. Restricted to the marketplace.
+    /// @notice Opens a deal and has the caller pay its price ({IPayer-pay}). By the Directory's current "Marketplace" only.
     /// @dev Checks: stream hashes to streamId; seller owned its device in its owner epoch; endMs; fromSlot ≤ toSlot, both
     /// 0 for a data set; 1 to 48 nodes under keysRoot; the anchor is the Directory's current "DataAnchor" and has
     /// asOfEpoch; token allow-listed; fee ≤ price; both windows above 0; `erasures` is the stream's present count (else a
     /// deal could be made deaf to tombstones); consent for purpose and buyer. Warning: whether nodes are the canonical
     /// cover, points lie on the curve, and packs and readings are right is the deliverer's to check before delivering.
-    function open(Deal calldata deal, Stream calldata stream, KeyNode[] calldata nodes) external;
+    /// @return dealId hashStruct(Deal).
+    function open(
+        Deal calldata deal,
+        Stream calldata stream,
+        KeyNode[] calldata nodes
+    ) external returns (bytes32 dealId);
 
     /// @notice Publishes the masked nodes and locks the bond out of the caller's free balance. Only in Funded.
     /// @dev By the deliverer, or by the fallback once half of deliverSeconds (and its blocks) is over or the deliverer has
@@ -163,8 +212,8 @@ interface IEscrow {
     /// @notice Gives the price back when nobody delivered in time. Anyone may call.
     function refund(Deal calldata deal, Status calldata status) external;
 
-    /// @notice Pays seller (price − fee) and whoever delivered (fee, bond back) when nobody proved a fault in time.
-    /// Anyone may call.
+    /// @notice Pays seller (price − fee, as credit) and whoever delivered (fee and bond, as free bond) when nobody proved a
+    /// fault or complained in time. Anyone may call.
     function release(Deal calldata deal, Status calldata status) external;
 
     /// @notice Proves that a delivered node does not give the key of a pack: price and bond go to the buyer. By anyone,
@@ -175,6 +224,25 @@ interface IEscrow {
         Delivery calldata delivery,
         WrongKey calldata claim
     ) external;
+
+    /// @notice Proves that a pack of the deal was anchored under a key that does not open its content: the Poly1305 tag of
+    /// ChaCha20-Poly1305 (RFC 8439) does not verify, or the content is under 28 bytes or over 48 KiB. Price and bond go to
+    /// the buyer. By anyone, under the same conditions as {proveWrongKey}. Shows at most that pack.
+    /// @dev Warning: a content too large for one transaction can't be shown, and readings that open but do not fit the
+    /// pack's root are not judged here. A deliverer who opens every pack before it delivers never meets either.
+    function proveUnopenable(Deal calldata deal, Status calldata status, Unopenable calldata claim) external;
+
+    /// @notice Takes a delivered deal to arbitration. By the buyer, within complainSeconds; its complaint bond is taken out
+    /// of its free bond.
+    /// @dev Reverts where there is no arbitration, or no panel of three organisations outside the deal. From then on the two
+    /// proofs are closed.
+    /// @param complaint Digest of what the buyer complains of.
+    function dispute(Deal calldata deal, Status calldata status, bytes32 complaint) external;
+
+    /// @notice Ends a disputed deal: by the panel's ruling, or once rulingSeconds are over without one as a release. Anyone
+    /// may call.
+    /// @dev After rulingSeconds the arbitration contract is not even asked, so one that hangs or lies holds no money.
+    function resolve(Deal calldata deal, Status calldata status) external;
 
     /// @notice Adds to the caller's free bond balance, which any of its deliveries may draw on.
     function depositBond(address token, uint256 amount) external;
@@ -213,8 +281,14 @@ interface IEscrow {
     /// @return What the account may withdraw.
     function creditOf(address account, address token) external view returns (uint256);
 
-    /// @return Bonds, credits and held amounts together.
-    function accountedOf(address token) external view returns (uint256);
+    /// @return The contract that rules on complaints of every deal here, or zero.
+    function arbitration() external view returns (address);
+
+    /// @return Seconds (and blocks) after which a complaint without a fetched ruling ends as a release.
+    function rulingSeconds() external view returns (uint256);
+
+    /// @return What a complaint costs: a tenth of the price, rounded up.
+    function complaintBondOf(Deal calldata deal) external pure returns (uint256);
 
     /// @return Whether new deals and bonds may use the token.
     function isTokenAllowed(address token) external view returns (bool);

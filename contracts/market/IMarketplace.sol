@@ -3,6 +3,7 @@ pragma solidity ^0.8.24;
 
 import {Deal, Stream} from "../data/ProtocolTypes.sol";
 import {KeyNode} from "./IEscrow.sol";
+import {Offer, Request} from "./Orders.sol";
 
 /// @dev What a seller offers. Immutable once published; `offerId` is its hash together with the stream's id.
 struct OfferTerms {
@@ -34,8 +35,18 @@ struct Permit {
     bytes32 s;
 }
 
-/// @title Offers, and buying in one transaction
-/// @dev Holds no money at any time: the price goes from the buyer straight to the escrow. Warning: `packs` and `readings`
+/// @title Offers and requests, and a sale in one transaction
+/// @notice Two ways to a deal: an offer that is published here and bought by anyone, or an offer and a request that seller
+/// and buyer sign (EIP-712) and anyone settles. Holds no money at any time: the price goes from the buyer straight to the
+/// escrow, at the escrow's call ({IPayer}).
+///
+/// Signed orders. The price is always the offer's, so the surplus, maxPrice − price, stays the buyer's; nobody pays more or
+/// gets less than signed. A request names one window of one stream with the buyer's keys for it, because keys are of a
+/// cover and a cover is of a window: "any hour on this street" is signed as one request a candidate, all under one nonce,
+/// of which at most one is ever filled. So everything that the buyer relies on is signed and can't be switched: the device
+/// and its kind (in the stream's id), what was anchored until then (packs, readings, epoch, holes), purpose, licence,
+/// deliverers, bond, windows, price limit. Offers fill in parts, up to `amount` units for one salt.
+/// @dev EIP-712 domain ("Marketplace", "1", chainId, this). Signatures may be ERC-1271. Warning: `packs` and `readings`
 /// of a deal are the buyer's word here; the deliverer recomputes them and declines a deal that understates them.
 interface IMarketplace {
     enum OfferState {
@@ -53,11 +64,16 @@ interface IMarketplace {
     );
     event OfferClosed(bytes32 indexed offerId);
     event Bought(bytes32 indexed offerId, bytes32 indexed dealId, address indexed buyer);
+    /// @param units Readings or sealed packs that the deal takes of the offer's amount.
+    event Settled(bytes32 indexed dealId, bytes32 indexed offerHash, bytes32 indexed requestHash, uint256 units);
+    event OfferCancelled(address indexed seller, bytes32 indexed salt);
+    event RequestCancelled(address indexed buyer, bytes32 indexed nonce);
+    event CounterRaised(address indexed account, uint64 counter);
 
     error Marketplace_NotSeller(address seller, address caller);
     error Marketplace_NotBuyer(address buyer, address caller);
     error Marketplace_OfferState(bytes32 offerId, OfferState state);
-    error Marketplace_WrongStream(bytes32 offerId, bytes32 streamId);
+    error Marketplace_WrongStream(bytes32 expected, bytes32 given);
     error Marketplace_StreamShape(uint8 mode, uint32 slotSeconds);
     error Marketplace_WrongWindow(uint32 fromSlot, uint32 toSlot);
     error Marketplace_FeePerMille(uint16 feePerMille);
@@ -67,7 +83,14 @@ interface IMarketplace {
     error Marketplace_WrongPrice(uint256 expected, uint128 given);
     error Marketplace_WrongFee(uint256 expected, uint128 given);
     error Marketplace_TermsDiffer(bytes32 offerId);
-    error Marketplace_AllowanceTooSmall(address buyer, uint256 allowance, uint256 price);
+    error Marketplace_NotEscrow(address escrow, address caller);
+    error Marketplace_Expired(bytes32 orderHash, uint64 deadline, uint64 nowMs);
+    error Marketplace_WrongCounter(bytes32 orderHash, uint64 expected, uint64 given);
+    error Marketplace_BadSignature(bytes32 orderHash, address signer);
+    error Marketplace_NoMatch(bytes32 offerHash, bytes32 requestHash);
+    error Marketplace_PriceTooHigh(uint128 most, uint256 price);
+    error Marketplace_OfferFilled(bytes32 offerHash, uint64 amount, uint256 filled);
+    error Marketplace_RequestUsed(address buyer, bytes32 nonce);
 
     /// @notice Publishes an offer. By who owned the stream's device in the stream's owner epoch.
     /// @dev The id is content-derived, so the same offer can't be published twice; after `close` it is used up.
@@ -77,19 +100,44 @@ interface IMarketplace {
     /// @notice Ends an offer, for good. By its seller. Deals made under it go on. Can't be paused.
     function close(bytes32 offerId) external;
 
-    /// @notice Buys: checks the deal against the offer, takes the permit if it is good, pays the escrow, opens the deal.
+    /// @notice Buys: checks the deal against the published offer of these terms, takes the permit if it is good, opens the
+    /// deal.
     /// @dev The caller is `deal.buyer`. A permit that fails (used up by somebody who saw it, say) is no error if the
-    /// allowance suffices.
+    /// allowance suffices; else the token's own error tells.
     /// @return dealId hashStruct(Deal).
     function buy(
-        bytes32 offerId,
+        OfferTerms calldata terms,
         Stream calldata stream,
         Deal calldata deal,
         KeyNode[] calldata nodes,
         Permit calldata permit
     ) external returns (bytes32 dealId);
 
-    /// @notice Stops `publish` and `buy`. Restricted. Nothing else stops.
+    /// @notice Makes the deal that an offer and a request agree on. By anyone.
+    /// @dev The same: stream, deliverers, token, licence. The request's window lies in the offer's; bond and complainSeconds
+    /// are at least, deliverSeconds and price at most what the request says. The escrow checks the rest. A permit is the
+    /// buyer's; none (deadline 0) if it has approved this contract.
+    /// @return dealId hashStruct(Deal); the deal's nonce is the request's.
+    function settle(
+        Offer calldata offer_,
+        bytes calldata offerSignature,
+        Request calldata request,
+        bytes calldata requestSignature,
+        Stream calldata stream,
+        KeyNode[] calldata nodes,
+        Permit calldata permit
+    ) external returns (bytes32 dealId);
+
+    /// @notice Ends all of the caller's signed offers under a salt. Can't be paused.
+    function cancelOffer(bytes32 salt) external;
+
+    /// @notice Ends all of the caller's signed requests under a nonce. Can't be paused.
+    function cancelRequest(bytes32 nonce) external;
+
+    /// @notice Ends everything that the caller has signed so far, by raising its counter. Can't be paused.
+    function cancelAll() external;
+
+    /// @notice Stops `publish`, `buy` and `settle`. Restricted. Nothing else stops.
     function pause() external;
 
     /// @notice Lets them in again. Restricted.
@@ -97,9 +145,17 @@ interface IMarketplace {
 
     /// @return state Of the offer.
     /// @return seller Who published it.
-    /// @return terms Zero if unknown.
-    function offer(bytes32 offerId) external view returns (OfferState state, address seller, OfferTerms memory terms);
+    function offer(bytes32 offerId) external view returns (OfferState state, address seller);
 
     /// @return H(abi.encode(streamId, terms)).
     function offerIdOf(bytes32 streamId, OfferTerms calldata terms) external pure returns (bytes32);
+
+    /// @return Units filled of the seller's offers under a salt; 2^255 − 1 once cancelled.
+    function filledOf(address seller, bytes32 salt) external view returns (uint256);
+
+    /// @return Whether a request of this nonce was filled or cancelled.
+    function isUsed(address buyer, bytes32 nonce) external view returns (bool);
+
+    /// @return What orders of this account must carry as counter.
+    function counterOf(address account) external view returns (uint64);
 }

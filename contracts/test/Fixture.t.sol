@@ -9,9 +9,11 @@ import {IConsentRegistry} from "../data/IConsentRegistry.sol";
 import {IDataAnchor} from "../data/IDataAnchor.sol";
 import {Config, Deal, Enrol, Epoch, Pack, ProtocolTypes, Stream} from "../data/ProtocolTypes.sol";
 import {IDeviceRegistry} from "../identity/IDeviceRegistry.sol";
+import {IArbitration} from "../market/IArbitration.sol";
 import {Delivery, IEscrow, KeyNode, Status} from "../market/IEscrow.sol";
 import {IMarketplace, OfferTerms, Permit} from "../market/IMarketplace.sol";
 import {IMSecToken} from "../market/IMSecToken.sol";
+import {Offer, Orders, Request} from "../market/Orders.sol";
 import {IOracleCommittee} from "../oracle/IOracleCommittee.sol";
 import {Base} from "./Base.t.sol";
 import {Curve} from "./Curve.t.sol";
@@ -26,7 +28,9 @@ abstract contract Fixture is Base {
     uint64 internal constant GUARDIAN = 3;
     uint64 internal constant MEMBERSHIP = 4;
     uint64 internal constant MINTER = 5;
-    uint64 internal constant MARKETPLACE = 6;
+
+    uint32 internal constant COMMIT_SECONDS = 400;
+    uint32 internal constant REVEAL_SECONDS = 200;
 
     uint256 internal constant N = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141;
     /// @dev Slot of 2027-01-15T08:00Z in minutes, aligned to 64 slots.
@@ -53,6 +57,7 @@ abstract contract Fixture is Base {
     IDataAnchor internal anchor;
     IConsentRegistry internal consent;
     IMSecToken internal token;
+    IArbitration internal arbitration;
     IEscrow internal escrow;
     IMarketplace internal market;
 
@@ -71,7 +76,10 @@ abstract contract Fixture is Base {
         anchor = IDataAnchor(create("DataAnchor", abi.encode(committee, address(0))));
         consent = IConsentRegistry(create("ConsentRegistry", abi.encode(registry)));
         token = IMSecToken(create("MSecToken", abi.encode(manager, uint256(1e18))));
-        escrow = IEscrow(create("Escrow", abi.encode(manager, directory, registry, consent)));
+        arbitration = IArbitration(
+            create("Arbitration", abi.encode(manager, directory, COMMIT_SECONDS, REVEAL_SECONDS))
+        );
+        escrow = IEscrow(create("Escrow", abi.encode(manager, directory, registry, consent, arbitration)));
         market = IMarketplace(create("Marketplace", abi.encode(manager, escrow, registry)));
 
         Roles.Row[] memory rows = Roles.table();
@@ -79,12 +87,13 @@ abstract contract Fixture is Base {
         Roles.apply_(manager, rows, "DeviceRegistry", address(registry));
         Roles.apply_(manager, rows, "OracleCommittee", address(committee));
         Roles.apply_(manager, rows, "MSecToken", address(token));
+        Roles.apply_(manager, rows, "Arbitration", address(arbitration));
         Roles.apply_(manager, rows, "Escrow", address(escrow));
         Roles.apply_(manager, rows, "Marketplace", address(market));
         for (uint64 role = GOVERNOR; role <= MINTER; ++role) manager.grantRole(role, address(this), 0);
-        manager.grantRole(MARKETPLACE, address(market), 0);
 
         directory.setModule("DataAnchor", address(anchor), 1);
+        directory.setModule("Marketplace", address(market), 1);
         escrow.setToken(address(token), true);
         registrarKeys = _sortedKeys(3, 0x4E600);
         memberKeys = _sortedKeys(4, 0x0AC1E);
@@ -349,14 +358,49 @@ abstract contract Fixture is Base {
         t.terms = keccak256("licence");
     }
 
+    /// @dev An offer and a request that make this deal: the offer is of the fixture's terms, the request takes no worse.
+    function orders(Deal memory d) internal view returns (Offer memory o, Request memory r) {
+        OfferTerms memory t = terms();
+        (o.seller, o.streamId) = (d.seller, d.streamId);
+        (o.fromSlot, o.toSlot) = (t.fromSlot, t.toSlot);
+        (o.deliverer, o.fallbackDeliverer, o.token) = (t.deliverer, t.fallbackDeliverer, t.token);
+        (o.unitPrice, o.feePerMille, o.bond) = (t.unitPrice, t.feePerMille, t.bond);
+        (o.deliverSeconds, o.complainSeconds, o.terms) = (t.deliverSeconds, t.complainSeconds, t.terms);
+        (o.amount, o.salt, o.deadline) = (1000, keccak256("offer"), nowMs() + 60_000);
+
+        (r.buyer, r.anchor, r.streamId) = (d.buyer, d.anchor, d.streamId);
+        (r.fromSlot, r.toSlot, r.holesHash) = (d.fromSlot, d.toSlot, d.holesHash);
+        (r.asOfEpoch, r.packs, r.readings, r.erasures) = (d.asOfEpoch, d.packs, d.readings, d.erasures);
+        (r.nodes, r.keysRoot, r.purpose) = (d.nodes, d.keysRoot, d.purpose);
+        (r.deliverer, r.fallbackDeliverer, r.token) = (t.deliverer, t.fallbackDeliverer, t.token);
+        (r.maxPrice, r.minBond) = (d.price, t.bond);
+        (r.maxDeliverSeconds, r.minComplainSeconds) = (t.deliverSeconds, t.complainSeconds);
+        (r.terms, r.nonce, r.deadline) = (t.terms, d.nonce, nowMs() + 60_000);
+    }
+
+    function hashOffer(Offer memory o) internal pure returns (bytes32) {
+        return keccak256(abi.encode(Orders.OFFER_TYPEHASH, o));
+    }
+
+    function hashRequest(Request memory r) internal pure returns (bytes32) {
+        return keccak256(abi.encode(Orders.REQUEST_TYPEHASH, r));
+    }
+
     function noPermit() internal pure returns (Permit memory p) {}
 
-    /// @dev Pays the escrow and opens the deal as a marketplace would.
+    /// @dev Opens the deal as the marketplace would, with the buyer's money.
     function openDeal(Deal memory d, KeyNode[] memory list) internal returns (Status memory) {
-        token.mint(address(escrow), d.price);
+        allow(d.buyer, d.price);
         vm.prank(address(market));
         escrow.open(d, stream(), list);
         return status(1, 0);
+    }
+
+    /// @dev Gives an account tokens that the marketplace may move.
+    function allow(address account, uint256 amount) internal {
+        token.mint(account, amount);
+        vm.prank(account);
+        token.approve(address(market), amount);
     }
 
     function depositBond(address account, uint256 amount) internal {

@@ -236,7 +236,7 @@ describe("a sale nobody has to trust", () => {
     });
     await senderOf(t, stranger).transact({ to: escrow(), data: release });
     expect(await credit(t.city.people.city.address)).toBe(before + open.deal.price - open.deal.fee);
-    expect(await bond(deliverer.address)).toBe(6_000n);
+    expect(await bond(deliverer.address), "bond and fee").toBe(6_000n + open.deal.fee);
   }, 120_000);
 
   test("a deliverer declines what its keys do not open: wrong readings, a cover that is not canonical", async () => {

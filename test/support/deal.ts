@@ -23,7 +23,7 @@ import {
 import { statusOf } from "@msec/market";
 import { RESEARCH } from "../../apps/cli/src/city/consent.ts";
 import { type Account } from "../../apps/cli/src/city/layout.ts";
-import { listOffers, type Offer } from "../../apps/cli/src/market/offers.ts";
+import { listOffers, type Offer, termsOf } from "../../apps/cli/src/market/offers.ts";
 import { type TestCity } from "./city.ts";
 
 export function newAccount(): Account {
@@ -133,7 +133,7 @@ export async function openDeal(
   const approve = contracts.MSecToken.interface.encodeFunctionData("approve", [addresses.Marketplace, price]);
   await sender.transact({ to: addresses.MSecToken, data: approve });
   const data = contracts.Marketplace.interface.encodeFunctionData("buy", [
-    offer.offerId,
+    termsOf(offer),
     streamOf(preimage),
     deal,
     nodes,

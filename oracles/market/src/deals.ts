@@ -1,5 +1,5 @@
 import { type Contracts, describeError, type Sender } from "@msec/chain";
-import { DEAL, type Deal, dealId, type Hex, type KeyNode, ProtocolError, type SlotRange } from "@msec/core";
+import { DEAL, type Deal, dealId, type Hex, type KeyNode, ProtocolError, type SlotRange, ZERO32 } from "@msec/core";
 import { step } from "@msec/service";
 import { type EventLog, type JsonRpcProvider, type Result } from "ethers";
 import { type Logger } from "pino";
@@ -18,7 +18,7 @@ export interface Status {
   deliveryHash: Hex;
 }
 
-export const STATE = { funded: 1, delivered: 2, released: 3, refunded: 4 } as const;
+export const STATE = { funded: 1, delivered: 2, released: 3, refunded: 4, disputed: 5, resolved: 6 } as const;
 /** Set in the state once the right to deliver has passed to the fallback deliverer. */
 export const PASSED = 0x80;
 /** Blocks that are read again after the chain was away. */
@@ -64,6 +64,7 @@ export const REFUND = [
   "what it was about was erased",
   "consent for its purpose was withdrawn",
   "a key was proved wrong",
+  "a pack was proved not to open",
 ] as const;
 
 export interface Known extends Status {
@@ -73,31 +74,43 @@ export interface Known extends Status {
   refund?: string;
 }
 
+/** By position: a decoded struct is an array, whose own `at` hides the field of that name. */
+const statusFrom = (given: readonly unknown[]): Status => ({
+  state: Number(given[0]),
+  at: Number(given[1]),
+  atBlock: Number(given[2]),
+  deliveryHash: given[3] as Hex,
+});
+
+/** Status of a deal that was only opened yet. */
+async function fundedIn(opening: { blockNumber: number; getBlock(): Promise<{ timestamp: number }> }): Promise<Status> {
+  const { timestamp } = await opening.getBlock();
+  return { state: STATE.funded, at: timestamp * 1000, atBlock: opening.blockNumber, deliveryHash: ZERO32 };
+}
+
 /**
  * Newest status of a deal from the chain's events; undefined where the chain does not know it (any more). A finished deal
  * has no status to supply: then only its state counts.
  */
 export async function statusOf(contracts: Contracts, id: Hex): Promise<Known | undefined> {
   const { Escrow } = contracts;
-  const [released, refunded, changed] = await Promise.all([
+  const [opened, released, refunded, resolved, changed] = await Promise.all([
+    Escrow.queryFilter(Escrow.filters.DealOpened(id), 0),
     Escrow.queryFilter(Escrow.filters.Released(id), 0),
     Escrow.queryFilter(Escrow.filters.Refunded(id), 0),
+    Escrow.queryFilter(Escrow.filters.Resolved(id), 0),
     Escrow.queryFilter(Escrow.filters.StatusChanged(id), 0),
   ]);
+  const [opening] = opened;
+  if (opening === undefined) return undefined;
   const given = changed[changed.length - 1]?.args.status;
-  if (given === undefined) return undefined;
-  // By position: a decoded struct is an array, whose own `at` hides the field of that name.
-  const status = {
-    state: Number(given[0]),
-    at: Number(given[1]),
-    atBlock: Number(given[2]),
-    deliveryHash: given[3] as Hex,
-  };
+  const status = given === undefined ? await fundedIn(opening) : statusFrom(given);
   const passed = status.state & PASSED;
-  const [end] = [...released, ...refunded];
+  const [end] = [...released, ...refunded, ...resolved];
   if (end === undefined) return status;
   const ended = { ...status, endedAt: end.blockNumber };
   if (released.length > 0) return { ...ended, state: STATE.released | passed };
+  if (resolved.length > 0) return { ...ended, state: STATE.resolved | passed };
   const refund = REFUND[Number(refunded[0]?.args.reason)] ?? "for another reason";
   return { ...ended, state: STATE.refunded | passed, refund };
 }
@@ -166,10 +179,19 @@ export class Deals {
     const passed = (status.state & PASSED) !== 0;
     switch (state) {
       case STATE.released:
-      case STATE.refunded: {
+      case STATE.refunded:
+      case STATE.resolved: {
         if (newest.number < (status.endedAt ?? 0) + SETTLED) return;
-        await store.finish(id, state === STATE.released ? "released" : "refunded");
-        metrics.finished.inc({ outcome: state === STATE.released ? "released" : "refunded" });
+        const outcome = state === STATE.released ? "released" : state === STATE.refunded ? "refunded" : "resolved";
+        await store.finish(id, outcome);
+        metrics.finished.inc({ outcome });
+        return;
+      }
+      case STATE.disputed: {
+        // Pressed when it helps: once the panel has ruled, or nobody can any more.
+        const data = escrow.encodeFunctionData("resolve", [deal, status]);
+        if (!(await this.#taken(data))) return;
+        if (await this.#send(row, data)) log.info({ deal: id }, "the complaint has ended");
         return;
       }
       case STATE.funded: {
@@ -228,6 +250,16 @@ export class Deals {
       out.push([Number(erasure.fromSlot), Number(erasure.toSlot)]);
     }
     return out;
+  }
+
+  /** Whether the escrow would take this call now. */
+  async #taken(data: string): Promise<boolean> {
+    const { contracts, provider, sender } = this.#parts;
+    const to = (await contracts.Escrow.getAddress()) as Hex;
+    return provider.call({ from: sender.address, to, data }).then(
+      () => true,
+      () => false,
+    );
   }
 
   /** Keeps a transaction, sends it, waits for its block. A call first, so that no nonce goes on what would revert. */

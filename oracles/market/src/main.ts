@@ -38,13 +38,11 @@ async function main(file: string): Promise<void> {
   });
   loops.every(BOND_MS, "bond", async () => {
     const { token: bondToken, amount } = config.bond;
-    const [free, credit, balance] = await Promise.all([
+    const [free, balance] = await Promise.all([
       contracts.Escrow.bondOf(sender.address, bondToken),
-      contracts.Escrow.creditOf(sender.address, bondToken),
       contracts.MSecToken.balanceOf(sender.address),
     ]);
     metrics.bond.set(Number(free));
-    if (credit > 0n) log.info({ credit: credit.toString() }, "fees can be withdrawn");
     if (free < BigInt(amount) / 2n && balance < BigInt(amount))
       log.warn({ free: free.toString() }, "the free bond runs low: deposit more");
   });

@@ -4,7 +4,7 @@ import { createServer as createTcp } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { addressOfKey, type Config, fromHex, type Hex, quorum } from "@msec/core";
-import { id, type JsonRpcProvider } from "ethers";
+import { encodeBytes32String, id, type JsonRpcProvider } from "ethers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { EMBEDDED_CHAIN_ID, type EmbeddedChain, startChain } from "./anvil.ts";
 import { contractsAt, SOURCES } from "./contracts.ts";
@@ -90,7 +90,7 @@ describe("deployCity", () => {
     const deployment = await run(() => false);
 
     for (const at of Object.values(deployment.addresses)) expect(await provider.getCode(at)).not.toBe("0x");
-    const { OracleCommittee, MSecToken, Escrow, DeviceRegistry, Directory, AccessManager } = contractsAt(
+    const { OracleCommittee, MSecToken, Escrow, Arbitration, DeviceRegistry, Directory, AccessManager } = contractsAt(
       deployment.addresses,
       provider,
     );
@@ -102,9 +102,13 @@ describe("deployCity", () => {
     expect(await Escrow.isTokenAllowed(deployment.addresses.MSecToken)).toBe(true);
     expect(await DeviceRegistry.isRegistrar(address(22))).toBe(true);
     expect(await Directory.organisationOf(address(21))).toBe(organisation(21));
-    const open = Escrow.interface.getFunction("open").selector;
-    const role = await AccessManager.getTargetFunctionRole(deployment.addresses.Escrow, open);
-    expect((await AccessManager.hasRole(role, deployment.addresses.Marketplace)).isMember).toBe(true);
+    const market = await Directory.addressOf(encodeBytes32String("Marketplace"));
+    expect(market.toLowerCase(), "the escrow lets this one open deals").toBe(deployment.addresses.Marketplace);
+    const arbitration = await Escrow.arbitration();
+    expect(arbitration.toLowerCase(), "rules on its complaints").toBe(deployment.addresses.Arbitration);
+    const setPanel = Arbitration.interface.getFunction("setPanel").selector;
+    const role = await AccessManager.getTargetFunctionRole(deployment.addresses.Arbitration, setPanel);
+    expect((await AccessManager.hasRole(role, deployment.deployer)).isMember).toBe(true);
     expect((await AccessManager.hasRole(role, address(31))).isMember).toBe(false);
 
     const nonce = await sender.nonce();

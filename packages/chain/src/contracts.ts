@@ -3,6 +3,7 @@ import { type Hex } from "@msec/core";
 import { artifact } from "./artifacts.ts";
 import type { AccessManager } from "./generated/@openzeppelin/contracts/access/manager/AccessManager.js";
 import type {
+  Arbitration,
   ConsentRegistry,
   DataAnchor,
   DeviceRegistry,
@@ -22,6 +23,7 @@ export const SOURCES = {
   DataAnchor: "contracts/data/DataAnchor.sol",
   ConsentRegistry: "contracts/data/ConsentRegistry.sol",
   MSecToken: "contracts/market/MSecToken.sol",
+  Arbitration: "contracts/market/Arbitration.sol",
   Escrow: "contracts/market/Escrow.sol",
   Marketplace: "contracts/market/Marketplace.sol",
 } as const;
@@ -37,6 +39,7 @@ export interface Contracts {
   DataAnchor: DataAnchor;
   ConsentRegistry: ConsentRegistry;
   MSecToken: MSecToken;
+  Arbitration: Arbitration;
   Escrow: Escrow;
   Marketplace: Marketplace;
 }

@@ -36,12 +36,16 @@ export interface Founding {
 }
 
 const TOKEN_CAP = 10n ** 15n;
+/** How long a panel has to commit its votes on a complaint, and then to show them. */
+const COMMIT_SECONDS = 3 * 86_400;
+const REVEAL_SECONDS = 2 * 86_400;
 const PUBLIC_MODULES: ContractName[] = [
   "OracleCommittee",
   "DeviceRegistry",
   "DataAnchor",
   "ConsentRegistry",
   "MSecToken",
+  "Arbitration",
   "Escrow",
   "Marketplace",
 ];
@@ -70,7 +74,8 @@ export async function deployCity(
     DataAnchor: [a.OracleCommittee, ZERO_ADDRESS],
     ConsentRegistry: [a.DeviceRegistry],
     MSecToken: [a.AccessManager, TOKEN_CAP],
-    Escrow: [a.AccessManager, a.Directory, a.DeviceRegistry, a.ConsentRegistry],
+    Arbitration: [a.AccessManager, a.Directory, COMMIT_SECONDS, REVEAL_SECONDS],
+    Escrow: [a.AccessManager, a.Directory, a.DeviceRegistry, a.ConsentRegistry, a.Arbitration],
     Marketplace: [a.AccessManager, a.Escrow, a.DeviceRegistry],
   };
   await settled(provider, sender.address);
@@ -162,9 +167,8 @@ async function addRoles(
   deployer: Hex,
   add: (name: ContractName, method: string, ...values: unknown[]) => void,
 ): Promise<void> {
-  for (const [name, role] of Object.entries(roles.roles)) {
-    const holder = name === "MARKETPLACE" ? addresses.Marketplace : deployer;
-    if (!(await AccessManager.hasRole(role, holder)).isMember) add("AccessManager", "grantRole", role, holder, 0);
+  for (const role of Object.values(roles.roles)) {
+    if (!(await AccessManager.hasRole(role, deployer)).isMember) add("AccessManager", "grantRole", role, deployer, 0);
   }
   for (const row of roles.table) {
     const target = addresses[row.contract as ContractName];

@@ -27,6 +27,13 @@ export const escrowDomain = (chainId: number, escrow: Hex): Domain => ({
   verifyingContract: escrow,
 });
 
+/** Domain of orders: offers and requests that are signed off chain. */
+export const marketDomain = (chainId: number, marketplace: Hex): Domain => ({
+  name: "Marketplace",
+  chainId,
+  verifyingContract: marketplace,
+});
+
 export const epochHash = (epoch: Epoch): Hex => hashStruct(EPOCH, epoch);
 export const configDigest = (config: Config): Hex => hashStruct(CONFIG, config);
 

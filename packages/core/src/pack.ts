@@ -516,6 +516,15 @@ export function checkContent(header: Header, content: Uint8Array): void {
 }
 
 /**
+ * Whether a content opens under its pack's key: 28 bytes to 48 KiB with a right tag, which is what the escrow judges in
+ * `proveUnopenable`. What is inside may still not fit the header.
+ */
+export function contentOpens(key: Uint8Array, aad: Uint8Array, content: Uint8Array): boolean {
+  if (content.length < NONCE + TAG || content.length > MAX_CONTENT) return false;
+  return chachaOpen(key, content.subarray(0, NONCE), aad, content.subarray(NONCE)) !== undefined;
+}
+
+/**
  * Opens a pack with the leaf node of its slot and checks everything that its header commits to: content digest, key
  * commitment (before opening), tag, form, count, root, and that readings keep to schema and times.
  */

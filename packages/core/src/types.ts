@@ -124,6 +124,57 @@ export const DEAL = defineStruct("Deal", [
 ]);
 export type Deal = ValueOfFields<typeof DEAL.fields>;
 
+/** What a seller signs; the names of fields are those of contracts/market/Orders.sol. */
+export const OFFER = defineStruct("Offer", [
+  ["address", "seller"],
+  ["bytes32", "streamId"],
+  ["uint32", "fromSlot"],
+  ["uint32", "toSlot"],
+  ["address", "deliverer"],
+  ["address", "fallbackDeliverer"],
+  ["address", "token"],
+  ["uint128", "unitPrice"],
+  ["uint16", "feePerMille"],
+  ["uint128", "bond"],
+  ["uint32", "deliverSeconds"],
+  ["uint32", "complainSeconds"],
+  ["bytes32", "terms"],
+  ["uint64", "amount"],
+  ["bytes32", "salt"],
+  ["uint64", "counter"],
+  ["uint64", "deadline"],
+]);
+export type Offer = ValueOfFields<typeof OFFER.fields>;
+
+/** What a buyer signs: one window with keys of its own. Requests under one nonce are alternatives. */
+export const REQUEST = defineStruct("Request", [
+  ["address", "buyer"],
+  ["address", "anchor"],
+  ["bytes32", "streamId"],
+  ["uint32", "fromSlot"],
+  ["uint32", "toSlot"],
+  ["bytes32", "holesHash"],
+  ["uint64", "asOfEpoch"],
+  ["uint32", "packs"],
+  ["uint64", "readings"],
+  ["uint64", "erasures"],
+  ["uint16", "nodes"],
+  ["bytes32", "keysRoot"],
+  ["bytes32", "purpose"],
+  ["address", "deliverer"],
+  ["address", "fallbackDeliverer"],
+  ["address", "token"],
+  ["uint128", "maxPrice"],
+  ["uint128", "minBond"],
+  ["uint32", "maxDeliverSeconds"],
+  ["uint32", "minComplainSeconds"],
+  ["bytes32", "terms"],
+  ["bytes32", "nonce"],
+  ["uint64", "counter"],
+  ["uint64", "deadline"],
+]);
+export type Request = ValueOfFields<typeof REQUEST.fields>;
+
 export const ENROL = defineStruct("Enrol", [
   ["bytes32", "deviceId"],
   ["bytes32", "ekHash"],

@@ -1,12 +1,15 @@
 import { writeFileSync } from "node:fs";
 import {
   addressOfKey,
+  concat,
   configDigest,
   encodeBundle,
   epochHash,
   FLAG,
   fromHex,
   type Hex,
+  packAad,
+  sealContent,
   sha256,
   signDigest,
   spkiOfPoint,
@@ -96,6 +99,17 @@ const VALUES: Record<string, Record<string, Json>> = {
     endMs: T0 + 3_599_999, fromSlot: SLOT, toSlot: SLOT + 59, holesHash: bytes32("h"), nodes: 6, keysRoot: bytes32("k"), purpose: bytes32("p"),
     erasures: 0, deliverSeconds: 60, complainSeconds: 600, nonce: bytes32("n"),
   },
+  Offer: {
+    seller: account("s"), streamId: bytes32("s"), fromSlot: SLOT, toSlot: SLOT + 1_000_000, deliverer: account("d"), fallbackDeliverer: account("f"),
+    token: account("t"), unitPrice: "1000", feePerMille: 50, bond: "50000", deliverSeconds: 600, complainSeconds: 1200, terms: bytes32("l"),
+    amount: 9_007_199_254_740_991, salt: bytes32("a"), counter: 0, deadline: T0 + 86_400_000,
+  },
+  Request: {
+    buyer: account("b"), anchor: CHAIN.anchor, streamId: bytes32("s"), fromSlot: SLOT, toSlot: SLOT + 59, holesHash: bytes32("h"), asOfEpoch: 2,
+    packs: 60, readings: 6000, erasures: 0, nodes: 6, keysRoot: bytes32("k"), purpose: bytes32("p"), deliverer: account("d"),
+    fallbackDeliverer: account("f"), token: account("t"), maxPrice: "340282366920938463463374607431768211455", minBond: "50000",
+    maxDeliverSeconds: 600, minComplainSeconds: 1200, terms: bytes32("l"), nonce: bytes32("n"), counter: 3, deadline: T0 + 86_400_000,
+  },
   Enrol: { deviceId: bytes32("d"), ekHash: bytes32("e"), akName: bytes32("a"), keyAlg: 1, keyHash: bytes32("k"), owner: account("o"), organisation: bytes32("g"), policyId: bytes32("p"), evidenceDigest: bytes32("v"), nonce: "115792089237316195423570985008687907853269984665640564039457584007913129639935", deadline: 1_800_000_000 },
   Binding: { streamId: bytes32("s"), subject: account("u"), deadline: T0 },
   Grant: { streamId: bytes32("s"), purpose: bytes32("p"), grantee: account("g"), fromMs: T0, untilMs: T0 + 86_400_000, epoch: 1, nonce: 2, deadline: T0 },
@@ -120,6 +134,8 @@ const CONTRACT: Record<string, string> = {
   Deal: "Escrow",
   DealKeys: "Escrow",
   ...Object.fromEntries(CONSENT.map((type) => [type, "ConsentRegistry"])),
+  Offer: "Marketplace",
+  Request: "Marketplace",
 };
 const domainOf = (type: string) => ({ ...DOMAIN, name: CONTRACT[type] ?? "DataAnchor" });
 
@@ -348,6 +364,53 @@ const statements = () =>
     ]),
   );
 
+/** Lengths around the cipher's blocks, a pack of 6.5 kB, and contents that no key opens. */
+function cipher(): VectorFile {
+  const of = { packKey: bytes32("key"), streamId: bytes32("stream"), keyEpoch: 3, seq: 9_007_199_254_740_991 };
+  const content = (length: number) =>
+    sealContent(
+      sha256(utf8("key")),
+      sha256(utf8("nonce")).slice(0, 12),
+      packAad(of.streamId, of.keyEpoch, of.seq),
+      Uint8Array.from({ length }, (_, i) => (i * 7 + length) % 256),
+    );
+  const turned = (bytes: Uint8Array, at: number) => {
+    const other = bytes.slice();
+    const place = at < 0 ? other.length + at : at;
+    other[place] = (other[place] as number) ^ 0x80;
+    return other;
+  };
+  const right = [0, 1, 15, 16, 17, 31, 32, 33, 47, 48, 63, 64, 65, 1000, 6500];
+  const wrong: [string, Uint8Array][] = [
+    ["nothing", new Uint8Array()],
+    ["27 bytes", content(0).slice(0, 27)],
+    ["another nonce", turned(content(65), 0)],
+    ["another first byte", turned(content(65), 12)],
+    ["another last byte", turned(content(65), -17)],
+    ["the tag's first byte", turned(content(65), -16)],
+    ["the tag's last byte", turned(content(65), -1)],
+    ["one byte short", content(65).slice(0, -1)],
+    ["one byte more", concat(content(65), new Uint8Array(1))],
+    ["a pack of 6.5 kB with another tag", turned(content(6500), -3)],
+  ];
+  return file("Whether the content of a pack opens under its key: ChaCha20-Poly1305 (RFC 8439), judged by its tag", [
+    ...right.map((length): [string, string, Record<string, Json>] => [
+      `${length} bytes of plaintext`,
+      "opens",
+      { ...of, content: toHex(content(length)) },
+    ]),
+    ...wrong.map(([what, bytes]): [string, string, Record<string, Json>] => [
+      what,
+      "opens",
+      { ...of, content: toHex(bytes) },
+    ]),
+    ["another key", "opens", { ...of, packKey: bytes32("other"), content: toHex(content(65)) }],
+    ["another stream", "opens", { ...of, streamId: bytes32("other"), content: toHex(content(65)) }],
+    ["another key epoch", "opens", { ...of, keyEpoch: 4, content: toHex(content(65)) }],
+    ["another seq", "opens", { ...of, seq: 7, content: toHex(content(65)) }],
+  ]);
+}
+
 function delivery(): VectorFile {
   const context = { chainId: CHAIN.chainId, escrow: ESCROW, dealId: bytes32("deal") };
   const signature = signDigest(sha256(utf8("wallet")), sha256(utf8("DealKeys")));
@@ -473,6 +536,7 @@ export function makeVectors(): Record<string, string> {
     puncture: punctureFile(),
     pack: pack(),
     "sealed-pack": sealedPack(),
+    cipher: cipher(),
     epoch: epoch(),
     statements: statements(),
     delivery: delivery(),

@@ -12,6 +12,7 @@ import {
   CONFIG,
   configDigest,
   contentCid,
+  contentOpens,
   cover,
   DEAL,
   DEAL_KEYS,
@@ -57,6 +58,7 @@ import {
   leafNode,
   merkleTree,
   type NodePlace,
+  OFFER,
   OPENED,
   openPack,
   PACK,
@@ -73,6 +75,7 @@ import {
   readingTree,
   RECEIPT,
   REFUSED,
+  REQUEST,
   rootNode,
   type SenmlRecord,
   sha256,
@@ -101,7 +104,7 @@ type Json = any;
 
 const structs = Object.fromEntries(
   [
-    ...[STREAM, PACK, EPOCH, CONFIG, HOLDERS, OPENED, REFUSED, RECEIPT, HEAD, DEAL_KEYS, DEAL, ENROL],
+    ...[STREAM, PACK, EPOCH, CONFIG, HOLDERS, OPENED, REFUSED, RECEIPT, HEAD, DEAL_KEYS, DEAL, OFFER, REQUEST, ENROL],
     ...[BINDING, GRANT, REVOCATION, REVOCATION_OF_ALL, ERASURE_REQUEST, SUBJECT_ERASURE, ERASED],
   ].map((s) => [s.name, s]),
 ) as unknown as Record<string, StructType<Fields>>;
@@ -275,6 +278,9 @@ export const operations: Record<string, (input: Json) => Json> = {
     for (const [from, to] of ranges as SlotRange[]) frontier = puncture(frontier, from, to);
     return { frontier: frontier.map(nodeJson) };
   },
+  opens: ({ packKey, streamId, keyEpoch, seq, content }) => ({
+    opens: contentOpens(fromHex(packKey), packAad(streamId, keyEpoch, seq), fromHex(content)),
+  }),
   pack,
   openMessage: ({ stream, message, leaf, spki }) => {
     const preimage = structuredClone(stream) as StreamPreimage;

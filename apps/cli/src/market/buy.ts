@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { type Contracts, type Deployment, describeError, Sender } from "@msec/chain";
 import {
   buyerNodes,
+  contentOpens,
   cover,
   type Deal,
   DEAL_KEYS,
@@ -47,7 +48,7 @@ import { type JsonRpcProvider, Signature, Wallet, type EventLog } from "ethers";
 import { RESEARCH } from "../city/consent.ts";
 import { type Account, writeJson } from "../city/layout.ts";
 import { Problem } from "../problem.ts";
-import { type Offer } from "./offers.ts";
+import { type Offer, termsOf } from "./offers.ts";
 import { type Operators } from "./operators.ts";
 import { downloadWindow } from "./window.ts";
 
@@ -201,7 +202,7 @@ async function pay(
   );
   const { v, r, s } = Signature.from(permit);
   const data = Marketplace.interface.encodeFunctionData("buy", [
-    offer.offerId,
+    termsOf(offer),
     streamOf(bundle.stream),
     deal,
     nodes,
@@ -297,10 +298,11 @@ async function finish(
   const escrow = deployment.addresses.Escrow;
   const context: DealContext = { chainId: deployment.chainId, escrow, dealId: id };
   const keys = unmask(context, secret, nodes, delivery);
-  const wrong = wrongPack(draft, keys);
-  if (wrong) {
-    await complain(shop, id, deal, nodes, secret, delivery, draft, wrong);
-    throw new Problem(`a key was wrong: the escrow has found so itself and paid price and bond to ${deal.buyer}`);
+  const fault = faultOf(draft, keys);
+  if (fault) {
+    await complain(shop, id, deal, nodes, secret, delivery, draft, fault);
+    const what = fault.key ? "a pack does not open under its own key" : "a key was wrong";
+    throw new Problem(`${what}: the escrow has found so itself and paid price and bond to ${deal.buyer}`);
   }
   progress("keys delivered", `${keys.length} key nodes, every one opens what the device committed to`);
   const bundle: WindowBundle = {
@@ -349,25 +351,34 @@ async function awaitDelivery(shop: Shop, id: Hex, deal: Deal): Promise<Delivery>
   }
 }
 
-export interface WrongPack {
+/** A pack that shows a delivery to be bad: by a key that does not fit it, or by a content that its own key does not open. */
+export interface Fault {
+  /** Of the cover node above it. */
   index: number;
   cose: string;
+  /** The pack's own key, where that is right and the content is not. */
+  key?: Uint8Array;
+  content?: Uint8Array;
 }
 
-/** The first pack whose commitment the delivered key does not fit. */
-function wrongPack(bundle: WindowBundle, keys: readonly TreeNode[]): WrongPack | undefined {
+/** The first pack that the delivered keys do not fit, or do not open. */
+export function faultOf(bundle: WindowBundle, keys: readonly TreeNode[]): Fault | undefined {
   for (const pack of bundle.packs) {
     if (pack.content === null) continue;
     const { header } = decodeCose(fromBase64(pack.cose));
     const slot = headerSlot(bundle.stream, header);
     const node = nodeCovering(keys, slot) as TreeNode;
-    const key = packKey(leafNode([node], slot), packAad(header.streamId, header.keyEpoch, header.seq));
-    if (toHex(keyCommitment(key)) !== header.keyCommitment) return { index: keys.indexOf(node), cose: pack.cose };
+    const aad = packAad(header.streamId, header.keyEpoch, header.seq);
+    const key = packKey(leafNode([node], slot), aad);
+    const fault = { index: keys.indexOf(node), cose: pack.cose };
+    if (toHex(keyCommitment(key)) !== header.keyCommitment) return fault;
+    const content = fromBase64(pack.content);
+    if (!contentOpens(key, aad, content)) return { ...fault, key, content };
   }
   return undefined;
 }
 
-/** What shows the escrow that one node of a delivery does not give the key of a pack: calldata of `proveWrongKey`. */
+/** What shows the escrow the fault of a delivery: calldata of `proveWrongKey` or `proveUnopenable`. */
 export async function complaint(
   shop: Pick<Shop, "contracts" | "operators">,
   id: Hex,
@@ -376,36 +387,38 @@ export async function complaint(
   secret: Uint8Array,
   delivery: Delivery,
   stream: WindowBundle["stream"],
-  wrong: WrongPack,
+  fault: Fault,
 ): Promise<string> {
   const { contracts, operators } = shop;
-  const signed = decodeCose(fromBase64(wrong.cose));
+  const signed = decodeCose(fromBase64(fault.cose));
   const [pack] = await operators.packs([signed.headerDigest]);
   if (!pack?.anchoring)
     throw new Problem(
-      "a key is wrong, and no operator shows where its pack is anchored: try again before the complaint window closes",
+      "a key is wrong or a pack does not open, and no operator shows where the pack is anchored: try again before the complaint window closes",
     );
-  const status = await statusOf(contracts, id);
-  const witness = wrongKeyWitness(secret, wrong.index, delivery);
-  return contracts.Escrow.interface.encodeFunctionData("proveWrongKey", [
+  const status = (await statusOf(contracts, id)) as never;
+  const { index, key, content } = fault;
+  const claim = {
+    index,
+    node: nodes[index] as KeyNode,
+    nodeProof: keysTree(nodes).proof(index).map(toHex),
+    pack: packOf(stream, signed),
+    packProof: pack.anchoring.path,
+    epoch: pack.anchoring.epoch,
+  };
+  const escrow = contracts.Escrow.interface;
+  if (key && content)
+    return escrow.encodeFunctionData("proveUnopenable", [deal, status, { ...claim, packKey: key, content }]);
+  const { b, S } = wrongKeyWitness(secret, index, delivery);
+  return escrow.encodeFunctionData("proveWrongKey", [
     deal,
-    status as never,
+    status,
     { Ex: delivery.E.x, vE: delivery.E.v, masked: delivery.masked },
-    {
-      index: wrong.index,
-      node: nodes[wrong.index] as KeyNode,
-      nodeProof: keysTree(nodes).proof(wrong.index).map(toHex),
-      b: witness.b,
-      Sx: witness.S.x,
-      Sy: witness.S.y,
-      pack: packOf(stream, signed),
-      packProof: pack.anchoring.path,
-      epoch: pack.anchoring.epoch,
-    },
+    { ...claim, b, Sx: S.x, Sy: S.y },
   ]);
 }
 
-/** Shows the escrow the one node that is wrong; it pays price and bond to the buyer. */
+/** Shows the escrow the fault; it pays price and bond to the buyer. */
 async function complain(
   shop: Shop,
   id: Hex,
@@ -414,11 +427,12 @@ async function complain(
   secret: Uint8Array,
   delivery: Delivery,
   bundle: WindowBundle,
-  wrong: WrongPack,
+  fault: Fault,
 ): Promise<void> {
   const { deployment, provider, buyer, progress } = shop;
-  const data = await complaint(shop, id, deal, nodes, secret, delivery, bundle.stream, wrong);
+  const data = await complaint(shop, id, deal, nodes, secret, delivery, bundle.stream, fault);
   await new Sender(buyer.key, provider, deployment.chainId).transact({ to: deployment.addresses.Escrow, data });
-  const { seq } = decodeCose(fromBase64(wrong.cose)).header;
-  progress("wrong key proved", `node ${wrong.index} does not open seq ${seq}: price and bond are the buyer's`);
+  const { seq } = decodeCose(fromBase64(fault.cose)).header;
+  if (fault.key) progress("pack proved not to open", `seq ${seq}: price and bond are the buyer's`);
+  else progress("wrong key proved", `node ${fault.index} does not open seq ${seq}: price and bond are the buyer's`);
 }

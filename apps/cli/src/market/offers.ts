@@ -17,8 +17,25 @@ export interface Offer {
   complainSeconds: number;
   fromSlot: number;
   toSlot: number;
+  /** Hash of the exact text of the licence. */
+  terms: Hex;
   open: boolean;
 }
+
+/** The offer's terms as the marketplace was given them: part of every purchase. */
+export const termsOf = (offer: Offer) => ({
+  deliverer: offer.deliverer,
+  fallbackDeliverer: offer.fallbackDeliverer,
+  token: offer.token,
+  unitPrice: offer.unitPrice,
+  feePerMille: offer.feePerMille,
+  bond: offer.bond,
+  deliverSeconds: offer.deliverSeconds,
+  complainSeconds: offer.complainSeconds,
+  fromSlot: offer.fromSlot,
+  toSlot: offer.toSlot,
+  terms: offer.terms,
+});
 
 /** Every offer that was published, newest last. */
 export async function listOffers(contracts: Contracts): Promise<Offer[]> {
@@ -45,6 +62,7 @@ export async function listOffers(contracts: Contracts): Promise<Offer[]> {
         complainSeconds: Number(terms.complainSeconds),
         fromSlot: Number(terms.fromSlot),
         toSlot: Number(terms.toSlot),
+        terms: terms.terms as Hex,
         open: (await Marketplace.offer(args.offerId)).state === 1n,
       };
     }),

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.36;
+
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
+
+import {HostileToken} from "../test/HostileToken.t.sol";
+import {EscrowBase} from "./Escrow.t.sol";
+import {IEscrow} from "./IEscrow.sol";
+import {OfferTerms, Permit} from "./IMarketplace.sol";
+
+/// @dev Tokens that should never have been let in: each costs at most those who use it, and no other token's money.
+contract HostileTokensTest is EscrowBase {
+    HostileToken private _odd;
+    OfferTerms private _terms;
+
+    function setUp() external {
+        prepare(1, 26);
+        _odd = new HostileToken();
+        escrow.setToken(address(_odd), true);
+        d.token = address(_odd);
+        _terms = terms();
+        _terms.token = address(_odd);
+        (d.readings, d.price, d.fee) = (4, 4000, 200);
+        vm.prank(owner);
+        market.publish(stream(), _terms);
+        depositBond(deliverer, 77);
+        address[3] memory who = [buyer, deliverer, address(this)];
+        for (uint256 i = 0; i < 3; ++i) {
+            _odd.mint(who[i], 1e6);
+            vm.startPrank(who[i]);
+            _odd.approve(address(market), type(uint256).max);
+            _odd.approve(address(escrow), type(uint256).max);
+            vm.stopPrank();
+        }
+    }
+
+    function test_whenItTakesAFee_nothingGoesIn() external {
+        _odd.behave(HostileToken.Habit.TakesAFee);
+        vm.prank(buyer);
+        vm.expectRevert(abi.encodeWithSelector(IEscrow.Escrow_NotFunded.selector, address(_odd), 4000, 3960));
+        market.buy(_terms, stream(), d, list, noPermit());
+        vm.prank(deliverer);
+        vm.expectPartialRevert(IEscrow.Escrow_NotFunded.selector);
+        escrow.depositBond(address(_odd), 1000);
+    }
+
+    function test_whenItReturnsFalse_nothingGoesInOrOut() external {
+        vm.prank(deliverer);
+        escrow.depositBond(address(_odd), 1000);
+        _odd.behave(HostileToken.Habit.ReturnsFalse);
+        vm.prank(buyer);
+        vm.expectPartialRevert(SafeERC20.SafeERC20FailedOperation.selector);
+        market.buy(_terms, stream(), d, list, noPermit());
+        vm.startPrank(deliverer);
+        vm.expectPartialRevert(SafeERC20.SafeERC20FailedOperation.selector);
+        escrow.depositBond(address(_odd), 1000);
+        vm.expectPartialRevert(SafeERC20.SafeERC20FailedOperation.selector);
+        escrow.withdrawBond(address(_odd), 1000);
+        assertEq(escrow.bondOf(deliverer, address(_odd)), 1000, "still owed");
+    }
+
+    function test_whenItReturnsNothing_allGoesOn() external {
+        _odd.behave(HostileToken.Habit.ReturnsNothing);
+        _sellAndRelease();
+        vm.prank(owner);
+        escrow.withdraw(address(_odd));
+        assertEq(_odd.balanceOf(owner), 3800, "seller");
+        vm.prank(deliverer);
+        escrow.withdrawBond(address(_odd), uint256(d.bond) + 200);
+        assertEq(_odd.balanceOf(address(escrow)), 0, "all of it");
+    }
+
+    function test_whenItReverts_theDealStillEndsAndOtherTokensGoOut() external {
+        vm.prank(buyer);
+        market.buy(_terms, stream(), d, list, noPermit());
+        st = status(1, 0);
+        _odd.behave(HostileToken.Habit.Reverts);
+        pass(601);
+        escrow.refund(d, st);
+        vm.prank(buyer);
+        vm.expectRevert();
+        escrow.withdraw(address(_odd));
+        assertEq(escrow.creditOf(buyer, address(_odd)), 4000, "still owed");
+        vm.prank(deliverer);
+        escrow.withdrawBond(address(token), 77);
+        _odd.behave(HostileToken.Habit.Plain);
+        vm.prank(buyer);
+        escrow.withdraw(address(_odd));
+    }
+
+    /// @dev From inside each call that an escrow or a marketplace makes to a token, into each function that moves tokens.
+    function test_whenItCallsBack_theEscrowIsLocked() external {
+        escrow.depositBond(address(_odd), 1000);
+        bytes[] memory inward = new bytes[](4);
+        inward[0] = abi.encodeCall(escrow.depositBond, (address(_odd), 1));
+        inward[1] = abi.encodeCall(escrow.withdrawBond, (address(_odd), 1));
+        inward[2] = abi.encodeCall(escrow.withdraw, (address(_odd)));
+        inward[3] = abi.encodeCall(escrow.open, (d, stream(), list));
+        for (uint256 i = 0; i < 4; ++i) {
+            _odd.callBack(address(escrow), inward[i]);
+            escrow.depositBond(address(_odd), 1);
+            _locked();
+            escrow.withdrawBond(address(_odd), 1);
+            _locked();
+            d.nonce = keccak256(abi.encode("open", i));
+            vm.prank(buyer);
+            market.buy(_terms, stream(), d, list, noPermit());
+            _locked();
+        }
+        assertEq(escrow.bondOf(address(this), address(_odd)), 1000, "bond");
+        assertEq(_odd.balanceOf(address(escrow)), 1000 + 4 * 4000, "money in");
+    }
+
+    function test_whenItCallsBackIntoTheMarket_theEscrowIsLocked() external {
+        // Inside `pay` the token buys for itself.
+        d.buyer = address(_odd);
+        _odd.mint(address(_odd), 1e6);
+        _odd.callBack(address(market), abi.encodeCall(market.buy, (_terms, stream(), d, list, noPermit())));
+        d.buyer = buyer;
+        vm.prank(buyer);
+        market.buy(_terms, stream(), d, list, noPermit());
+        _locked();
+        // Inside `permit` nothing is under way yet, so a purchase there is one of its own.
+        d.nonce = keccak256("permitted");
+        Permit memory p;
+        p.deadline = 1;
+        vm.prank(buyer);
+        market.buy(_terms, stream(), d, list, p);
+        assertEq(_odd.balanceOf(address(escrow)), 2 * 4000, "paid for twice, sold twice");
+    }
+
+    function test_whenItCallsBackToEndTheDealBeingOpened_itCantBeEndedUnpaid() external {
+        pass(1);
+        st = status(1, 0);
+        _odd.callBack(address(escrow), abi.encodeCall(escrow.refund, (d, st)));
+        vm.prank(buyer);
+        market.buy(_terms, stream(), d, list, noPermit());
+        assertEq(
+            bytes32(bytes4(_odd.answer())),
+            bytes32(IEscrow.Escrow_WindowOpen.selector),
+            "not in its first second"
+        );
+    }
+
+    function _sellAndRelease() private {
+        vm.prank(buyer);
+        market.buy(_terms, stream(), d, list, noPermit());
+        st = status(1, 0);
+        vm.prank(deliverer);
+        escrow.depositBond(address(_odd), d.bond);
+        serve(9);
+        pass(1201);
+        escrow.release(d, st);
+    }
+
+    function _locked() private view {
+        assertTrue(_odd.calls() != 0, "it called");
+        assertEq(
+            bytes32(bytes4(_odd.answer())),
+            bytes32(ReentrancyGuard.ReentrancyGuardReentrantCall.selector),
+            "locked"
+        );
+    }
+}
