@@ -76,7 +76,7 @@ export default defineConfig({
   typechain: { outDir: "packages/chain/src/generated" },
   test: {
     solidity: {
-      fsPermissions: { readDirectory: ["./contracts"] },
+      fsPermissions: { readDirectory: ["./contracts", "./packages/trust/vectors"] },
       fuzz: { runs: long ? 10_000 : 100 },
       invariant: { runs: long ? 256 : 24, depth: long ? 128 : 48, failOnRevert: true },
     },

@@ -11,12 +11,7 @@ library Given {
     uint256 private constant TIME = 48;
     uint256 private constant CURSOR = 96;
 
-    function pack(
-        uint256 inFavour,
-        uint256 against,
-        uint256 nowMs,
-        uint256 cursor_
-    ) internal pure returns (uint256) {
+    function pack(uint256 inFavour, uint256 against, uint256 nowMs, uint256 cursor_) internal pure returns (uint256) {
         return inFavour | (against << 24) | (nowMs << TIME) | (cursor_ << CURSOR);
     }
 

@@ -255,20 +255,13 @@ contract Reputation is IReputation, TrustGraph, EIP712 {
 
     function _faultsOf(Facts calldata facts) private pure returns (uint256) {
         return
-            facts.gaps *
-            GAP +
-            facts.late *
-            LATE +
-            facts.equivocations *
-            EQUIVOCATION +
-            facts.attestations *
-            ATTESTATION +
-            facts.intrusions *
-            INTRUSION +
-            facts.disputes *
-            DISPUTE +
-            facts.probes *
-            PROBE;
+            facts.gaps * GAP +
+            facts.late * LATE +
+            facts.equivocations * EQUIVOCATION +
+            facts.attestations * ATTESTATION +
+            facts.intrusions * INTRUSION +
+            facts.disputes * DISPUTE +
+            facts.probes * PROBE;
     }
 
     /// @dev Brings the ledger to now and adds.

@@ -75,9 +75,7 @@ contract ReputationTest is TrustFixture {
         words.set(hashDeal(d), word(s));
         bool good = delivered && (state & 0x7f == 3 || state & 0x7f == 4);
         if (!good) {
-            vm.expectRevert(
-                abi.encodeWithSelector(IReputation.Reputation_NotDelivered.selector, hashDeal(d), state)
-            );
+            vm.expectRevert(abi.encodeWithSelector(IReputation.Reputation_NotDelivered.selector, hashDeal(d), state));
         }
         vm.prank(_buyer);
         reputation.rate(d, s, all(100), 1e6);
@@ -188,7 +186,10 @@ contract ReputationTest is TrustFixture {
         assertEq(reputation.roomOf(_buyer, _provider), 65_536, "organisations have their own");
     }
 
-    function testFuzz_cap_whateverTheOrder_thePairStaysUnderIt(uint64[12] memory fees, uint32[12] memory gaps) external {
+    function testFuzz_cap_whateverTheOrder_thePairStaysUnderIt(
+        uint64[12] memory fees,
+        uint32[12] memory gaps
+    ) external {
         uint256 given; // exact, Q16.64
         for (uint256 i = 0; i < 12; ++i) {
             uint256 gap = gaps[i] % 40 days;
@@ -254,11 +255,7 @@ contract ReputationTest is TrustFixture {
         vm.prank(stranger);
         reputation.report(f, _sign(f));
         (uint32 score, Tally memory t, uint32 proofs) = reputation.objectiveOf(_provider);
-        assertEq(
-            keccak256(abi.encode(t)),
-            keccak256(abi.encode(Tally(1, 1, 2, 3, 4, 5, 6, 7))),
-            "each in its place"
-        );
+        assertEq(keccak256(abi.encode(t)), keccak256(abi.encode(Tally(1, 1, 2, 3, 4, 5, 6, 7))), "each in its place");
         // 1/16 + 2/256 + 24 + 16 + 10 + 24 + 3.5 faults, of which 8 would halve it
         uint256 faults = 65_536 / 16 + 2 * 256 + 65_536 * (24 + 16 + 10 + 24) + 7 * 32_768;
         assertEq(score, TrustMath.objectiveOf(faults), "weighted");

@@ -117,7 +117,12 @@ abstract contract TrustGraph is ITrustGraph {
             for (uint256 k = 0; k < 16; ++k) {
                 uint256 j = 16 * w + k;
                 if (j == edges.length) break;
-                uint256 share = sum != 0 ? (edges[j] * SHARE) / sum : j < _founders ? SHARE / _founders : 0;
+                uint256 share =
+                    sum != 0
+                        ? (edges[j] * SHARE) / sum
+                        : j < _founders
+                            ? SHARE / _founders
+                            : 0;
                 word |= share << (16 * k);
             }
             _matrix[4 * row + w] = word;

@@ -11,6 +11,7 @@ import type {
   Marketplace,
   MSecToken,
   OracleCommittee,
+  Reputation,
 } from "./generated/index.js";
 
 /** Source of every contract that is deployed, by its name. */
@@ -24,6 +25,7 @@ export const SOURCES = {
   MSecToken: "contracts/market/MSecToken.sol",
   Escrow: "contracts/market/Escrow.sol",
   Marketplace: "contracts/market/Marketplace.sol",
+  Reputation: "contracts/trust/Reputation.sol",
 } as const;
 export type ContractName = keyof typeof SOURCES;
 export type Addresses = Record<ContractName, Hex>;
@@ -39,6 +41,7 @@ export interface Contracts {
   MSecToken: MSecToken;
   Escrow: Escrow;
   Marketplace: Marketplace;
+  Reputation: Reputation;
 }
 
 /** Handles of the contracts whose addresses are given. */

@@ -44,6 +44,7 @@ const PUBLIC_MODULES: ContractName[] = [
   "MSecToken",
   "Escrow",
   "Marketplace",
+  "Reputation",
 ];
 
 /**
@@ -72,6 +73,7 @@ export async function deployCity(
     MSecToken: [a.AccessManager, TOKEN_CAP],
     Escrow: [a.AccessManager, a.Directory, a.DeviceRegistry, a.ConsentRegistry],
     Marketplace: [a.AccessManager, a.Escrow, a.DeviceRegistry],
+    Reputation: [a.Directory, a.Escrow, a.OracleCommittee, a.MSecToken, [...new Set(founding.committee.organisations)]],
   };
   await settled(provider, sender.address);
   const creations: Step[] = [];

@@ -1,4 +1,5 @@
 export * from "./anvil.ts";
+export * from "./artifacts.ts";
 export * from "./contracts.ts";
 export * from "./deploy.ts";
 export * from "./errors.ts";

@@ -124,6 +124,23 @@ export const DEAL = defineStruct("Deal", [
 ]);
 export type Deal = ValueOfFields<typeof DEAL.fields>;
 
+/** What the committee saw of a provider in a range of epochs. */
+export const FACTS = defineStruct("Facts", [
+  ["bytes32", "provider"],
+  ["uint32", "number"],
+  ["uint64", "fromEpoch"],
+  ["uint64", "toEpoch"],
+  ["uint32", "gaps"],
+  ["uint32", "late"],
+  ["uint32", "equivocations"],
+  ["uint32", "attestations"],
+  ["uint32", "intrusions"],
+  ["uint32", "disputes"],
+  ["uint32", "probes"],
+  ["bytes32", "configDigest"],
+]);
+export type Facts = ValueOfFields<typeof FACTS.fields>;
+
 export const ENROL = defineStruct("Enrol", [
   ["bytes32", "deviceId"],
   ["bytes32", "ekHash"],

@@ -97,8 +97,14 @@ const VALUES: Record<string, Record<string, Json>> = {
     erasures: 0, deliverSeconds: 60, complainSeconds: 600, nonce: bytes32("n"),
   },
   Enrol: { deviceId: bytes32("d"), ekHash: bytes32("e"), akName: bytes32("a"), keyAlg: 1, keyHash: bytes32("k"), owner: account("o"), organisation: bytes32("g"), policyId: bytes32("p"), evidenceDigest: bytes32("v"), nonce: "115792089237316195423570985008687907853269984665640564039457584007913129639935", deadline: 1_800_000_000 },
+  Facts: { provider: bytes32("g"), number: 3, fromEpoch: 2, toEpoch: 86_401, gaps: 1, late: 2, equivocations: 3, attestations: 4, intrusions: 5, disputes: 6, probes: 7, configDigest: bytes32("c") },
 }; // prettier-ignore
-const CONTRACT: Record<string, string> = { Enrol: "DeviceRegistry", Deal: "Escrow", DealKeys: "Escrow" };
+const CONTRACT: Record<string, string> = {
+  Enrol: "DeviceRegistry",
+  Facts: "Reputation",
+  Deal: "Escrow",
+  DealKeys: "Escrow",
+};
 const domainOf = (type: string) => ({ ...DOMAIN, name: CONTRACT[type] ?? "DataAnchor" });
 
 function hash(): VectorFile {

@@ -30,6 +30,7 @@ import {
   encodeRecord,
   encodeSchema,
   ENROL,
+  FACTS,
   EPOCH,
   epochHash,
   epochTree,
@@ -92,7 +93,7 @@ import {
 type Json = any;
 
 const structs = Object.fromEntries(
-  [STREAM, PACK, EPOCH, CONFIG, HOLDERS, OPENED, REFUSED, RECEIPT, HEAD, DEAL_KEYS, DEAL, ENROL].map((s) => [
+  [STREAM, PACK, EPOCH, CONFIG, HOLDERS, OPENED, REFUSED, RECEIPT, HEAD, DEAL_KEYS, DEAL, ENROL, FACTS].map((s) => [
     s.name,
     s,
   ]),
