@@ -173,8 +173,7 @@ contract PrivateAgreement is IPrivateAgreement {
     }
 
     function _isOpen() private view returns (bool) {
-        return
-            _proposal.version > _active.version && !_takenBack && ProtocolTypes.nowMs() <= _proposal.deadline;
+        return _proposal.version > _active.version && !_takenBack && ProtocolTypes.nowMs() <= _proposal.deadline;
     }
 
     function _checkOpen(uint64 version) private view {

@@ -148,10 +148,7 @@ contract PrivateAgreementTest is AgreementFixture {
         Proposal memory p = proposal(2);
         address[4] memory others = [auditor, stranger, party(2), address(this)];
         for (uint256 i = 0; i < 4; ++i) {
-            bytes memory e = abi.encodeWithSelector(
-                IPrivateAgreement.PrivateAgreement_NotParty.selector,
-                others[i]
-            );
+            bytes memory e = abi.encodeWithSelector(IPrivateAgreement.PrivateAgreement_NotParty.selector, others[i]);
             vm.startPrank(others[i]);
             vm.expectRevert(e);
             agreement.propose(p);
@@ -384,11 +381,12 @@ contract AgreementHandler is AgreementFixture {
         assertTrue(now_ == IPrivateAgreement.State.None || now_ == IPrivateAgreement.State.Ended, "left by time alone");
     }
 
-    function _proposal(uint256 n, uint32 signingSecs, uint32 termSecs, bytes32 salt)
-        private
-        view
-        returns (Proposal memory p)
-    {
+    function _proposal(
+        uint256 n,
+        uint32 signingSecs,
+        uint32 termSecs,
+        bytes32 salt
+    ) private view returns (Proposal memory p) {
         p = proposal(bound(n, 2, 4));
         p.deadline = nowMs() + uint64(signingSecs % 80 days) * 1000;
         p.endMs = p.deadline + uint64(termSecs % 1000 days) * 1000;

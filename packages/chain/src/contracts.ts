@@ -3,6 +3,7 @@ import { type Hex } from "@msec/core";
 import { artifact } from "./artifacts.ts";
 import type { AccessManager } from "./generated/@openzeppelin/contracts/access/manager/AccessManager.js";
 import type {
+  AgreementDigests,
   ConsentRegistry,
   DataAnchor,
   DeviceRegistry,
@@ -26,6 +27,7 @@ export const SOURCES = {
   Escrow: "contracts/market/Escrow.sol",
   Marketplace: "contracts/market/Marketplace.sol",
   Reputation: "contracts/trust/Reputation.sol",
+  AgreementDigests: "contracts/privacy/AgreementDigests.sol",
 } as const;
 export type ContractName = keyof typeof SOURCES;
 export type Addresses = Record<ContractName, Hex>;
@@ -42,6 +44,7 @@ export interface Contracts {
   Escrow: Escrow;
   Marketplace: Marketplace;
   Reputation: Reputation;
+  AgreementDigests: AgreementDigests;
 }
 
 /** Handles of the contracts whose addresses are given. */

@@ -45,6 +45,7 @@ const PUBLIC_MODULES: ContractName[] = [
   "Escrow",
   "Marketplace",
   "Reputation",
+  "AgreementDigests",
 ];
 
 /** Where each contract will be, and what its constructor is given, in the order in which they are deployed. */
@@ -68,6 +69,7 @@ export function planCity(
     Escrow: [a.AccessManager, a.Directory, a.DeviceRegistry, a.ConsentRegistry],
     Marketplace: [a.AccessManager, a.Escrow, a.DeviceRegistry],
     Reputation: [a.Directory, a.Escrow, a.OracleCommittee, a.MSecToken, [...new Set(founding.committee.organisations)]],
+    AgreementDigests: [],
   };
   return { addresses, args };
 }

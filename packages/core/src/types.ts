@@ -141,6 +141,20 @@ export const FACTS = defineStruct("Facts", [
 ]);
 export type Facts = ValueOfFields<typeof FACTS.fields>;
 
+/** A version of a private agreement, as all its parties sign it. */
+export const AGREEMENT = defineStruct("Agreement", [
+  ["address", "agreement"],
+  ["uint64", "version"],
+  ["bytes32", "termsHash"],
+  ["address[]", "parties"],
+  ["address[]", "auditors"],
+  ["uint64", "endMs"],
+  ["uint64", "noticeMs"],
+  ["uint64", "deadline"],
+  ["bytes32", "salt"],
+]);
+export type Agreement = ValueOfFields<typeof AGREEMENT.fields>;
+
 export const ENROL = defineStruct("Enrol", [
   ["bytes32", "deviceId"],
   ["bytes32", "ekHash"],

@@ -18,7 +18,8 @@ Head(bytes32 streamId,uint64 epoch,uint32 keyEpoch,uint64 seq,bytes32 headerDige
 DealKeys(address escrow,bytes32 streamId,uint32 fromSlot,uint32 toSlot,bytes32 holesHash,uint64 asOfEpoch,bytes32 nonce)
 Deal(address anchor,bytes32 streamId,address buyer,address seller,address deliverer,address fallbackDeliverer,address token,uint128 price,uint128 fee,uint128 bond,uint64 asOfEpoch,uint32 packs,uint64 readings,uint64 endMs,uint32 fromSlot,uint32 toSlot,bytes32 holesHash,uint16 nodes,bytes32 keysRoot,bytes32 purpose,uint64 erasures,uint32 deliverSeconds,uint32 complainSeconds,bytes32 nonce)
 Enrol(bytes32 deviceId,bytes32 ekHash,bytes32 akName,uint8 keyAlg,bytes32 keyHash,address owner,bytes32 organisation,bytes32 policyId,bytes32 evidenceDigest,uint256 nonce,uint64 deadline)
-Facts(bytes32 provider,uint32 number,uint64 fromEpoch,uint64 toEpoch,uint32 gaps,uint32 late,uint32 equivocations,uint32 attestations,uint32 intrusions,uint32 disputes,uint32 probes,bytes32 configDigest)`.split(
+Facts(bytes32 provider,uint32 number,uint64 fromEpoch,uint64 toEpoch,uint32 gaps,uint32 late,uint32 equivocations,uint32 attestations,uint32 intrusions,uint32 disputes,uint32 probes,bytes32 configDigest)
+Agreement(address agreement,uint64 version,bytes32 termsHash,address[] parties,address[] auditors,uint64 endMs,uint64 noticeMs,uint64 deadline,bytes32 salt)`.split(
     "\n",
   );
 
@@ -36,6 +37,7 @@ const structs = [
   core.DEAL,
   core.ENROL,
   core.FACTS,
+  core.AGREEMENT,
 ] as unknown as core.StructType<core.Fields>[];
 
 const hex = (length: number) => fc.uint8Array({ minLength: length, maxLength: length }).map(core.toHex);

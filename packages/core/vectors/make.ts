@@ -98,10 +98,12 @@ const VALUES: Record<string, Record<string, Json>> = {
   },
   Enrol: { deviceId: bytes32("d"), ekHash: bytes32("e"), akName: bytes32("a"), keyAlg: 1, keyHash: bytes32("k"), owner: account("o"), organisation: bytes32("g"), policyId: bytes32("p"), evidenceDigest: bytes32("v"), nonce: "115792089237316195423570985008687907853269984665640564039457584007913129639935", deadline: 1_800_000_000 },
   Facts: { provider: bytes32("g"), number: 3, fromEpoch: 2, toEpoch: 86_401, gaps: 1, late: 2, equivocations: 3, attestations: 4, intrusions: 5, disputes: 6, probes: 7, configDigest: bytes32("c") },
+  Agreement: { agreement: account("a"), version: 2, termsHash: bytes32("t"), parties: [1, 2].map((i) => toHex(new Uint8Array(20).fill(i))), auditors: [account("u")], endMs: T0 + 86_400_000, noticeMs: 604_800_000, deadline: T0, salt: bytes32("x") },
 }; // prettier-ignore
 const CONTRACT: Record<string, string> = {
   Enrol: "DeviceRegistry",
   Facts: "Reputation",
+  Agreement: "AgreementDigests",
   Deal: "Escrow",
   DealKeys: "Escrow",
 };

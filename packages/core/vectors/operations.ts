@@ -29,6 +29,7 @@ import {
   encodeMessage,
   encodeRecord,
   encodeSchema,
+  AGREEMENT,
   ENROL,
   FACTS,
   EPOCH,
@@ -93,10 +94,9 @@ import {
 type Json = any;
 
 const structs = Object.fromEntries(
-  [STREAM, PACK, EPOCH, CONFIG, HOLDERS, OPENED, REFUSED, RECEIPT, HEAD, DEAL_KEYS, DEAL, ENROL, FACTS].map((s) => [
-    s.name,
-    s,
-  ]),
+  [STREAM, PACK, EPOCH, CONFIG, HOLDERS, OPENED, REFUSED, RECEIPT, HEAD, DEAL_KEYS, DEAL, ENROL, FACTS, AGREEMENT].map(
+    (s) => [s.name, s],
+  ),
 ) as unknown as Record<string, StructType<Fields>>;
 
 /** Fields of uint128 and uint256 are decimal text in JSON. */
