@@ -82,7 +82,7 @@ export default defineConfig({
   typechain: { outDir: "packages/chain/src/generated" },
   test: {
     solidity: {
-      fsPermissions: { readDirectory: ["./contracts", "./packages/core/vectors"] },
+      fsPermissions: { readDirectory: ["./contracts", "./packages/core/vectors", "./packages/trust/vectors"] },
       fuzz: { runs: long ? 10_000 : 100 },
       invariant: { runs: long ? 256 : 24, depth: long ? 128 : 48, failOnRevert: true },
     },

@@ -95,6 +95,27 @@ struct Enrol {
     uint64 deadline;
 }
 
+/// @dev What the committee saw of a provider in a range of epochs, counts of this range alone.
+struct Facts {
+    bytes32 provider;
+    /// 1, 2, 3 … of this provider.
+    uint32 number;
+    uint64 fromEpoch;
+    uint64 toEpoch;
+    uint32 gaps;
+    uint32 late;
+    uint32 equivocations;
+    /// Attestations that failed.
+    uint32 attestations;
+    /// Alerts of intrusion.
+    uint32 intrusions;
+    /// Disputes that were lost.
+    uint32 disputes;
+    /// Probes of availability that failed.
+    uint32 probes;
+    bytes32 configDigest;
+}
+
 /// @title EIP-712 `hashStruct` of the protocol's types
 /// @notice Ids are these hashes without a domain; what is signed carries the domain of the contract that reads it.
 /// @dev A struct of static fields lies in calldata as EIP-712 wants it encoded, one padded word a field, in order; so it
@@ -118,6 +139,9 @@ library ProtocolTypes {
     );
     bytes32 internal constant ENROL_TYPEHASH = keccak256(
         "Enrol(bytes32 deviceId,bytes32 ekHash,bytes32 akName,uint8 keyAlg,bytes32 keyHash,address owner,bytes32 organisation,bytes32 policyId,bytes32 evidenceDigest,uint256 nonce,uint64 deadline)"
+    );
+    bytes32 internal constant FACTS_TYPEHASH = keccak256(
+        "Facts(bytes32 provider,uint32 number,uint64 fromEpoch,uint64 toEpoch,uint32 gaps,uint32 late,uint32 equivocations,uint32 attestations,uint32 intrusions,uint32 disputes,uint32 probes,bytes32 configDigest)"
     );
 
     /// @dev `Stream.mode` of personal data, whose packs open only to the owner's seed holders.
@@ -172,6 +196,16 @@ library ProtocolTypes {
             mstore(p, typeHash)
             calldatacopy(add(p, 32), enrolment, 352)
             hash := keccak256(p, 384)
+        }
+    }
+
+    function hashFacts(Facts calldata facts) internal pure returns (bytes32 hash) {
+        bytes32 typeHash = FACTS_TYPEHASH;
+        assembly ("memory-safe") {
+            let p := mload(0x40)
+            mstore(p, typeHash)
+            calldatacopy(add(p, 32), facts, 384)
+            hash := keccak256(p, 416)
         }
     }
 

@@ -5,7 +5,7 @@ import {Secp256k1} from "../market/Secp256k1.sol";
 import {Curve} from "../test/Curve.t.sol";
 import {Fixture} from "../test/Fixture.t.sol";
 import {KeyTree} from "./KeyTree.sol";
-import {Config, Deal, Enrol, Epoch, Pack, ProtocolTypes, Stream} from "./ProtocolTypes.sol";
+import {Config, Deal, Enrol, Epoch, Facts, Pack, ProtocolTypes, Stream} from "./ProtocolTypes.sol";
 
 /// @dev Type strings copied from PROTOCOL.md, hashed by the test runner's own EIP-712 code.
 contract ProtocolTypesTest is Fixture {
@@ -20,6 +20,8 @@ contract ProtocolTypesTest is Fixture {
         "Deal(address anchor,bytes32 streamId,address buyer,address seller,address deliverer,address fallbackDeliverer,address token,uint128 price,uint128 fee,uint128 bond,uint64 asOfEpoch,uint32 packs,uint64 readings,uint64 endMs,uint32 fromSlot,uint32 toSlot,bytes32 holesHash,uint16 nodes,bytes32 keysRoot,bytes32 purpose,uint64 erasures,uint32 deliverSeconds,uint32 complainSeconds,bytes32 nonce)";
     string private constant ENROL =
         "Enrol(bytes32 deviceId,bytes32 ekHash,bytes32 akName,uint8 keyAlg,bytes32 keyHash,address owner,bytes32 organisation,bytes32 policyId,bytes32 evidenceDigest,uint256 nonce,uint64 deadline)";
+    string private constant FACTS =
+        "Facts(bytes32 provider,uint32 number,uint64 fromEpoch,uint64 toEpoch,uint32 gaps,uint32 late,uint32 equivocations,uint32 attestations,uint32 intrusions,uint32 disputes,uint32 probes,bytes32 configDigest)";
 
     function testFuzz_stream(Stream calldata x) external pure {
         assertEq(ProtocolTypes.hashStream(x), vm.eip712HashStruct(STREAM, abi.encode(x)), "Stream");
@@ -39,6 +41,10 @@ contract ProtocolTypesTest is Fixture {
 
     function testFuzz_enrol(Enrol calldata x) external pure {
         assertEq(ProtocolTypes.hashEnrol(x), vm.eip712HashStruct(ENROL, abi.encode(x)), "Enrol");
+    }
+
+    function testFuzz_facts(Facts calldata x) external pure {
+        assertEq(ProtocolTypes.hashFacts(x), vm.eip712HashStruct(FACTS, abi.encode(x)), "Facts");
     }
 
     function testFuzz_config(Config calldata x) external pure {

@@ -27,6 +27,7 @@ interface Vm {
     function getRecordedLogs() external returns (Log[] memory);
     function mockCall(address callee, bytes calldata data, bytes calldata returned) external;
     function assume(bool condition) external pure;
+    function store(address target, bytes32 slot, bytes32 value) external;
     function etch(address target, bytes calldata code) external;
     function readFile(string calldata path) external view returns (string memory);
     function getCode(string calldata artifact) external view returns (bytes memory);
@@ -36,6 +37,7 @@ interface Vm {
     function parseJsonBytes32(string calldata json, string calldata key) external pure returns (bytes32);
     function parseJsonBool(string calldata json, string calldata key) external pure returns (bool);
     function parseJsonUint(string calldata json, string calldata key) external pure returns (uint256);
+    function parseJsonUintArray(string calldata json, string calldata key) external pure returns (uint256[] memory);
     function split(string calldata input, string calldata delimiter) external pure returns (string[] memory);
     function toString(uint256 value) external pure returns (string memory);
     function snapshotValue(string calldata group, string calldata name, uint256 value) external;

@@ -45,7 +45,19 @@ describe("help", () => {
   test("names every command; each explains itself", async () => {
     const [all, verify] = await Promise.all([msec("--help"), msec("verify", "--help")]);
     expect([all.code, verify.code]).toEqual([0, 0]);
-    for (const name of ["up", "demo", "status", "devices", "streams", "offers", "buy", "verify", "erase", "export"])
+    for (const name of [
+      "up",
+      "demo",
+      "status",
+      "devices",
+      "streams",
+      "offers",
+      "buy",
+      "verify",
+      "contracts",
+      "erase",
+      "export",
+    ])
       expect(all.out).toMatch(new RegExp(`^ {2}${name}\\b`, "m"));
     expect(verify.out).toContain("--offline");
   });
@@ -58,6 +70,12 @@ describe("wrong use ends with 2 and a sentence", () => {
     [["verify", "proof.json", "--offline", "--committee", "0x12"], /--committee takes the digest/],
     [["verify", "missing.json", "--offline"], /cannot read missing\.json: ENOENT/],
     [["verify", "proof.json", "--rpc", "http://127.0.0.1:1"], /127\.0\.0\.1:1 does not answer/],
+    [["contracts", "--rpc", "http://127.0.0.1:1"], /there is no .*manifest\.json: give --manifest FILE/],
+    [
+      ["contracts", "--rpc", "http://127.0.0.1:1", "--manifest", "garbage.json"],
+      /cannot read the manifest garbage\.json/,
+    ],
+    [["contracts"], /required option '--rpc <URL>' not specified/],
     [["export", "proof.json"], /say what to export/],
     [["export", "proof.json", "--reading", "99", "--out", "x"], /--reading takes 1 to 5/],
     [["demo", "--out", "result", "--csv", "missing.csv"], /missing\.csv/],

@@ -19,6 +19,7 @@ import { cityPlans } from "./city/plans.ts";
 import { people } from "./city/layout.ts";
 import { runningCity, up } from "./city/up.ts";
 import { openSession, type Session } from "./context.ts";
+import { checkContracts } from "./contracts.ts";
 import { csvOf } from "./csv.ts";
 import { demo, purchaseStory, shopOf, Story, writePurchase } from "./demo.ts";
 import { discloseReading } from "./disclose.ts";
@@ -378,6 +379,23 @@ command("verify", "prove a bundle: exit 0 proved, 1 refused, 2 wrong use")
       if (json) printJson({ proved: false, code: error.code, reason: error.message });
       else print(`${bad("refused")}  ${error.message} ${dim(`(${error.code})`)}`);
       process.exitCode = 1;
+    }
+  });
+
+command("contracts", "check a network's contracts, roles and names: exit 0 as the manifest says, 1 not so, 2 wrong use")
+  .requiredOption("--rpc <URL>", "chain endpoint to check")
+  .option("--manifest <FILE>", "what was deployed (default: manifest.json of the city's folder)")
+  .action(async ({ dir, json, rpc, manifest }: Common & { rpc: string; manifest?: string }) => {
+    const { file, differences, contracts } = await checkContracts(rpc, manifest ?? join(resolve(dir), "manifest.json"));
+    if (differences.length > 0) process.exitCode = 1;
+    if (json) return printJson({ same: differences.length === 0, manifest: file, contracts, differences });
+    if (differences.length === 0)
+      return print(good(`${contracts} contracts, their roles, delays and names are as ${file} and this build say`));
+    const show = (value: unknown) => (typeof value === "string" ? value : (JSON.stringify(value) ?? "nothing"));
+    for (const { where, what, expected, found } of differences) {
+      print(`${bad("differs")}  ${bold(where)}: ${what}`);
+      print(`  expected  ${show(expected)}`);
+      print(`  found     ${show(found)}`);
     }
   });
 

@@ -3,6 +3,7 @@ import { type Hex } from "@msec/core";
 import { artifact } from "./artifacts.ts";
 import type { AccessManager } from "./generated/@openzeppelin/contracts/access/manager/AccessManager.js";
 import type {
+  AgreementDigests,
   Arbitration,
   ConsentRegistry,
   DataAnchor,
@@ -12,6 +13,7 @@ import type {
   Marketplace,
   MSecToken,
   OracleCommittee,
+  Reputation,
 } from "./generated/index.js";
 
 /** Source of every contract that is deployed, by its name. */
@@ -26,6 +28,8 @@ export const SOURCES = {
   Arbitration: "contracts/market/Arbitration.sol",
   Escrow: "contracts/market/Escrow.sol",
   Marketplace: "contracts/market/Marketplace.sol",
+  Reputation: "contracts/trust/Reputation.sol",
+  AgreementDigests: "contracts/privacy/AgreementDigests.sol",
 } as const;
 export type ContractName = keyof typeof SOURCES;
 export type Addresses = Record<ContractName, Hex>;
@@ -42,6 +46,8 @@ export interface Contracts {
   Arbitration: Arbitration;
   Escrow: Escrow;
   Marketplace: Marketplace;
+  Reputation: Reputation;
+  AgreementDigests: AgreementDigests;
 }
 
 /** Handles of the contracts whose addresses are given. */

@@ -48,7 +48,42 @@ const PUBLIC_MODULES: ContractName[] = [
   "Arbitration",
   "Escrow",
   "Marketplace",
+  "Reputation",
+  "AgreementDigests",
 ];
+
+/** Where each contract will be, and what its constructor is given, in the order in which they are deployed. */
+export function planCity(
+  deployer: Hex,
+  founding: Founding,
+): { addresses: Addresses; args: Record<ContractName, unknown[]> } {
+  const names = Object.keys(SOURCES) as ContractName[];
+  const addresses = Object.fromEntries(
+    names.map((name, nonce) => [name, getCreateAddress({ from: deployer, nonce }).toLowerCase()]),
+  ) as Addresses;
+  const a = addresses;
+  const args: Record<ContractName, unknown[]> = {
+    AccessManager: [deployer],
+    Directory: [a.AccessManager],
+    OracleCommittee: [a.AccessManager, a.Directory],
+    DeviceRegistry: [a.AccessManager, a.Directory],
+    DataAnchor: [a.OracleCommittee, ZERO_ADDRESS],
+    ConsentRegistry: [a.DeviceRegistry],
+    MSecToken: [a.AccessManager, TOKEN_CAP],
+    Arbitration: [a.AccessManager, a.Directory, COMMIT_SECONDS, REVEAL_SECONDS],
+    Escrow: [a.AccessManager, a.Directory, a.DeviceRegistry, a.ConsentRegistry, a.Arbitration],
+    Marketplace: [a.AccessManager, a.Escrow, a.DeviceRegistry],
+    Reputation: [a.Directory, a.Escrow, a.OracleCommittee, a.MSecToken, [...new Set(founding.committee.organisations)]],
+    AgreementDigests: [],
+  };
+  return { addresses, args };
+}
+
+/** The transaction's data that creates a contract with these arguments. */
+export async function creationData(name: ContractName, args: unknown[]): Promise<Hex> {
+  const { abi, bytecode } = artifact(SOURCES[name]);
+  return (await new ContractFactory(abi, bytecode).getDeployTransaction(...args)).data as Hex;
+}
 
 /**
  * Deploys the city's contracts and founds it, or goes on where an earlier call was cut off: every address follows from
@@ -62,29 +97,12 @@ export async function deployCity(
 ): Promise<Deployment> {
   const sender = new Sender(deployerKey, provider, chainId);
   const names = Object.keys(SOURCES) as ContractName[];
-  const addresses = Object.fromEntries(
-    names.map((name, nonce) => [name, getCreateAddress({ from: sender.address, nonce }).toLowerCase()]),
-  ) as Addresses;
-  const a = addresses;
-  const args: Record<ContractName, unknown[]> = {
-    AccessManager: [sender.address],
-    Directory: [a.AccessManager],
-    OracleCommittee: [a.AccessManager, a.Directory],
-    DeviceRegistry: [a.AccessManager, a.Directory],
-    DataAnchor: [a.OracleCommittee, ZERO_ADDRESS],
-    ConsentRegistry: [a.DeviceRegistry],
-    MSecToken: [a.AccessManager, TOKEN_CAP],
-    Arbitration: [a.AccessManager, a.Directory, COMMIT_SECONDS, REVEAL_SECONDS],
-    Escrow: [a.AccessManager, a.Directory, a.DeviceRegistry, a.ConsentRegistry, a.Arbitration],
-    Marketplace: [a.AccessManager, a.Escrow, a.DeviceRegistry],
-  };
+  const { addresses, args } = planCity(sender.address, founding);
   await settled(provider, sender.address);
   const creations: Step[] = [];
   for (const name of names) {
     if ((await provider.getCode(addresses[name])) !== "0x") continue;
-    const { abi, bytecode } = artifact(SOURCES[name]);
-    const { data } = await new ContractFactory(abi, bytecode).getDeployTransaction(...args[name]);
-    creations.push({ what: `deploying ${name}`, data });
+    creations.push({ what: `deploying ${name}`, data: await creationData(name, args[name]) });
   }
   await sendAll(sender, creations, names.length - creations.length);
   await settled(provider, sender.address);

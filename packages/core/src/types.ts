@@ -175,6 +175,37 @@ export const REQUEST = defineStruct("Request", [
 ]);
 export type Request = ValueOfFields<typeof REQUEST.fields>;
 
+/** What the committee saw of a provider in a range of epochs. */
+export const FACTS = defineStruct("Facts", [
+  ["bytes32", "provider"],
+  ["uint32", "number"],
+  ["uint64", "fromEpoch"],
+  ["uint64", "toEpoch"],
+  ["uint32", "gaps"],
+  ["uint32", "late"],
+  ["uint32", "equivocations"],
+  ["uint32", "attestations"],
+  ["uint32", "intrusions"],
+  ["uint32", "disputes"],
+  ["uint32", "probes"],
+  ["bytes32", "configDigest"],
+]);
+export type Facts = ValueOfFields<typeof FACTS.fields>;
+
+/** A version of a private agreement, as all its parties sign it. */
+export const AGREEMENT = defineStruct("Agreement", [
+  ["address", "agreement"],
+  ["uint64", "version"],
+  ["bytes32", "termsHash"],
+  ["address[]", "parties"],
+  ["address[]", "auditors"],
+  ["uint64", "endMs"],
+  ["uint64", "noticeMs"],
+  ["uint64", "deadline"],
+  ["bytes32", "salt"],
+]);
+export type Agreement = ValueOfFields<typeof AGREEMENT.fields>;
+
 export const ENROL = defineStruct("Enrol", [
   ["bytes32", "deviceId"],
   ["bytes32", "ekHash"],

@@ -25,7 +25,9 @@ Revocation(bytes32 streamId,bytes32 purpose,address grantee,uint64 nonce,uint64 
 RevocationOfAll(bytes32 streamId,uint64 epoch,uint64 deadline)
 ErasureRequest(bytes32 streamId,uint32 fromSlot,uint32 toSlot,uint256 nonce,uint64 deadline)
 SubjectErasure(address subject,uint64 deadline)
-Erased(bytes32 streamId,uint64 number,uint32 fromSlot,uint32 toSlot,uint64 keysDestroyedAt,uint64 backupsExpireAt)`.split(
+Erased(bytes32 streamId,uint64 number,uint32 fromSlot,uint32 toSlot,uint64 keysDestroyedAt,uint64 backupsExpireAt)
+Facts(bytes32 provider,uint32 number,uint64 fromEpoch,uint64 toEpoch,uint32 gaps,uint32 late,uint32 equivocations,uint32 attestations,uint32 intrusions,uint32 disputes,uint32 probes,bytes32 configDigest)
+Agreement(address agreement,uint64 version,bytes32 termsHash,address[] parties,address[] auditors,uint64 endMs,uint64 noticeMs,uint64 deadline,bytes32 salt)`.split(
     "\n",
   );
 
@@ -49,6 +51,8 @@ const structs = [
   core.ERASURE_REQUEST,
   core.SUBJECT_ERASURE,
   core.ERASED,
+  core.FACTS,
+  core.AGREEMENT,
 ] as unknown as core.StructType<core.Fields>[];
 
 const hex = (length: number) => fc.uint8Array({ minLength: length, maxLength: length }).map(core.toHex);

@@ -118,6 +118,8 @@ const VALUES: Record<string, Record<string, Json>> = {
   ErasureRequest: { streamId: bytes32("s"), fromSlot: SLOT, toSlot: SLOT + 59, nonce: "7", deadline: T0 },
   SubjectErasure: { subject: account("u"), deadline: T0 },
   Erased: { streamId: bytes32("s"), number: 1, fromSlot: SLOT, toSlot: SLOT + 59, keysDestroyedAt: T0, backupsExpireAt: T0 + 604_800_000 },
+  Facts: { provider: bytes32("g"), number: 3, fromEpoch: 2, toEpoch: 86_401, gaps: 1, late: 2, equivocations: 3, attestations: 4, intrusions: 5, disputes: 6, probes: 7, configDigest: bytes32("c") },
+  Agreement: { agreement: account("a"), version: 2, termsHash: bytes32("t"), parties: [1, 2].map((i) => toHex(new Uint8Array(20).fill(i))), auditors: [account("u")], endMs: T0 + 86_400_000, noticeMs: 604_800_000, deadline: T0, salt: bytes32("x") },
 }; // prettier-ignore
 const CONSENT = [
   "Holders",
@@ -136,6 +138,8 @@ const CONTRACT: Record<string, string> = {
   ...Object.fromEntries(CONSENT.map((type) => [type, "ConsentRegistry"])),
   Offer: "Marketplace",
   Request: "Marketplace",
+  Facts: "Reputation",
+  Agreement: "AgreementDigests",
 };
 const domainOf = (type: string) => ({ ...DOMAIN, name: CONTRACT[type] ?? "DataAnchor" });
 

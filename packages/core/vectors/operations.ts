@@ -30,7 +30,9 @@ import {
   encodeMessage,
   encodeRecord,
   encodeSchema,
+  AGREEMENT,
   ENROL,
+  FACTS,
   EPOCH,
   epochHash,
   epochTree,
@@ -105,7 +107,7 @@ type Json = any;
 const structs = Object.fromEntries(
   [
     ...[STREAM, PACK, EPOCH, CONFIG, HOLDERS, OPENED, REFUSED, RECEIPT, HEAD, DEAL_KEYS, DEAL, OFFER, REQUEST, ENROL],
-    ...[BINDING, GRANT, REVOCATION, REVOCATION_OF_ALL, ERASURE_REQUEST, SUBJECT_ERASURE, ERASED],
+    ...[BINDING, GRANT, REVOCATION, REVOCATION_OF_ALL, ERASURE_REQUEST, SUBJECT_ERASURE, ERASED, FACTS, AGREEMENT],
   ].map((s) => [s.name, s]),
 ) as unknown as Record<string, StructType<Fields>>;
 

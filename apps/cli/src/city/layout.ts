@@ -26,6 +26,10 @@ export class Layout {
   get deployment() {
     return join(this.root, "deployment.json");
   }
+  /** What an auditor compares the chain with. */
+  get manifest() {
+    return join(this.root, "manifest.json");
+  }
   /** What runs now: process ids and addresses. Written by `up`, read by every other command. */
   get run() {
     return join(this.root, "run.json");

@@ -1,4 +1,4 @@
-import { readFileSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -8,12 +8,15 @@ import {
   contractsAt,
   deployCity,
   type Deployment,
+  type Founding,
+  manifestOf,
   embedded,
   EMBEDDED_CHAIN_ID,
   type EmbeddedChain,
   Sender,
   startChain,
   writeDeployment,
+  writeManifest,
 } from "@msec/chain";
 import { type DatabaseServer, type EmbeddedPostgres, ownServer, startPostgres } from "@msec/companion-db";
 import { type Hex } from "@msec/core";
@@ -124,7 +127,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     chain = await startChain(layout.chain, ports.chain);
     provider = connectChain(embedded(chain.rpc, chain.chainId));
     progress("contracts");
-    const deployment = await deployCity(provider, EMBEDDED_CHAIN_ID, all.deployer.key, {
+    const founding: Founding = {
       committee: all.committee,
       organisations: all.registrars
         .map(({ address }, i) => ({ account: address, organisation: organisationId(`registrar-${i + 1}`) }))
@@ -136,8 +139,16 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
         { account: all.buyer.address, amount: BUYER_FUNDS },
         ...all.deliverers.map(({ address }) => ({ account: address, amount: DELIVERER_FUNDS })),
       ],
-    });
+    };
+    const deployment = await deployCity(provider, EMBEDDED_CHAIN_ID, all.deployer.key, founding);
     writeDeployment(layout.deployment, deployment);
+    if (!existsSync(layout.manifest))
+      try {
+        writeManifest(layout.manifest, await manifestOf(provider, EMBEDDED_CHAIN_ID, all.deployer.key, founding));
+      } catch (error) {
+        // A city of another version goes on without.
+        progress(`no manifest: ${(error as Error).message}`);
+      }
     const contracts = contractsAt(deployment.addresses, provider);
 
     const run: Run = {

@@ -1,0 +1,86 @@
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import {
+  connectChain,
+  deployCity,
+  embedded,
+  type EmbeddedChain,
+  type Founding,
+  manifestOf,
+  startChain,
+  writeManifest,
+} from "@msec/chain";
+import { type Hex } from "@msec/core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+const main = fileURLToPath(new URL("./main.ts", import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), "msec-contracts-"));
+const key = (n: number) => `0x${n.toString(16).padStart(64, "0")}` as Hex;
+const address = (n: number) => `0x${n.toString(16).padStart(40, "0")}` as Hex;
+let chain: EmbeddedChain;
+
+beforeAll(async () => {
+  const port = await new Promise<number>((resolve) => {
+    const server = createServer();
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
+  chain = await startChain(folder, port);
+});
+afterAll(async () => {
+  await chain?.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function msec(...args: string[]): Promise<{ code: number | null; out: string; err: string }> {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", main, "contracts", ...args], {
+      cwd: folder,
+      env: { ...process.env, MSEC_DIR: folder, NO_COLOR: "1" },
+    });
+    let [out, err] = ["", ""];
+    child.stdout.on("data", (part) => (out += String(part)));
+    child.stderr.on("data", (part) => (err += String(part)));
+    child.on("close", (code) => resolve({ code, out, err }));
+  });
+}
+
+test("ends with 0 where the network is as the manifest says, and with 1 and a reason where not", async () => {
+  const founding: Founding = {
+    committee: { q: 1, members: [address(11)], organisations: [key(12)], fromEpoch: 1 },
+    organisations: [{ account: address(21), organisation: key(22) }],
+    registrars: [address(21)],
+    threshold: 1,
+    softwareCap: 10,
+    balances: [],
+  };
+  const provider = connectChain(embedded(chain.rpc, chain.chainId));
+  try {
+    const { addresses } = await deployCity(provider, chain.chainId, key(0xd0d2), founding);
+    writeManifest(join(folder, "manifest.json"), await manifestOf(provider, chain.chainId, key(0xd0d2), founding));
+    const good = await msec("--rpc", chain.rpc);
+    expect([good.code, good.err]).toEqual([0, ""]);
+    expect(good.out).toMatch(/^\d+ contracts, their roles, delays and names are as /);
+
+    const code = await provider.getCode(addresses.Marketplace);
+    await provider.send("anvil_setCode", [addresses.Marketplace, `${code}00`]);
+    const bad = await msec("--rpc", chain.rpc, "--manifest", "manifest.json");
+    expect(bad.code).toBe(1);
+    expect(bad.out).toMatch(/^differs {2}Marketplace\.code: the code at 0x[0-9a-f]{40} differs from byte \d+ on$/m);
+    const json = await msec("--rpc", chain.rpc, "--json");
+    expect(json.code).toBe(1);
+    expect(JSON.parse(json.out)).toMatchObject({ same: false, differences: [{ where: "Marketplace.code" }, {}] });
+    expect(readFileSync(join(folder, "manifest.json"), "utf8")).toContain("msec.deployment/1");
+    const away = await msec("--rpc", "http://127.0.0.1:1");
+    expect(away.code).toBe(2);
+    expect(away.err).toMatch(/127\.0\.0\.1:1 does not answer/);
+  } finally {
+    provider.destroy();
+  }
+}, 120_000);

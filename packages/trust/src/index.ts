@@ -1,0 +1,3 @@
+export * from "./graph.ts";
+export * from "./math.ts";
+export * from "./ranking.ts";
