@@ -63,15 +63,24 @@ contract DirectoryTest is Fixture {
 /// @dev Holds access/roles.json to the code, both ways.
 contract RolesTest is Fixture {
     /// @dev Functions that also let somebody in without the role (the device's owner), so that not every call is refused.
-    string[6] private _names = ["Directory", "DeviceRegistry", "OracleCommittee", "MSecToken", "Escrow", "Marketplace"];
-    string[6] private _folders = ["access", "identity", "oracle", "market", "market", "market"];
-    address[6] private _addresses;
+    string[7] private _names = [
+        "Directory",
+        "BootPolicy",
+        "DeviceRegistry",
+        "OracleCommittee",
+        "MSecToken",
+        "Escrow",
+        "Marketplace"
+    ];
+    string[7] private _folders = ["access", "identity", "identity", "oracle", "market", "market", "market"];
+    address[7] private _addresses;
 
     function setUp() external {
         deployAll();
         enrolDevice();
         _addresses = [
             address(directory),
+            address(policy),
             address(registry),
             address(committee),
             address(token),
@@ -82,7 +91,7 @@ contract RolesTest is Fixture {
 
     function test_everyRow_isRefusedToStrangersAndSetInTheManager() external {
         Roles.Row[] memory rows = Roles.table();
-        assertTrue(rows.length == 17, "rows");
+        assertTrue(rows.length == 20, "rows");
         for (uint256 i = 0; i < rows.length; ++i) {
             address target = _addressOf(rows[i].target);
             uint64 role = manager.getTargetFunctionRole(target, rows[i].selector);
@@ -120,7 +129,7 @@ contract RolesTest is Fixture {
         }
         // 24 words of a deal, 7 of a stream, an empty list of nodes; enough zeros for all others
         if (bytes(signature).length > 100) return bytes.concat(new bytes(31 * 32), abi.encode(uint256(32 * 32), 0));
-        return new bytes(96);
+        return new bytes(160);
     }
 
     function _addressOf(string memory name) private view returns (address) {

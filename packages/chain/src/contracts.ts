@@ -3,6 +3,7 @@ import { type Hex } from "@msec/core";
 import { artifact } from "./artifacts.ts";
 import type { AccessManager } from "./generated/@openzeppelin/contracts/access/manager/AccessManager.js";
 import type {
+  BootPolicy,
   ConsentRegistry,
   DataAnchor,
   DeviceRegistry,
@@ -18,6 +19,7 @@ export const SOURCES = {
   AccessManager: "@openzeppelin/contracts/access/manager/AccessManager.sol",
   Directory: "contracts/access/Directory.sol",
   OracleCommittee: "contracts/oracle/OracleCommittee.sol",
+  BootPolicy: "contracts/identity/BootPolicy.sol",
   DeviceRegistry: "contracts/identity/DeviceRegistry.sol",
   DataAnchor: "contracts/data/DataAnchor.sol",
   ConsentRegistry: "contracts/data/ConsentRegistry.sol",
@@ -33,6 +35,7 @@ export interface Contracts {
   AccessManager: AccessManager;
   Directory: Directory;
   OracleCommittee: OracleCommittee;
+  BootPolicy: BootPolicy;
   DeviceRegistry: DeviceRegistry;
   DataAnchor: DataAnchor;
   ConsentRegistry: ConsentRegistry;

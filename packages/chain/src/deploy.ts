@@ -38,6 +38,7 @@ export interface Founding {
 const TOKEN_CAP = 10n ** 15n;
 const PUBLIC_MODULES: ContractName[] = [
   "OracleCommittee",
+  "BootPolicy",
   "DeviceRegistry",
   "DataAnchor",
   "ConsentRegistry",
@@ -66,7 +67,8 @@ export async function deployCity(
     AccessManager: [sender.address],
     Directory: [a.AccessManager],
     OracleCommittee: [a.AccessManager, a.Directory],
-    DeviceRegistry: [a.AccessManager, a.Directory],
+    BootPolicy: [a.AccessManager],
+    DeviceRegistry: [a.AccessManager, a.Directory, a.BootPolicy],
     DataAnchor: [a.OracleCommittee, ZERO_ADDRESS],
     ConsentRegistry: [a.DeviceRegistry],
     MSecToken: [a.AccessManager, TOKEN_CAP],

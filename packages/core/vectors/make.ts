@@ -28,6 +28,7 @@ import {
 } from "../test/city.ts";
 import { aDeal } from "../test/deal.ts";
 import { outcome, type VectorFile } from "./operations.ts";
+import { signatureCases } from "./signatures.ts";
 
 // Makes the vector files. Everything is derived from labels, signatures are those of RFC 6979: every run writes the same
 // bytes. Run: node packages/core/vectors/make.ts
@@ -97,6 +98,10 @@ const VALUES: Record<string, Record<string, Json>> = {
     erasures: 0, deliverSeconds: 60, complainSeconds: 600, nonce: bytes32("n"),
   },
   Enrol: { deviceId: bytes32("d"), ekHash: bytes32("e"), akName: bytes32("a"), keyAlg: 1, keyHash: bytes32("k"), owner: account("o"), organisation: bytes32("g"), policyId: bytes32("p"), evidenceDigest: bytes32("v"), nonce: "115792089237316195423570985008687907853269984665640564039457584007913129639935", deadline: 1_800_000_000 },
+  Rotation: { deviceId: bytes32("d"), keyEpoch: 2, akName: bytes32("a"), keyAlg: 2, keyHash: bytes32("k"), revokeOld: true, policyId: bytes32("p"), evidenceDigest: bytes32("v"), nonce: "1", deadline: T0 },
+  Transfer: { deviceId: bytes32("d"), newOwner: account("o"), nonce: "2", deadline: T0 },
+  Endorsement: { deviceId: bytes32("d"), ekHash: bytes32("e"), deadline: T0 },
+  Quote: { deviceId: bytes32("d"), keyEpoch: 2, policyId: bytes32("p"), pcrDigest: bytes32("f"), resetCount: 7, restartCount: 1, safe: true, quotedAtMs: T0, validUntilMs: T0 + 86_400_000, evidenceDigest: bytes32("v"), deadline: T0 },
   Binding: { streamId: bytes32("s"), subject: account("u"), deadline: T0 },
   Grant: { streamId: bytes32("s"), purpose: bytes32("p"), grantee: account("g"), fromMs: T0, untilMs: T0 + 86_400_000, epoch: 1, nonce: 2, deadline: T0 },
   Revocation: { streamId: bytes32("s"), purpose: bytes32("p"), grantee: account("g"), nonce: 3, deadline: T0 },
@@ -105,6 +110,7 @@ const VALUES: Record<string, Record<string, Json>> = {
   SubjectErasure: { subject: account("u"), deadline: T0 },
   Erased: { streamId: bytes32("s"), number: 1, fromSlot: SLOT, toSlot: SLOT + 59, keysDestroyedAt: T0, backupsExpireAt: T0 + 604_800_000 },
 }; // prettier-ignore
+const IDENTITY = ["Enrol", "Rotation", "Transfer", "Endorsement", "Quote"];
 const CONSENT = [
   "Holders",
   "Binding",
@@ -116,7 +122,7 @@ const CONSENT = [
   "Erased",
 ];
 const CONTRACT: Record<string, string> = {
-  Enrol: "DeviceRegistry",
+  ...Object.fromEntries(IDENTITY.map((type) => [type, "DeviceRegistry"])),
   Deal: "Escrow",
   DealKeys: "Escrow",
   ...Object.fromEntries(CONSENT.map((type) => [type, "ConsentRegistry"])),
@@ -341,7 +347,7 @@ function epoch(): VectorFile {
 const statements = () =>
   file(
     "What operators, holders and owners sign: EIP-712 under the domain of its contract; r ‖ s ‖ v, s low, RFC 6979",
-    ["Receipt", "Head", "Refused", "Opened", "Enrol", "DealKeys", ...CONSENT].map((type) => [
+    ["Receipt", "Head", "Refused", "Opened", "DealKeys", ...IDENTITY, ...CONSENT].map((type) => [
       type,
       "sign",
       { type, value: VALUES[type], domain: domainOf(type), secret: bytes32(`signer of ${type}`) },
@@ -474,6 +480,10 @@ export function makeVectors(): Record<string, string> {
     pack: pack(),
     "sealed-pack": sealedPack(),
     epoch: epoch(),
+    signature: file(
+      "Signatures of device keys over a message: ES256 (r ‖ s, s low) and RS256 (PKCS#1 v1.5), whether each is the key's; keys in any other form are refused. The contracts are held to the same file",
+      signatureCases(),
+    ),
     statements: statements(),
     delivery: delivery(),
     window: window(),

@@ -40,6 +40,10 @@ import {
   headerSlot,
   type Hex,
   HOLDERS,
+  ROTATION,
+  TRANSFER,
+  ENDORSEMENT,
+  QUOTE,
   BINDING,
   GRANT,
   REVOCATION,
@@ -48,6 +52,8 @@ import {
   SUBJECT_ERASURE,
   ERASED,
   purposeHash,
+  keyAlgOf,
+  verifySignature,
   holesHash,
   keccak256,
   keyCommitment,
@@ -102,7 +108,19 @@ type Json = any;
 const structs = Object.fromEntries(
   [
     ...[STREAM, PACK, EPOCH, CONFIG, HOLDERS, OPENED, REFUSED, RECEIPT, HEAD, DEAL_KEYS, DEAL, ENROL],
-    ...[BINDING, GRANT, REVOCATION, REVOCATION_OF_ALL, ERASURE_REQUEST, SUBJECT_ERASURE, ERASED],
+    ...[
+      ROTATION,
+      TRANSFER,
+      ENDORSEMENT,
+      QUOTE,
+      BINDING,
+      GRANT,
+      REVOCATION,
+      REVOCATION_OF_ALL,
+      ERASURE_REQUEST,
+      SUBJECT_ERASURE,
+      ERASED,
+    ],
   ].map((s) => [s.name, s]),
 ) as unknown as Record<string, StructType<Fields>>;
 
@@ -214,6 +232,11 @@ function pack(input: Json) {
 export const operations: Record<string, (input: Json) => Json> = {
   hash: ({ bytes }) => ({ keccak256: toHex(keccak256(fromHex(bytes))), sha256: toHex(sha256(fromHex(bytes))) }),
   purpose: (x: Json) => purposeHash(x),
+  signature: ({ spki, message, signature }) => ({
+    keyAlg: keyAlgOf(fromHex(spki)),
+    keyHash: keyHash(fromHex(spki)),
+    valid: verifySignature(fromHex(spki), fromHex(message), fromHex(signature)),
+  }),
   deviceIds: ({ spki, ekPublicArea }) => ({
     keyHash: keyHash(fromHex(spki)),
     software: deviceIdOfSoftware(fromHex(spki)),
