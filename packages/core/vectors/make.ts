@@ -9,6 +9,7 @@ import {
   type Hex,
   sha256,
   signDigest,
+  encodeCose,
   spkiOfPoint,
   toBase64,
   toHex,
@@ -28,7 +29,7 @@ import {
 } from "../test/city.ts";
 import { aDeal } from "../test/deal.ts";
 import { outcome, type VectorFile } from "./operations.ts";
-import { signatureCases } from "./signatures.ts";
+import { signatureCases, signers } from "./signatures.ts";
 
 // Makes the vector files. Everything is derived from labels, signatures are those of RFC 6979: every run writes the same
 // bytes. Run: node packages/core/vectors/make.ts
@@ -275,6 +276,32 @@ const PACK_INPUT = {
 
 const out = (input: Record<string, Json>) => outcome({}, "pack", input) as Record<string, Hex>;
 
+/** One header under a key of each kind. */
+function header(): VectorFile {
+  const { header: bytes } = out(PACK_INPUT);
+  const [ec, rsa] = [signers.ES256(), signers.RS256()];
+  const cases = [ec, rsa].map(({ spki, sign }) => {
+    const input = { header: bytes as string, spki: toHex(spki) };
+    const made = outcome({}, "toBeSigned", input) as Record<string, Hex>;
+    const parts = [fromHex(made.protectedHeader as Hex), fromHex(bytes as Hex), sign(fromHex(made.toBeSigned as Hex))];
+    return {
+      ...input,
+      signature: toHex(parts[2] as Uint8Array),
+      cose: toHex(encodeCose(...(parts as [Uint8Array, Uint8Array, Uint8Array]))),
+    };
+  });
+  const [a, b] = cases as [(typeof cases)[0], (typeof cases)[0]];
+  return file("Signed headers (COSE_Sign1) of both kinds of key. The contracts are held to the same file", [
+    ["ES256, what is signed", "toBeSigned", { header: a.header, spki: a.spki }],
+    ["RS256, what is signed", "toBeSigned", { header: b.header, spki: b.spki }],
+    ["ES256", "signedHeader", a],
+    ["RS256", "signedHeader", b],
+    ["ES256, read with the RSA key", "signedHeader", { ...a, spki: b.spki }],
+    ["RS256, read with the P-256 key", "signedHeader", { ...b, spki: a.spki }],
+    ["RS256, cut", "signedHeader", { ...b, cose: b.cose.slice(0, -2) }],
+  ]); // prettier-ignore
+}
+
 function pack(): VectorFile {
   const first = out(PACK_INPUT);
   const message = first.message as string;
@@ -480,6 +507,7 @@ export function makeVectors(): Record<string, string> {
     pack: pack(),
     "sealed-pack": sealedPack(),
     epoch: epoch(),
+    header: header(),
     signature: file(
       "Signatures of device keys over a message: ES256 (r ‖ s, s low) and RS256 (PKCS#1 v1.5), whether each is the key's; keys in any other form are refused. The contracts are held to the same file",
       signatureCases(),

@@ -26,6 +26,8 @@ import {
   deviceIdOfSoftware,
   type Domain,
   encodeCose,
+  encodeProtected,
+  sigStructure,
   encodeMessage,
   encodeRecord,
   encodeSchema,
@@ -232,6 +234,21 @@ function pack(input: Json) {
 export const operations: Record<string, (input: Json) => Json> = {
   hash: ({ bytes }) => ({ keccak256: toHex(keccak256(fromHex(bytes))), sha256: toHex(sha256(fromHex(bytes))) }),
   purpose: (x: Json) => purposeHash(x),
+  toBeSigned: ({ header, spki }) => {
+    const key = fromHex(spki);
+    const protectedHeader = encodeProtected(keyHash(key), keyAlgOf(key));
+    const structure = sigStructure(protectedHeader, fromHex(header));
+    return {
+      protectedHeader: toHex(protectedHeader),
+      toBeSigned: toHex(structure),
+      headerDigest: toHex(sha256(structure)),
+    };
+  },
+  signedHeader: ({ cose, spki }) => {
+    const signed = decodeCose(fromHex(cose));
+    checkSignature(signed, fromHex(spki));
+    return { keyAlg: signed.keyAlg, keyHash: signed.keyHash, headerDigest: signed.headerDigest, header: signed.header };
+  },
   signature: ({ spki, message, signature }) => ({
     keyAlg: keyAlgOf(fromHex(spki)),
     keyHash: keyHash(fromHex(spki)),

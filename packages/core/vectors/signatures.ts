@@ -1,5 +1,5 @@
 import { p256 } from "@noble/curves/nist.js";
-import { concat, fromHex, type Hex, sha256, toBigInt, toHex, uint, utf8 } from "../src/index.ts";
+import { concat, fromHex, type Hex, sha256, spkiOfPoint, toBigInt, toHex, uint, utf8 } from "../src/index.ts";
 
 // Signatures of device keys, right ones and wrong ones of every kind: each is made here from its algebra.
 
@@ -174,3 +174,17 @@ function rsaCases(): Case[] {
 }
 
 export const signatureCases = (): Case[] => [...p256Cases(), ...rsaCases()];
+
+/** The two keys of these cases, for what is signed elsewhere. */
+export const signers = {
+  ES256: () => {
+    const secret = sha256(utf8("a device's key"));
+    const sign = (of: Uint8Array) => p256.sign(of, secret, { prehash: true, lowS: true });
+    return { spki: spkiOfPoint(p256.getPublicKey(secret, false)), sign };
+  },
+  RS256: () => ({
+    spki: rsaSpki(uint(n, 256)),
+    sign: (of: Uint8Array) =>
+      uint(power(toBigInt(block(1, ff(202), SHA256, sha256(of))), privateExponent(65537n)), 256),
+  }),
+};
