@@ -32,7 +32,8 @@ const testCompiler = {
   },
 };
 const tests = readdirSync(new URL("./contracts", import.meta.url), { recursive: true, encoding: "utf8" })
-  .filter((file) => file.endsWith(".t.sol"))
+  // The arithmetic of P-256 takes the IR pipeline.
+  .filter((file) => file.endsWith(".t.sol") && !file.endsWith("SigningKey.t.sol"))
   .map((file) => [`contracts/${file.replaceAll("\\", "/")}`, testCompiler] as const);
 /** The escrow's code would not fit a contract if it were optimised for as many runs as the others. */
 const escrow = {

@@ -63,8 +63,9 @@ contract DirectoryTest is Fixture {
 /// @dev Holds access/roles.json to the code, both ways.
 contract RolesTest is Fixture {
     /// @dev Functions that also let somebody in without the role (the device's owner), so that not every call is refused.
-    string[7] private _names = [
+    string[8] private _names = [
         "Directory",
+        "BootPolicy",
         "DeviceRegistry",
         "OracleCommittee",
         "MSecToken",
@@ -72,14 +73,15 @@ contract RolesTest is Fixture {
         "Escrow",
         "Marketplace"
     ];
-    string[7] private _folders = ["access", "identity", "oracle", "market", "market", "market", "market"];
-    address[7] private _addresses;
+    string[8] private _folders = ["access", "identity", "identity", "oracle", "market", "market", "market", "market"];
+    address[8] private _addresses;
 
     function setUp() external {
         deployAll();
         enrolDevice();
         _addresses = [
             address(directory),
+            address(policy),
             address(registry),
             address(committee),
             address(token),
@@ -91,7 +93,7 @@ contract RolesTest is Fixture {
 
     function test_everyRow_isRefusedToStrangersAndSetInTheManager() external {
         Roles.Row[] memory rows = Roles.table();
-        assertTrue(rows.length == 17, "rows");
+        assertTrue(rows.length == 20, "rows");
         for (uint256 i = 0; i < rows.length; ++i) {
             address target = _addressOf(rows[i].target);
             uint64 role = manager.getTargetFunctionRole(target, rows[i].selector);
@@ -128,7 +130,7 @@ contract RolesTest is Fixture {
             return abi.encode(uint256(32), 1, 128, 160, 1, 0, 0);
         }
         if (h == keccak256("setPanel(address[])")) return abi.encode(new address[](0));
-        return new bytes(96);
+        return new bytes(160);
     }
 
     function _addressOf(string memory name) private view returns (address) {

@@ -290,6 +290,30 @@ contract DataAnchorTest is Fixture {
         anchor.verifyHeader(new bytes(65_536), "", "");
     }
 
+    /// @dev The file that packages/core is held to: cases 2 and 3 are signed, 0 and 1 say what was signed.
+    function test_verifyHeader_judgesAsTheProtocolLibraryDoes() external view {
+        string memory json = vm.readFile("packages/core/vectors/header.json");
+        for (uint256 i = 2; i < 4; ++i) {
+            bytes memory header = _bytes(json, i, ".in.header");
+            bytes memory key = _bytes(json, i, ".in.spki");
+            bytes memory signature = _bytes(json, i, ".in.signature");
+            (bytes32 digest, bytes32 hash, bool valid) = anchor.verifyHeader(header, key, signature);
+            assertEq(digest, bytes32(_bytes(json, i, ".out.headerDigest")), "digest");
+            assertEq(digest, bytes32(_bytes(json, i - 2, ".out.headerDigest")), "of what was signed");
+            assertEq(hash, bytes32(_bytes(json, i, ".out.keyHash")), "key");
+            assertTrue(valid, "signature");
+            (, , valid) = anchor.verifyHeader(header, _bytes(json, 5 - i, ".in.spki"), signature);
+            assertTrue(!valid, "of the other key");
+            signature[7] ^= 0x01;
+            (, , valid) = anchor.verifyHeader(header, key, signature);
+            assertTrue(!valid, "changed");
+        }
+    }
+
+    function _bytes(string memory json, uint256 i, string memory field) private pure returns (bytes memory) {
+        return vm.parseJsonBytes(json, string.concat("$.cases[", vm.toString(i), "]", field));
+    }
+
     function test_gas_anchor() external {
         Epoch memory e = nextEpoch(keccak256("second"), 1000);
         e.manifest = keccak256("a digest");

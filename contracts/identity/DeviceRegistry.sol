@@ -11,6 +11,7 @@ import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol
 
 import {IDirectory} from "../access/IDirectory.sol";
 import {Enrol, ProtocolTypes} from "../data/ProtocolTypes.sol";
+import {IBootPolicy} from "./IBootPolicy.sol";
 import {IDeviceRegistry} from "./IDeviceRegistry.sol";
 import {SigningKey} from "./SigningKey.sol";
 
@@ -52,9 +53,17 @@ contract DeviceRegistry is IDeviceRegistry, AccessManaged, EIP712, Pausable {
         "Endorsement(bytes32 deviceId,bytes32 ekHash,uint64 deadline)"
     );
 
+    bytes32 private constant QUOTE_TYPEHASH = keccak256(
+        "Quote(bytes32 deviceId,uint32 keyEpoch,bytes32 policyId,bytes32 pcrDigest,uint32 resetCount,uint32 restartCount,bool safe,uint64 quotedAtMs,uint64 validUntilMs,bytes32 evidenceDigest,uint64 deadline)"
+    );
+
     uint256 private constant MAX_THRESHOLD = 16;
+    /// @dev How far a registrar's clock may be ahead of the chain's.
+    uint64 private constant CLOCK_MS = 120_000;
+    uint64 private constant MAX_VALID_MS = 30 days * 1000;
 
     IDirectory private immutable _directory;
+    IBootPolicy private immutable _bootPolicy;
 
     uint16 private _threshold;
     uint32 private _registrarCount;
@@ -63,6 +72,7 @@ contract DeviceRegistry is IDeviceRegistry, AccessManaged, EIP712, Pausable {
     /// @dev Status in bits 0 to 7, keyEpoch in 8 to 39, ownerEpoch in 40 to 71.
     mapping(bytes32 deviceId => Checkpoints.Trace208) private _history;
     mapping(bytes32 deviceId => bytes32) private _policies;
+    mapping(bytes32 deviceId => Freshness) private _freshness;
     mapping(bytes32 deviceId => mapping(uint32 keyEpoch => Key)) private _keys;
     mapping(bytes32 deviceId => mapping(uint32 ownerEpoch => address)) private _owners;
     mapping(bytes32 ekHash => bytes32 deviceId) private _deviceOfEndorsement;
@@ -73,8 +83,14 @@ contract DeviceRegistry is IDeviceRegistry, AccessManaged, EIP712, Pausable {
 
     /// @param authority The AccessManager.
     /// @param directory Says which organisation a registrar speaks for.
-    constructor(address authority, IDirectory directory) AccessManaged(authority) EIP712("DeviceRegistry", "1") {
+    /// @param bootPolicy Says which boot measurements are accepted when.
+    constructor(
+        address authority,
+        IDirectory directory,
+        IBootPolicy bootPolicy
+    ) AccessManaged(authority) EIP712("DeviceRegistry", "1") {
         _directory = directory;
+        _bootPolicy = bootPolicy;
     }
 
     /* SIGNED ACTIONS */
@@ -194,6 +210,44 @@ contract DeviceRegistry is IDeviceRegistry, AccessManaged, EIP712, Pausable {
         _owners[deviceId][state.ownerEpoch] = transfer.newOwner;
         _states[deviceId] = state;
         emit OwnershipTransferred(deviceId, from, transfer.newOwner, state.ownerEpoch);
+    }
+
+    /// @inheritdoc IDeviceRegistry
+    function reportQuote(Quote calldata quote, bytes[] calldata registrarSignatures) external {
+        bytes32 deviceId = quote.deviceId;
+        State memory state = _current(deviceId);
+        if (state.status == Status.Retired) revert DeviceRegistry_WrongStatus(deviceId, state.status);
+        if (quote.keyEpoch != state.keyEpoch) revert DeviceRegistry_WrongKeyEpoch(state.keyEpoch, quote.keyEpoch);
+        bytes32 policyId = _policies[deviceId];
+        if (policyId == 0 || quote.policyId != policyId) revert DeviceRegistry_WrongPolicy(policyId, quote.policyId);
+        _checkDeadline(quote.deadline);
+        Freshness memory last = _freshness[deviceId];
+        if (last.keyEpoch != quote.keyEpoch) last = Freshness(0, 0, 0, 0, 0, false, 0);
+        if (
+            quote.quotedAtMs <= last.quotedAtMs ||
+            quote.quotedAtMs > ProtocolTypes.nowMs() + CLOCK_MS ||
+            quote.validUntilMs < quote.quotedAtMs ||
+            quote.validUntilMs - quote.quotedAtMs > MAX_VALID_MS
+        ) revert DeviceRegistry_WrongQuoteTimes(last.quotedAtMs, quote.quotedAtMs, quote.validUntilMs);
+        if (
+            quote.resetCount < last.resetCount ||
+            (quote.resetCount == last.resetCount && quote.restartCount < last.restartCount)
+        ) revert DeviceRegistry_CountersFell(deviceId, quote.resetCount, quote.restartCount);
+        if (!_bootPolicy.accepts(policyId, quote.pcrDigest, quote.quotedAtMs)) {
+            revert DeviceRegistry_BootRefused(policyId, quote.pcrDigest, quote.quotedAtMs);
+        }
+        _checkRegistrars(_hashTypedDataV4(keccak256(abi.encode(QUOTE_TYPEHASH, quote))), registrarSignatures);
+
+        _freshness[deviceId] = Freshness({
+            quotedAtMs: quote.quotedAtMs,
+            validUntilMs: quote.validUntilMs,
+            resetCount: quote.resetCount,
+            restartCount: quote.restartCount,
+            keyEpoch: quote.keyEpoch,
+            safe: quote.safe,
+            pcrDigest: quote.pcrDigest
+        });
+        emit QuoteReported(deviceId, quote.pcrDigest, quote);
     }
 
     /* OWNER OR OFFICER */
@@ -327,6 +381,22 @@ contract DeviceRegistry is IDeviceRegistry, AccessManaged, EIP712, Pausable {
     /// @inheritdoc IDeviceRegistry
     function currentKeyEpoch(bytes32 deviceId) external view returns (uint32) {
         return _states[deviceId].keyEpoch;
+    }
+
+    /// @inheritdoc IDeviceRegistry
+    function freshnessOf(bytes32 deviceId) external view returns (Freshness memory) {
+        return _freshness[deviceId];
+    }
+
+    /// @inheritdoc IDeviceRegistry
+    function isFresh(bytes32 deviceId, uint64 atMs) external view returns (bool) {
+        Freshness memory last = _freshness[deviceId];
+        return
+            last.safe &&
+            last.keyEpoch == _states[deviceId].keyEpoch &&
+            last.quotedAtMs <= atMs &&
+            atMs <= last.validUntilMs &&
+            _bootPolicy.accepts(_policies[deviceId], last.pcrDigest, atMs);
     }
 
     /// @inheritdoc IDeviceRegistry

@@ -15,6 +15,9 @@ abstract contract RegistryBase is Fixture {
     bytes32 internal constant TRANSFER = keccak256(
         "Transfer(bytes32 deviceId,address newOwner,uint256 nonce,uint64 deadline)"
     );
+    bytes32 internal constant QUOTE = keccak256(
+        "Quote(bytes32 deviceId,uint32 keyEpoch,bytes32 policyId,bytes32 pcrDigest,uint32 resetCount,uint32 restartCount,bool safe,uint64 quotedAtMs,uint64 validUntilMs,bytes32 evidenceDigest,uint64 deadline)"
+    );
     bytes32 internal constant ENDORSEMENT = keccak256("Endorsement(bytes32 deviceId,bytes32 ekHash,uint64 deadline)");
 
     function rotation(
@@ -51,6 +54,29 @@ abstract contract RegistryBase is Fixture {
         (bytes memory a, bytes memory b_) = (sign(from, digest), sign(to, digest));
         if (selector != 0) vm.expectPartialRevert(selector);
         registry.transferOwnership(t, a, b_);
+    }
+
+    function quoteOf(
+        bytes32 id,
+        uint32 resets,
+        uint32 restarts
+    ) internal view returns (IDeviceRegistry.Quote memory q) {
+        IDeviceRegistry.DeviceView memory v = registry.device(id);
+        q.deviceId = id;
+        q.keyEpoch = v.keyEpoch;
+        q.policyId = v.policyId;
+        q.pcrDigest = keccak256("firmware");
+        (q.resetCount, q.restartCount, q.safe) = (resets, restarts, true);
+        q.quotedAtMs = nowMs();
+        q.validUntilMs = nowMs() + 60_000;
+        q.deadline = nowMs();
+    }
+
+    function report(IDeviceRegistry.Quote memory q, bytes4 selector) internal {
+        bytes32 digest = typed("DeviceRegistry", address(registry), keccak256(abi.encode(QUOTE, q)));
+        bytes[] memory signatures = registrars(digest, 2);
+        if (selector != 0) vm.expectPartialRevert(selector);
+        registry.reportQuote(q, signatures);
     }
 
     function software(uint256 key) internal view returns (Enrol memory e) {
@@ -412,6 +438,98 @@ contract DeviceRegistryTest is RegistryBase {
         registry.setStatus(deviceId, IDeviceRegistry.Status.Quarantined);
         t = transferOf(deviceId, owner);
         transfer(t, BUYER_KEY, OWNER_KEY, IDeviceRegistry.DeviceRegistry_WrongStatus.selector);
+    }
+
+    /* quotes */
+
+    function test_reportQuote_itIsFreshWithinItsValidityOnly() external {
+        policy.publish(keccak256("policy"), keccak256("firmware"), nowMs(), 0);
+        assertTrue(!registry.isFresh(deviceId, nowMs()), "no quote yet");
+        IDeviceRegistry.Quote memory q = quoteOf(deviceId, 5, 1);
+        report(q, 0);
+        assertTrue(registry.isFresh(deviceId, nowMs()), "now");
+        assertTrue(registry.isFresh(deviceId, q.validUntilMs), "until");
+        assertTrue(!registry.isFresh(deviceId, q.validUntilMs + 1), "after");
+        assertTrue(!registry.isFresh(deviceId, q.quotedAtMs - 1), "before");
+        assertEq(registry.freshnessOf(deviceId).resetCount, 5, "counter");
+        report(q, IDeviceRegistry.DeviceRegistry_WrongQuoteTimes.selector); // once
+    }
+
+    function test_isFresh_whenThePolicyIsRevokedOrTheKeyRotated_itEndsAtOnce() external {
+        policy.publish(keccak256("policy"), keccak256("firmware"), nowMs(), 0);
+        report(quoteOf(deviceId, 5, 1), 0);
+        uint64 at_ = nowMs();
+        pass(1);
+        policy.revoke(keccak256("policy"), 1);
+        assertTrue(!registry.isFresh(deviceId, nowMs()), "revoked");
+        assertTrue(registry.isFresh(deviceId, at_), "judged by the policy of its time");
+        report(quoteOf(deviceId, 5, 2), IDeviceRegistry.DeviceRegistry_BootRefused.selector);
+        rotate(rotation(deviceId, 2, false), 2, OWNER_KEY, 0);
+        assertTrue(!registry.isFresh(deviceId, at_), "another key");
+    }
+
+    function test_isFresh_whenTheClockIsNotSafe_itIsFalse() external {
+        policy.publish(keccak256("policy"), keccak256("firmware"), nowMs(), 0);
+        IDeviceRegistry.Quote memory q = quoteOf(deviceId, 5, 1);
+        q.safe = false;
+        report(q, 0);
+        assertTrue(!registry.isFresh(deviceId, nowMs()), "not safe");
+    }
+
+    function testFuzz_reportQuote_countersNeverFallUnderOneKey(uint32 a, uint32 c, uint32 e, uint32 f) external {
+        policy.publish(keccak256("policy"), keccak256("firmware"), nowMs(), 0);
+        report(quoteOf(deviceId, a, c), 0);
+        pass(1);
+        bool fell = e < a || (e == a && f < c);
+        report(quoteOf(deviceId, e, f), fell ? IDeviceRegistry.DeviceRegistry_CountersFell.selector : bytes4(0));
+    }
+
+    function test_reportQuote_whenTheTpmWasCleared_itTakesANewKey() external {
+        policy.publish(keccak256("policy"), keccak256("firmware"), nowMs(), 0);
+        policy.publish(keccak256("policy 2"), keccak256("firmware"), nowMs(), 0);
+        report(quoteOf(deviceId, 5, 1), 0);
+        pass(1);
+        report(quoteOf(deviceId, 0, 0), IDeviceRegistry.DeviceRegistry_CountersFell.selector);
+        rotate(rotation(deviceId, 2, true), 2, OWNER_KEY, 0);
+        report(quoteOf(deviceId, 0, 0), 0);
+        assertTrue(registry.isFresh(deviceId, nowMs()), "under the new key");
+    }
+
+    function test_reportQuote_whenWrong_itReverts() external {
+        policy.publish(keccak256("policy"), keccak256("firmware"), nowMs(), 0);
+        IDeviceRegistry.Quote memory q = quoteOf(deviceId, 1, 1);
+        q.keyEpoch = 2;
+        report(q, IDeviceRegistry.DeviceRegistry_WrongKeyEpoch.selector);
+        q = quoteOf(deviceId, 1, 1);
+        q.policyId = "another";
+        report(q, IDeviceRegistry.DeviceRegistry_WrongPolicy.selector);
+        q = quoteOf(deviceId, 1, 1);
+        q.pcrDigest = "another";
+        report(q, IDeviceRegistry.DeviceRegistry_BootRefused.selector);
+        q = quoteOf(deviceId, 1, 1);
+        q.deadline -= 1;
+        report(q, IDeviceRegistry.DeviceRegistry_Expired.selector);
+        q = quoteOf(deviceId, 1, 1);
+        q.quotedAtMs = nowMs() + 120_001;
+        report(q, IDeviceRegistry.DeviceRegistry_WrongQuoteTimes.selector);
+        q = quoteOf(deviceId, 1, 1);
+        q.validUntilMs = q.quotedAtMs - 1;
+        report(q, IDeviceRegistry.DeviceRegistry_WrongQuoteTimes.selector);
+        q.validUntilMs = q.quotedAtMs + 31 days * 1000;
+        report(q, IDeviceRegistry.DeviceRegistry_WrongQuoteTimes.selector);
+        q = quoteOf(deviceId, 1, 1);
+        bytes[] memory one = registrars(keccak256("x"), 1);
+        vm.expectPartialRevert(IDeviceRegistry.DeviceRegistry_SignatureCount.selector);
+        registry.reportQuote(q, one);
+        vm.prank(owner);
+        registry.setStatus(deviceId, IDeviceRegistry.Status.Retired);
+        report(q, IDeviceRegistry.DeviceRegistry_WrongStatus.selector);
+        registry.setSoftwareCap(organisation(0), 1);
+        Enrol memory e = software(77);
+        e.policyId = 0;
+        enrolAs(e, 77, 0);
+        report(quoteOf(e.deviceId, 1, 1), IDeviceRegistry.DeviceRegistry_WrongPolicy.selector);
+        assertTrue(!registry.isFresh(e.deviceId, nowMs()), "no measured boot");
     }
 
     /* settings */

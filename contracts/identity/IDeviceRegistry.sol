@@ -68,6 +68,35 @@ interface IDeviceRegistry {
         uint64 deadline;
     }
 
+    /// @dev Signed by registrars, each of which challenged the TPM itself. `keyEpoch` is the present one. It works once, since
+    /// `quotedAtMs` only rises.
+    struct Quote {
+        bytes32 deviceId;
+        uint32 keyEpoch;
+        bytes32 policyId;
+        bytes32 pcrDigest;
+        uint32 resetCount;
+        uint32 restartCount;
+        /// The TPM's own word that its clock was not set back.
+        bool safe;
+        uint64 quotedAtMs;
+        uint64 validUntilMs;
+        bytes32 evidenceDigest;
+        uint64 deadline;
+    }
+
+    /// @dev What the newest quote said.
+    struct Freshness {
+        uint64 quotedAtMs;
+        uint64 validUntilMs;
+        uint32 resetCount;
+        uint32 restartCount;
+        uint32 keyEpoch;
+        bool safe;
+        bytes32 pcrDigest;
+    }
+
+    event QuoteReported(bytes32 indexed deviceId, bytes32 indexed pcrDigest, Quote quote);
     event Enrolled(
         bytes32 indexed deviceId,
         address indexed owner,
@@ -110,6 +139,10 @@ interface IDeviceRegistry {
     error DeviceRegistry_WrongStatus(bytes32 deviceId, Status current);
     error DeviceRegistry_KeyAlreadyRevoked(bytes32 deviceId, uint32 keyEpoch);
     error DeviceRegistry_OwnerZero(bytes32 deviceId);
+    error DeviceRegistry_WrongPolicy(bytes32 expected, bytes32 given);
+    error DeviceRegistry_WrongQuoteTimes(uint64 lastQuotedAtMs, uint64 quotedAtMs, uint64 validUntilMs);
+    error DeviceRegistry_CountersFell(bytes32 deviceId, uint32 resetCount, uint32 restartCount);
+    error DeviceRegistry_BootRefused(bytes32 policyId, bytes32 pcrDigest, uint64 quotedAtMs);
 
     /// @notice Enters a device under keyEpoch 1 and ownerEpoch 1, status Active. Anyone may send it.
     /// @dev `akName` zero means a software element: then `ekHash` is zero, the id is checked here and the organisation's
@@ -139,6 +172,13 @@ interface IDeviceRegistry {
         bytes calldata ownerSignature,
         bytes[] calldata registrarSignatures
     ) external;
+
+    /// @notice Records that the device's TPM was challenged and booted what its policy accepts. Anyone may send it. Not when
+    /// retired.
+    /// @dev Within one key epoch resetCount never falls, nor restartCount under one resetCount: a fall means TPM2_Clear, and
+    /// takes a new key. `quotedAtMs` rises and is at most 120 s ahead of the block; a quote is valid for 30 days at most and
+    /// judged by the boot policy at `quotedAtMs`. A device without policy (zero) has no measured boot and takes no quote.
+    function reportQuote(Quote calldata quote, bytes[] calldata registrarSignatures) external;
 
     /// @notice Revokes a key at this block, for good. By the device's owner, or by who holds the role.
     function revokeKey(bytes32 deviceId, uint32 keyEpoch) external;
@@ -199,6 +239,14 @@ interface IDeviceRegistry {
 
     /// @return The present key epoch, 0 if unknown.
     function currentKeyEpoch(bytes32 deviceId) external view returns (uint32);
+
+    /// @return What the newest quote said; of a key epoch that is over it counts no more.
+    function freshnessOf(bytes32 deviceId) external view returns (Freshness memory);
+
+    /// @notice Whether the newest quote speaks for that time: of the present key, safe, within its validity, and accepted by
+    /// the boot policy of that time. Nothing here depends on it.
+    /// @dev False for a device without measured boot. Quotes before the newest are in the events.
+    function isFresh(bytes32 deviceId, uint64 atMs) external view returns (bool);
 
     /// @return The device that the endorsement key belongs to, or zero. Never cleared.
     function deviceOfEndorsement(bytes32 ekHash) external view returns (bytes32);

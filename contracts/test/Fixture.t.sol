@@ -8,6 +8,7 @@ import {IDirectory} from "../access/IDirectory.sol";
 import {IConsentRegistry} from "../data/IConsentRegistry.sol";
 import {IDataAnchor} from "../data/IDataAnchor.sol";
 import {Config, Deal, Enrol, Epoch, Pack, ProtocolTypes, Stream} from "../data/ProtocolTypes.sol";
+import {IBootPolicy} from "../identity/IBootPolicy.sol";
 import {IDeviceRegistry} from "../identity/IDeviceRegistry.sol";
 import {IArbitration} from "../market/IArbitration.sol";
 import {Delivery, IEscrow, KeyNode, Status} from "../market/IEscrow.sol";
@@ -52,6 +53,7 @@ abstract contract Fixture is Base {
 
     IAccessManager internal manager;
     IDirectory internal directory;
+    IBootPolicy internal policy;
     IDeviceRegistry internal registry;
     IOracleCommittee internal committee;
     IDataAnchor internal anchor;
@@ -71,7 +73,8 @@ abstract contract Fixture is Base {
         vm.roll(10_000);
         manager = IAccessManager(create("AccessManager", abi.encode(address(this))));
         directory = IDirectory(create("Directory", abi.encode(manager)));
-        registry = IDeviceRegistry(create("DeviceRegistry", abi.encode(manager, directory)));
+        policy = IBootPolicy(create("BootPolicy", abi.encode(manager)));
+        registry = IDeviceRegistry(create("DeviceRegistry", abi.encode(manager, directory, policy)));
         committee = IOracleCommittee(create("OracleCommittee", abi.encode(manager, directory)));
         anchor = IDataAnchor(create("DataAnchor", abi.encode(committee, address(0))));
         consent = IConsentRegistry(create("ConsentRegistry", abi.encode(registry)));
@@ -84,6 +87,7 @@ abstract contract Fixture is Base {
 
         Roles.Row[] memory rows = Roles.table();
         Roles.apply_(manager, rows, "Directory", address(directory));
+        Roles.apply_(manager, rows, "BootPolicy", address(policy));
         Roles.apply_(manager, rows, "DeviceRegistry", address(registry));
         Roles.apply_(manager, rows, "OracleCommittee", address(committee));
         Roles.apply_(manager, rows, "MSecToken", address(token));

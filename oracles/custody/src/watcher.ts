@@ -144,7 +144,10 @@ export class Watcher {
         }
       } else {
         const event = consent.interface.parseLog(log);
-        if (event?.name === "SubjectErased") await this.#eraseSubject(event.args.subject as Hex, Number(event.args.at));
+        if (event?.name === "SubjectErased") {
+          const [subject, at] = event.args as unknown as [Hex, bigint];
+          await this.#eraseSubject(subject, Number(at));
+        }
         if (event?.name !== "ErasureRequested") continue;
         const [streamId, number, fromSlot, toSlot, at] = event.args as unknown as [Hex, bigint, bigint, bigint, bigint];
         await store.putErasure({

@@ -5,6 +5,7 @@ import type { AccessManager } from "./generated/@openzeppelin/contracts/access/m
 import type {
   AgreementDigests,
   Arbitration,
+  BootPolicy,
   ConsentRegistry,
   DataAnchor,
   DeviceRegistry,
@@ -21,6 +22,7 @@ export const SOURCES = {
   AccessManager: "@openzeppelin/contracts/access/manager/AccessManager.sol",
   Directory: "contracts/access/Directory.sol",
   OracleCommittee: "contracts/oracle/OracleCommittee.sol",
+  BootPolicy: "contracts/identity/BootPolicy.sol",
   DeviceRegistry: "contracts/identity/DeviceRegistry.sol",
   DataAnchor: "contracts/data/DataAnchor.sol",
   ConsentRegistry: "contracts/data/ConsentRegistry.sol",
@@ -39,6 +41,7 @@ export interface Contracts {
   AccessManager: AccessManager;
   Directory: Directory;
   OracleCommittee: OracleCommittee;
+  BootPolicy: BootPolicy;
   DeviceRegistry: DeviceRegistry;
   DataAnchor: DataAnchor;
   ConsentRegistry: ConsentRegistry;

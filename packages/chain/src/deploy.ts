@@ -41,6 +41,7 @@ const COMMIT_SECONDS = 3 * 86_400;
 const REVEAL_SECONDS = 2 * 86_400;
 const PUBLIC_MODULES: ContractName[] = [
   "OracleCommittee",
+  "BootPolicy",
   "DeviceRegistry",
   "DataAnchor",
   "ConsentRegistry",
@@ -66,7 +67,8 @@ export function planCity(
     AccessManager: [deployer],
     Directory: [a.AccessManager],
     OracleCommittee: [a.AccessManager, a.Directory],
-    DeviceRegistry: [a.AccessManager, a.Directory],
+    BootPolicy: [a.AccessManager],
+    DeviceRegistry: [a.AccessManager, a.Directory, a.BootPolicy],
     DataAnchor: [a.OracleCommittee, ZERO_ADDRESS],
     ConsentRegistry: [a.DeviceRegistry],
     MSecToken: [a.AccessManager, TOKEN_CAP],

@@ -6,14 +6,16 @@ import { ProtocolError } from "./errors.ts";
 
 type Small = "uint8" | "uint16" | "uint32" | "uint64";
 type Large = "uint128" | "uint256";
-type FieldType = Small | Large | "bytes32" | "address" | "address[]" | "bytes32[]";
+type FieldType = Small | Large | "bool" | "bytes32" | "address" | "address[]" | "bytes32[]";
 type ValueOf<T extends FieldType> = T extends Small
   ? number
   : T extends Large
     ? bigint
-    : T extends "address[]" | "bytes32[]"
-      ? Hex[]
-      : Hex;
+    : T extends "bool"
+      ? boolean
+      : T extends "address[]" | "bytes32[]"
+        ? Hex[]
+        : Hex;
 
 export type Fields = readonly (readonly [FieldType, string])[];
 /** The TypeScript shape of a struct: uint8 to uint64 are numbers (at most 2^53 − 1), wider ones bigints, the rest hex. */
@@ -39,6 +41,9 @@ export function word(type: FieldType, value: unknown): Uint8Array {
       return fromHex(value as Hex, 32);
     case "address":
       return concat(new Uint8Array(12), fromHex(value as Hex, 20));
+    case "bool":
+      if (typeof value !== "boolean") throw new ProtocolError("malformed", "expected true or false", value);
+      return uint(value ? 1 : 0, 32);
     case "address[]":
       return keccak256(concat(...(value as Hex[]).map((v) => word("address", v))));
     case "bytes32[]":

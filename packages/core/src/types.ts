@@ -221,6 +221,50 @@ export const ENROL = defineStruct("Enrol", [
 ]);
 export type Enrol = ValueOfFields<typeof ENROL.fields>;
 
+export const ROTATION = defineStruct("Rotation", [
+  ["bytes32", "deviceId"],
+  ["uint32", "keyEpoch"],
+  ["bytes32", "akName"],
+  ["uint8", "keyAlg"],
+  ["bytes32", "keyHash"],
+  ["bool", "revokeOld"],
+  ["bytes32", "policyId"],
+  ["bytes32", "evidenceDigest"],
+  ["uint256", "nonce"],
+  ["uint64", "deadline"],
+]);
+export type Rotation = ValueOfFields<typeof ROTATION.fields>;
+
+export const TRANSFER = defineStruct("Transfer", [
+  ["bytes32", "deviceId"],
+  ["address", "newOwner"],
+  ["uint256", "nonce"],
+  ["uint64", "deadline"],
+]);
+export type Transfer = ValueOfFields<typeof TRANSFER.fields>;
+
+export const ENDORSEMENT = defineStruct("Endorsement", [
+  ["bytes32", "deviceId"],
+  ["bytes32", "ekHash"],
+  ["uint64", "deadline"],
+]);
+export type Endorsement = ValueOfFields<typeof ENDORSEMENT.fields>;
+
+export const QUOTE = defineStruct("Quote", [
+  ["bytes32", "deviceId"],
+  ["uint32", "keyEpoch"],
+  ["bytes32", "policyId"],
+  ["bytes32", "pcrDigest"],
+  ["uint32", "resetCount"],
+  ["uint32", "restartCount"],
+  ["bool", "safe"],
+  ["uint64", "quotedAtMs"],
+  ["uint64", "validUntilMs"],
+  ["bytes32", "evidenceDigest"],
+  ["uint64", "deadline"],
+]);
+export type Quote = ValueOfFields<typeof QUOTE.fields>;
+
 export const BINDING = defineStruct("Binding", [
   ["bytes32", "streamId"],
   ["address", "subject"],

@@ -19,6 +19,10 @@ Head(bytes32 streamId,uint64 epoch,uint32 keyEpoch,uint64 seq,bytes32 headerDige
 DealKeys(address escrow,bytes32 streamId,uint32 fromSlot,uint32 toSlot,bytes32 holesHash,uint64 asOfEpoch,bytes32 nonce)
 Deal(address anchor,bytes32 streamId,address buyer,address seller,address deliverer,address fallbackDeliverer,address token,uint128 price,uint128 fee,uint128 bond,uint64 asOfEpoch,uint32 packs,uint64 readings,uint64 endMs,uint32 fromSlot,uint32 toSlot,bytes32 holesHash,uint16 nodes,bytes32 keysRoot,bytes32 purpose,uint64 erasures,uint32 deliverSeconds,uint32 complainSeconds,bytes32 nonce)
 Enrol(bytes32 deviceId,bytes32 ekHash,bytes32 akName,uint8 keyAlg,bytes32 keyHash,address owner,bytes32 organisation,bytes32 policyId,bytes32 evidenceDigest,uint256 nonce,uint64 deadline)
+Rotation(bytes32 deviceId,uint32 keyEpoch,bytes32 akName,uint8 keyAlg,bytes32 keyHash,bool revokeOld,bytes32 policyId,bytes32 evidenceDigest,uint256 nonce,uint64 deadline)
+Transfer(bytes32 deviceId,address newOwner,uint256 nonce,uint64 deadline)
+Endorsement(bytes32 deviceId,bytes32 ekHash,uint64 deadline)
+Quote(bytes32 deviceId,uint32 keyEpoch,bytes32 policyId,bytes32 pcrDigest,uint32 resetCount,uint32 restartCount,bool safe,uint64 quotedAtMs,uint64 validUntilMs,bytes32 evidenceDigest,uint64 deadline)
 Binding(bytes32 streamId,address subject,uint64 deadline)
 Grant(bytes32 streamId,bytes32 purpose,address grantee,uint64 fromMs,uint64 untilMs,uint64 epoch,uint64 nonce,uint64 deadline)
 Revocation(bytes32 streamId,bytes32 purpose,address grantee,uint64 nonce,uint64 deadline)
@@ -44,6 +48,10 @@ const structs = [
   core.DEAL_KEYS,
   core.DEAL,
   core.ENROL,
+  core.ROTATION,
+  core.TRANSFER,
+  core.ENDORSEMENT,
+  core.QUOTE,
   core.BINDING,
   core.GRANT,
   core.REVOCATION,
@@ -58,6 +66,7 @@ const structs = [
 const hex = (length: number) => fc.uint8Array({ minLength: length, maxLength: length }).map(core.toHex);
 const field = (type: string): fc.Arbitrary<unknown> => {
   if (type === "bytes32") return hex(32);
+  if (type === "bool") return fc.boolean();
   if (type === "address") return hex(20);
   if (type === "address[]") return fc.array(hex(20), { maxLength: 5 });
   if (type === "bytes32[]") return fc.array(hex(32), { maxLength: 5 });
@@ -82,7 +91,9 @@ test("the contracts hash the same type strings", () => {
       ))
         inContracts.set(name as string, type as string);
   const shared = structs.filter((s) => inContracts.has(s.name));
-  expect(shared.map((s) => s.name)).toEqual(expect.arrayContaining(["Stream", "Pack", "Epoch", "Holders", "Erased"]));
+  expect(shared.map((s) => s.name)).toEqual(
+    expect.arrayContaining(["Stream", "Pack", "Epoch", "Quote", "Holders", "Erased"]),
+  );
   expect(shared.map((s) => s.encodeType)).toEqual(shared.map((s) => inContracts.get(s.name)));
 });
 
@@ -131,9 +142,11 @@ describe.each(structs.map((s) => [s.name, s] as const))("%s", (_, struct) => {
       expectRefusal("malformed", () => hash(struct, { ...value, [name]: undefined }));
       const wrong = type.endsWith("[]")
         ? [["0x00"], [5]]
-        : type.startsWith("uint")
-          ? [-1, 0.5, "1", null, 1n << BigInt(type.slice(4)), 2 ** 53]
-          : ["0x00", "", 5, null, `0x${"00".repeat(33)}`];
+        : type === "bool"
+          ? [0, 1, "true", null]
+          : type.startsWith("uint")
+            ? [-1, 0.5, "1", null, 1n << BigInt(type.slice(4)), 2 ** 53]
+            : ["0x00", "", 5, null, `0x${"00".repeat(33)}`];
       for (const bad of wrong)
         if (!(type === "uint256" && bad === 2 ** 53) && !(type === "uint128" && bad === 2 ** 53))
           expectRefusal("malformed", () => hash(struct, { ...value, [name]: bad }));

@@ -12,6 +12,7 @@ import {
   sealContent,
   sha256,
   signDigest,
+  encodeCose,
   spkiOfPoint,
   toBase64,
   toHex,
@@ -31,6 +32,7 @@ import {
 } from "../test/city.ts";
 import { aDeal } from "../test/deal.ts";
 import { outcome, type VectorFile } from "./operations.ts";
+import { signatureCases, signers } from "./signatures.ts";
 
 // Makes the vector files. Everything is derived from labels, signatures are those of RFC 6979: every run writes the same
 // bytes. Run: node packages/core/vectors/make.ts
@@ -111,6 +113,10 @@ const VALUES: Record<string, Record<string, Json>> = {
     maxDeliverSeconds: 600, minComplainSeconds: 1200, terms: bytes32("l"), nonce: bytes32("n"), counter: 3, deadline: T0 + 86_400_000,
   },
   Enrol: { deviceId: bytes32("d"), ekHash: bytes32("e"), akName: bytes32("a"), keyAlg: 1, keyHash: bytes32("k"), owner: account("o"), organisation: bytes32("g"), policyId: bytes32("p"), evidenceDigest: bytes32("v"), nonce: "115792089237316195423570985008687907853269984665640564039457584007913129639935", deadline: 1_800_000_000 },
+  Rotation: { deviceId: bytes32("d"), keyEpoch: 2, akName: bytes32("a"), keyAlg: 2, keyHash: bytes32("k"), revokeOld: true, policyId: bytes32("p"), evidenceDigest: bytes32("v"), nonce: "1", deadline: T0 },
+  Transfer: { deviceId: bytes32("d"), newOwner: account("o"), nonce: "2", deadline: T0 },
+  Endorsement: { deviceId: bytes32("d"), ekHash: bytes32("e"), deadline: T0 },
+  Quote: { deviceId: bytes32("d"), keyEpoch: 2, policyId: bytes32("p"), pcrDigest: bytes32("f"), resetCount: 7, restartCount: 1, safe: true, quotedAtMs: T0, validUntilMs: T0 + 86_400_000, evidenceDigest: bytes32("v"), deadline: T0 },
   Binding: { streamId: bytes32("s"), subject: account("u"), deadline: T0 },
   Grant: { streamId: bytes32("s"), purpose: bytes32("p"), grantee: account("g"), fromMs: T0, untilMs: T0 + 86_400_000, epoch: 1, nonce: 2, deadline: T0 },
   Revocation: { streamId: bytes32("s"), purpose: bytes32("p"), grantee: account("g"), nonce: 3, deadline: T0 },
@@ -121,6 +127,7 @@ const VALUES: Record<string, Record<string, Json>> = {
   Facts: { provider: bytes32("g"), number: 3, fromEpoch: 2, toEpoch: 86_401, gaps: 1, late: 2, equivocations: 3, attestations: 4, intrusions: 5, disputes: 6, probes: 7, configDigest: bytes32("c") },
   Agreement: { agreement: account("a"), version: 2, termsHash: bytes32("t"), parties: [1, 2].map((i) => toHex(new Uint8Array(20).fill(i))), auditors: [account("u")], endMs: T0 + 86_400_000, noticeMs: 604_800_000, deadline: T0, salt: bytes32("x") },
 }; // prettier-ignore
+const IDENTITY = ["Enrol", "Rotation", "Transfer", "Endorsement", "Quote"];
 const CONSENT = [
   "Holders",
   "Binding",
@@ -132,7 +139,7 @@ const CONSENT = [
   "Erased",
 ];
 const CONTRACT: Record<string, string> = {
-  Enrol: "DeviceRegistry",
+  ...Object.fromEntries(IDENTITY.map((type) => [type, "DeviceRegistry"])),
   Deal: "Escrow",
   DealKeys: "Escrow",
   ...Object.fromEntries(CONSENT.map((type) => [type, "ConsentRegistry"])),
@@ -289,6 +296,32 @@ const PACK_INPUT = {
 
 const out = (input: Record<string, Json>) => outcome({}, "pack", input) as Record<string, Hex>;
 
+/** One header under a key of each kind. */
+function header(): VectorFile {
+  const { header: bytes } = out(PACK_INPUT);
+  const [ec, rsa] = [signers.ES256(), signers.RS256()];
+  const cases = [ec, rsa].map(({ spki, sign }) => {
+    const input = { header: bytes as string, spki: toHex(spki) };
+    const made = outcome({}, "toBeSigned", input) as Record<string, Hex>;
+    const parts = [fromHex(made.protectedHeader as Hex), fromHex(bytes as Hex), sign(fromHex(made.toBeSigned as Hex))];
+    return {
+      ...input,
+      signature: toHex(parts[2] as Uint8Array),
+      cose: toHex(encodeCose(...(parts as [Uint8Array, Uint8Array, Uint8Array]))),
+    };
+  });
+  const [a, b] = cases as [(typeof cases)[0], (typeof cases)[0]];
+  return file("Signed headers (COSE_Sign1) of both kinds of key. The contracts are held to the same file", [
+    ["ES256, what is signed", "toBeSigned", { header: a.header, spki: a.spki }],
+    ["RS256, what is signed", "toBeSigned", { header: b.header, spki: b.spki }],
+    ["ES256", "signedHeader", a],
+    ["RS256", "signedHeader", b],
+    ["ES256, read with the RSA key", "signedHeader", { ...a, spki: b.spki }],
+    ["RS256, read with the P-256 key", "signedHeader", { ...b, spki: a.spki }],
+    ["RS256, cut", "signedHeader", { ...b, cose: b.cose.slice(0, -2) }],
+  ]); // prettier-ignore
+}
+
 function pack(): VectorFile {
   const first = out(PACK_INPUT);
   const message = first.message as string;
@@ -361,7 +394,7 @@ function epoch(): VectorFile {
 const statements = () =>
   file(
     "What operators, holders and owners sign: EIP-712 under the domain of its contract; r ‖ s ‖ v, s low, RFC 6979",
-    ["Receipt", "Head", "Refused", "Opened", "Enrol", "DealKeys", ...CONSENT].map((type) => [
+    ["Receipt", "Head", "Refused", "Opened", "DealKeys", ...IDENTITY, ...CONSENT].map((type) => [
       type,
       "sign",
       { type, value: VALUES[type], domain: domainOf(type), secret: bytes32(`signer of ${type}`) },
@@ -542,6 +575,11 @@ export function makeVectors(): Record<string, string> {
     "sealed-pack": sealedPack(),
     cipher: cipher(),
     epoch: epoch(),
+    header: header(),
+    signature: file(
+      "Signatures of device keys over a message: ES256 (r ‖ s, s low) and RS256 (PKCS#1 v1.5), whether each is the key's; keys in any other form are refused. The contracts are held to the same file",
+      signatureCases(),
+    ),
     statements: statements(),
     delivery: delivery(),
     window: window(),

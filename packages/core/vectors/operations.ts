@@ -27,6 +27,8 @@ import {
   deviceIdOfSoftware,
   type Domain,
   encodeCose,
+  encodeProtected,
+  sigStructure,
   encodeMessage,
   encodeRecord,
   encodeSchema,
@@ -43,6 +45,10 @@ import {
   headerSlot,
   type Hex,
   HOLDERS,
+  ROTATION,
+  TRANSFER,
+  ENDORSEMENT,
+  QUOTE,
   BINDING,
   GRANT,
   REVOCATION,
@@ -51,6 +57,8 @@ import {
   SUBJECT_ERASURE,
   ERASED,
   purposeHash,
+  keyAlgOf,
+  verifySignature,
   holesHash,
   keccak256,
   keyCommitment,
@@ -107,6 +115,7 @@ type Json = any;
 const structs = Object.fromEntries(
   [
     ...[STREAM, PACK, EPOCH, CONFIG, HOLDERS, OPENED, REFUSED, RECEIPT, HEAD, DEAL_KEYS, DEAL, OFFER, REQUEST, ENROL],
+    ...[ROTATION, TRANSFER, ENDORSEMENT, QUOTE],
     ...[BINDING, GRANT, REVOCATION, REVOCATION_OF_ALL, ERASURE_REQUEST, SUBJECT_ERASURE, ERASED, FACTS, AGREEMENT],
   ].map((s) => [s.name, s]),
 ) as unknown as Record<string, StructType<Fields>>;
@@ -219,6 +228,26 @@ function pack(input: Json) {
 export const operations: Record<string, (input: Json) => Json> = {
   hash: ({ bytes }) => ({ keccak256: toHex(keccak256(fromHex(bytes))), sha256: toHex(sha256(fromHex(bytes))) }),
   purpose: (x: Json) => purposeHash(x),
+  toBeSigned: ({ header, spki }) => {
+    const key = fromHex(spki);
+    const protectedHeader = encodeProtected(keyHash(key), keyAlgOf(key));
+    const structure = sigStructure(protectedHeader, fromHex(header));
+    return {
+      protectedHeader: toHex(protectedHeader),
+      toBeSigned: toHex(structure),
+      headerDigest: toHex(sha256(structure)),
+    };
+  },
+  signedHeader: ({ cose, spki }) => {
+    const signed = decodeCose(fromHex(cose));
+    checkSignature(signed, fromHex(spki));
+    return { keyAlg: signed.keyAlg, keyHash: signed.keyHash, headerDigest: signed.headerDigest, header: signed.header };
+  },
+  signature: ({ spki, message, signature }) => ({
+    keyAlg: keyAlgOf(fromHex(spki)),
+    keyHash: keyHash(fromHex(spki)),
+    valid: verifySignature(fromHex(spki), fromHex(message), fromHex(signature)),
+  }),
   deviceIds: ({ spki, ekPublicArea }) => ({
     keyHash: keyHash(fromHex(spki)),
     software: deviceIdOfSoftware(fromHex(spki)),
