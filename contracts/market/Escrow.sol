@@ -203,15 +203,15 @@ contract Escrow is IEscrow, AccessManaged, EIP712, Pausable, ReentrancyGuard {
     /* COMPLAINTS */
 
     /// @inheritdoc IEscrow
-    function dispute(Deal calldata deal, Status calldata status, bytes32 complaint) external {
+    function dispute(Deal calldata deal, Status calldata status, bytes32 complaint) external nonReentrant {
         if (address(_arbitration) == address(0)) revert Escrow_NoArbitration();
         bytes32 dealId = _checkStatus(deal, status, DELIVERED);
         if (msg.sender != deal.buyer) revert Escrow_NotTheBuyer(deal.buyer, msg.sender);
         if (_closed(status, deal.complainSeconds)) revert Escrow_WindowClosed(dealId);
         uint256 stake = complaintBondOf(deal);
-        _takeBond(deal.buyer, deal.token, stake);
         _set(dealId, DISPUTED | (status.state & FALLBACK), status.deliveryHash);
         emit Disputed(dealId, complaint, stake);
+        _pull(IERC20(deal.token), stake);
         // The panel that could be known when the deal was bought: it was delivered deliverSeconds later at most.
         uint64 window = uint64(deal.deliverSeconds) * 1000;
         uint64 asOfMs = window < status.at ? status.at - window : 0;
@@ -249,9 +249,7 @@ contract Escrow is IEscrow, AccessManaged, EIP712, Pausable, ReentrancyGuard {
     /// @inheritdoc IEscrow
     function depositBond(address token, uint256 amount) external whenNotPaused nonReentrant {
         if (!_tokens[token]) revert Escrow_TokenNotAllowed(token);
-        uint256 before = IERC20(token).balanceOf(address(this));
-        IERC20(token).safeTransferFrom(msg.sender, address(this), amount);
-        _checkReceived(IERC20(token), before, amount);
+        _pull(IERC20(token), amount);
         _bonds[msg.sender][token] += amount;
         emit BondDeposited(msg.sender, token, amount);
     }
@@ -343,6 +341,13 @@ contract Escrow is IEscrow, AccessManaged, EIP712, Pausable, ReentrancyGuard {
         uint256 free = _bonds[account][token];
         if (free < amount) revert Escrow_BondTooSmall(account, free, amount);
         _bonds[account][token] = free - amount;
+    }
+
+    /// @dev Moves tokens of the caller here, all of them.
+    function _pull(IERC20 token, uint256 amount) private {
+        uint256 before = token.balanceOf(address(this));
+        token.safeTransferFrom(msg.sender, address(this), amount);
+        _checkReceived(token, before, amount);
     }
 
     function _checkReceived(IERC20 token, uint256 before, uint256 amount) private view {

@@ -143,6 +143,35 @@ contract HostileTokensTest is EscrowBase {
         );
     }
 
+    function test_whenItCallsBackWithinAComplaint_theEscrowIsLocked() external {
+        address[] memory judges = new address[](3);
+        for (uint256 i = 0; i < 3; ++i) {
+            judges[i] = vm.addr(0x10D6E + i);
+            directory.setOrganisation(judges[i], bytes32((i + 1) << 200));
+        }
+        arbitration.setPanel(judges);
+        pass(1000);
+        vm.prank(buyer);
+        market.buy(_terms, stream(), d, list, noPermit());
+        st = status(1, 0);
+        vm.startPrank(deliverer);
+        escrow.depositBond(address(_odd), d.bond);
+        vm.stopPrank();
+        serve(9);
+        vm.prank(buyer);
+        _odd.approve(address(escrow), type(uint256).max);
+        uint256 snapshot = _odd.balanceOf(address(escrow));
+        _odd.behave(HostileToken.Habit.TakesAFee);
+        vm.prank(buyer);
+        vm.expectPartialRevert(IEscrow.Escrow_NotFunded.selector);
+        escrow.dispute(d, st, 0);
+        _odd.callBack(address(escrow), abi.encodeCall(escrow.withdraw, (address(_odd))));
+        vm.prank(buyer);
+        escrow.dispute(d, st, 0);
+        _locked();
+        assertEq(_odd.balanceOf(address(escrow)), snapshot + escrow.complaintBondOf(d), "the complaint's bond");
+    }
+
     function _sellAndRelease() private {
         vm.prank(buyer);
         market.buy(_terms, stream(), d, list, noPermit());

@@ -232,8 +232,8 @@ interface IEscrow {
     /// pack's root are not judged here. A deliverer who opens every pack before it delivers never meets either.
     function proveUnopenable(Deal calldata deal, Status calldata status, Unopenable calldata claim) external;
 
-    /// @notice Takes a delivered deal to arbitration. By the buyer, within complainSeconds; its complaint bond is taken out
-    /// of its free bond.
+    /// @notice Takes a delivered deal to arbitration. By the buyer, within complainSeconds; its complaint bond is moved
+    /// from its tokens, which it has allowed the escrow to do. Can't be paused.
     /// @dev Reverts where there is no arbitration, or no panel of three organisations outside the deal. From then on the two
     /// proofs are closed.
     /// @param complaint Digest of what the buyer complains of.

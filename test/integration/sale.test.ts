@@ -1,8 +1,10 @@
 import { execFileSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect, ErasureKeys, Frontiers, startPostgres } from "@msec/companion-db";
 import {
+  buyerNodes,
   cover,
   decodeBundle,
   decodeCose,
@@ -10,14 +12,25 @@ import {
   fromBase64,
   fromHex,
   type Hex,
+  holesHash,
+  keysTree,
+  marketDomain,
   nodeScalar,
   purposeHash,
+  OFFER,
+  type Offer,
+  REQUEST,
+  type Request,
+  signTyped,
   toHex,
   type StreamPreimage,
   streamOf,
+  unmask,
   verify,
   type WindowBundle,
   type WindowReport,
+  ZERO32,
+  ZERO_ADDRESS,
 } from "@msec/core";
 import { statusOf } from "@msec/market";
 import { type EventLog } from "ethers";
@@ -171,6 +184,7 @@ describe("a sale nobody has to trust", () => {
     ]);
     expect(bought.status === "rejected" && (bought.reason as Error).message).toMatch(/a key was wrong.*price and bond/);
     expect(told.join("\n")).toContain(`wrong key proved: node ${altered}`);
+    expect(told.join("\n"), "said before paying").toMatch(/complaints.*no panel of three organisations[^]*bought/);
     const { Escrow } = t.city.contracts;
     const [proved] = (await Escrow.queryFilter(Escrow.filters.WrongKeyProved(), 0)).slice(-1);
     const tx = await t.city.provider.getTransaction(proved?.transactionHash as string);
@@ -263,6 +277,82 @@ describe("a sale nobody has to trust", () => {
       expect(await Escrow.queryFilter(Escrow.filters.Delivered(id), 0)).toHaveLength(0);
     }
     expect(await bond(deliverer)).toBe(before);
+  }, 90_000);
+
+  test("orders that were signed apart meet: anyone settles them, once, and the deliverer serves", async () => {
+    const { chainId, addresses } = t.city.run.deployment;
+    const { city, buyer, deliverers } = t.city.people;
+    const { Escrow, Marketplace, MSecToken } = t.city.contracts;
+    const stranger = await funded(t);
+    const window = await windowOf(first + 2, first + 5);
+    const secret = new Uint8Array(randomBytes(32));
+    const nodes = buyerNodes(secret, cover(window.fromSlot, window.toSlot));
+    const random = () => toHex(new Uint8Array(randomBytes(32)));
+    const shared = {
+      streamId: stream,
+      deliverer: deliverers[0]?.address as Hex,
+      fallbackDeliverer: ZERO_ADDRESS,
+      token: addresses.MSecToken,
+      terms: random(),
+      counter: 0,
+      deadline: Date.now() + 3_600_000,
+    };
+    const offer: Offer = {
+      ...shared,
+      seller: city.address,
+      fromSlot: 0,
+      toSlot: 0xffffffff,
+      unitPrice: 10n,
+      feePerMille: 50,
+      bond: 5_000n,
+      deliverSeconds: 60,
+      complainSeconds: 30,
+      amount: 10_000,
+      salt: random(),
+    };
+    const request: Request = {
+      ...shared,
+      ...window,
+      buyer: buyer.address,
+      anchor: addresses.DataAnchor,
+      holesHash: holesHash([]),
+      erasures: Number(await t.city.contracts.ConsentRegistry.erasures(stream)),
+      nodes: nodes.length,
+      keysRoot: toHex(keysTree(nodes).root),
+      purpose: ZERO32,
+      maxPrice: 12n * BigInt(window.readings),
+      minBond: 5_000n,
+      maxDeliverSeconds: 60,
+      minComplainSeconds: 30,
+      nonce: random(),
+    };
+    const domain = marketDomain(chainId, addresses.Marketplace);
+    const price = 10n * BigInt(window.readings);
+    const approve = MSecToken.interface.encodeFunctionData("approve", [addresses.Marketplace, request.maxPrice]);
+    await senderOf(t, buyer).transact({ to: addresses.MSecToken, data: approve });
+    const data = Marketplace.interface.encodeFunctionData("settle", [
+      offer,
+      signTyped(fromHex(city.key), domain, OFFER, offer),
+      request,
+      signTyped(fromHex(buyer.key), domain, REQUEST, request),
+      streamOf(preimage),
+      nodes,
+      { value: 0, deadline: 0, v: 27, r: ZERO32, s: ZERO32 },
+    ]);
+    const before = await MSecToken.balanceOf(buyer.address);
+    await senderOf(t, stranger).transact({ to: addresses.Marketplace, data });
+    expect(before - (await MSecToken.balanceOf(buyer.address)), "the offer's price, not the limit").toBe(price);
+    expect(await refusal(t, stranger.address, addresses.Marketplace, data)).toMatch(/Marketplace_RequestUsed/);
+    const [settled] = await Marketplace.queryFilter(Marketplace.filters.Settled(), 0);
+    const id = settled?.args.dealId as Hex;
+    const delivered = await until("the keys are delivered", async () => {
+      const [event] = await Escrow.queryFilter(Escrow.filters.Delivered(id), 0);
+      return event;
+    });
+    const { Ex, vE, masked } = delivered.args;
+    const made = { E: { x: Ex, v: Number(vE) }, masked: [...masked] as Hex[] };
+    const keys = unmask({ chainId, escrow: addresses.Escrow, dealId: id }, secret, nodes, made);
+    expect(keys).toEqual(await keysOf(t, 2, stream, window.fromSlot, window.toSlot));
   }, 90_000);
 
   test("a silent deliverer: the fallback serves after half the time; without one the buyer is refunded", async () => {

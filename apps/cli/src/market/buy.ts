@@ -125,6 +125,7 @@ export async function buy(
     "checked before paying",
     `${before.packs} packs complete and in line, ${before.emptySlots} empty slots, ${before.gaps} gaps, ${before.erased} erased; signed by the device, anchored in epoch ${before.epoch.number} by ${before.signers.length} operators`,
   );
+  progress("complaints", await complaintsOf(shop, offer));
   const secret = await secretOf(shop, offer.streamId, fromSlot, toSlot, holes, bundle.window.asOfEpoch);
   const places = cover(fromSlot, toSlot, holes);
   const nodes = buyerNodes(secret.secret, places);
@@ -163,6 +164,21 @@ export async function buy(
     `${before.packs} packs, ${before.records} records for ${price} units, ${nodes.length} key nodes, in one transaction ${tx}`,
   );
   return finish(shop, id, deal, nodes, secret.secret, bundle, tx);
+}
+
+/**
+ * Whether anybody could judge a complaint about quality. The panel that counts is one of the time between the deal less its
+ * deliverSeconds and the deal, so both ends are asked.
+ */
+async function complaintsOf({ contracts, provider, buyer }: Shop, offer: Offer): Promise<string> {
+  const now = ((await provider.getBlock("latest"))?.timestamp ?? 0) * 1000;
+  const parties: [Hex, Hex, Hex, Hex] = [buyer.address, offer.seller, offer.deliverer, offer.fallbackDeliverer];
+  const times = [Math.max(0, now - offer.deliverSeconds * 1000), now];
+  const judges = await Promise.all(times.map((at) => contracts.Arbitration.judgesFor(parties, at)));
+  const least = judges.reduce((a, b) => (a < b ? a : b));
+  return least < 3n
+    ? "no panel of three organisations outside this deal: only wrong keys and packs that do not open can be complained of"
+    : `${least} organisations outside this deal would judge a complaint about quality`;
 }
 
 /** Keeps what is needed to go on after a crash, then sends the one transaction. */
