@@ -142,13 +142,11 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     };
     const deployment = await deployCity(provider, EMBEDDED_CHAIN_ID, all.deployer.key, founding);
     writeDeployment(layout.deployment, deployment);
+    // Reading it back takes a second or two that nobody needs to wait for; a city of another version goes on without.
     if (!existsSync(layout.manifest))
-      try {
-        writeManifest(layout.manifest, await manifestOf(provider, EMBEDDED_CHAIN_ID, all.deployer.key, founding));
-      } catch (error) {
-        // A city of another version goes on without.
-        progress(`no manifest: ${(error as Error).message}`);
-      }
+      void manifestOf(provider, EMBEDDED_CHAIN_ID, all.deployer.key, founding)
+        .then((manifest) => writeManifest(layout.manifest, manifest))
+        .catch((error: unknown) => !stopping && progress(`no manifest: ${(error as Error).message}`));
     const contracts = contractsAt(deployment.addresses, provider);
 
     const run: Run = {
