@@ -259,19 +259,24 @@ contract ConsentRegistry is IConsentRegistry, EIP712, Nonces {
     /* VIEWS */
 
     /// @inheritdoc IConsent
-    function erasures(bytes32 streamId) external view returns (uint64) {
-        StreamState memory state = _streams[streamId];
-        return state.tombstones + (_isSubjectErased(state) ? 1 : 0);
+    function erasures(bytes32 streamId) external view returns (uint64 count) {
+        (count, ) = consentOf(streamId, 0, address(0));
     }
 
     /// @inheritdoc IConsent
-    function authorised(bytes32 streamId, bytes32 purpose, address buyer) external view returns (bool) {
+    function authorised(bytes32 streamId, bytes32 purpose, address buyer) external view returns (bool may) {
+        (, may) = consentOf(streamId, purpose, buyer);
+    }
+
+    /// @inheritdoc IConsent
+    function consentOf(bytes32 streamId, bytes32 purpose, address buyer) public view returns (uint64, bool) {
         StreamState memory state = _streams[streamId];
-        if (state.erased || _isSubjectErased(state)) return false;
+        if (_isSubjectErased(state)) return (state.tombstones + 1, false);
+        if (state.erased) return (state.tombstones, false);
         mapping(address grantee => GrantState) storage granted = _grants[streamId][purpose];
         GrantState memory own = granted[buyer];
-        if (own.revoked) return false;
-        return _holds(own, state.epoch) || _holds(granted[address(0)], state.epoch);
+        bool may = !own.revoked && (_holds(own, state.epoch) || _holds(granted[address(0)], state.epoch));
+        return (state.tombstones, may);
     }
 
     /// @inheritdoc IConsentRegistry

@@ -8,4 +8,12 @@ interface IConsent {
 
     /// @notice Whether `buyer` may have the stream's data for `purpose` now. Nobody may whom nobody granted it.
     function authorised(bytes32 streamId, bytes32 purpose, address buyer) external view returns (bool);
+
+    /// @return erasures_ What {erasures} says.
+    /// @return authorised_ What {authorised} says.
+    function consentOf(
+        bytes32 streamId,
+        bytes32 purpose,
+        address buyer
+    ) external view returns (uint64 erasures_, bool authorised_);
 }

@@ -119,10 +119,9 @@ contract Escrow is IEscrow, AccessManaged, EIP712, Pausable, ReentrancyGuard {
         uint64 nowMs = ProtocolTypes.nowMs();
         if (nowMs < deal.endMs) revert Escrow_BeforeEnd(deal.endMs, nowMs);
 
-        if (_consent.erasures(deal.streamId) > deal.erasures) return _refund(dealId, deal, status, Refund.Erased);
-        if (!_consent.authorised(deal.streamId, deal.purpose, deal.buyer)) {
-            return _refund(dealId, deal, status, Refund.ConsentGone);
-        }
+        (uint64 erasures, bool authorised) = _consent.consentOf(deal.streamId, deal.purpose, deal.buyer);
+        if (erasures > deal.erasures) return _refund(dealId, deal, status, Refund.Erased);
+        if (!authorised) return _refund(dealId, deal, status, Refund.ConsentGone);
 
         if (masked.length != deal.nodes) revert Escrow_WrongMaskedCount(deal.nodes, masked.length);
         if (!Secp256k1.isPoint(Ex, vE)) revert Escrow_NotAPoint(Ex, vE);
@@ -436,11 +435,9 @@ contract Escrow is IEscrow, AccessManaged, EIP712, Pausable, ReentrancyGuard {
         if (deal.buyer == address(0) || deal.deliverer == address(0)) {
             revert Escrow_PartyZero(deal.buyer, deal.deliverer);
         }
-        uint64 erasures = _consent.erasures(deal.streamId);
+        (uint64 erasures, bool authorised) = _consent.consentOf(deal.streamId, deal.purpose, deal.buyer);
         if (deal.erasures != erasures) revert Escrow_WrongErasures(erasures, deal.erasures);
-        if (!_consent.authorised(deal.streamId, deal.purpose, deal.buyer)) {
-            revert Escrow_NotAuthorised(deal.streamId, deal.purpose, deal.buyer);
-        }
+        if (!authorised) revert Escrow_NotAuthorised(deal.streamId, deal.purpose, deal.buyer);
     }
 
     /// @dev Leaf of keysRoot, and aligned: fromSlot ≤ firstSlot ≤ slot < firstSlot + 2^(32−depth) ≤ toSlot + 1.

@@ -638,8 +638,8 @@ contract EscrowTest is EscrowBase {
     function _withdrawConsent() private {
         vm.mockCall(
             address(consent),
-            abi.encodeWithSelector(consent.authorised.selector, d.streamId, d.purpose, buyer),
-            abi.encode(false)
+            abi.encodeWithSelector(consent.consentOf.selector, d.streamId, d.purpose, buyer),
+            abi.encode(uint64(0), false)
         );
     }
 

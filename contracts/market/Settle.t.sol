@@ -261,6 +261,7 @@ contract SettleTest is Fixture {
         (s.mode, s.slotSeconds) = (2, 0);
         (_o.streamId, _o.fromSlot, _o.toSlot) = (hashStream(s), 0, 0);
         (_r.streamId, _r.fromSlot, _r.toSlot) = (hashStream(s), 0, 0);
+        grantToAnyone(s);
         bytes32 id = _settle(s, noPermit());
         assertTrue(escrow.statusWord(id) != 0, "funded");
     }
@@ -269,6 +270,7 @@ contract SettleTest is Fixture {
         Stream memory s = stream();
         s.mode = 1;
         (_o.streamId, _r.streamId) = (hashStream(s), hashStream(s));
+        grantToAnyone(s);
         _settle(s, noPermit());
         assertEq(token.balanceOf(address(escrow)), 4000, "four packs");
     }

@@ -32,6 +32,7 @@ contract Reputation is IReputation, TrustGraph, EIP712 {
     uint8 private constant FALLBACK = 0x80;
     uint8 private constant RELEASED = uint8(DealState.Released);
     uint8 private constant REFUNDED = uint8(DealState.Refunded);
+    uint8 private constant RESOLVED = uint8(DealState.Resolved);
     bytes32 private constant ANCHOR = "DataAnchor";
     uint8 private constant NO_OPINION = 255;
 
@@ -204,7 +205,7 @@ contract Reputation is IReputation, TrustGraph, EIP712 {
         bytes32 word = _escrow.statusWord(dealId);
         if (word != keccak256(abi.encode(status))) revert Reputation_WrongStatus(dealId, word);
         uint8 state = status.state & ~FALLBACK;
-        if ((state != RELEASED && state != REFUNDED) || status.deliveryHash == 0) {
+        if ((state != RELEASED && state != REFUNDED && state != RESOLVED) || status.deliveryHash == 0) {
             revert Reputation_NotDelivered(dealId, status.state);
         }
     }
