@@ -25,13 +25,13 @@ export interface Manifest {
   format: "msec.deployment/1";
   chainId: number;
   deployer: Hex;
-  compiler: Compiler;
   contracts: Record<ContractName, DeployedContract>;
   access: AccessState;
 }
 
 export interface DeployedContract {
   source: string;
+  compiler: Compiler;
   address: Hex;
   /** Of the constructor; whole numbers beyond 2^53 as decimal text. */
   arguments: unknown[];
@@ -79,6 +79,7 @@ export async function manifestOf(
       );
     contracts[name] = {
       source: SOURCES[name],
+      compiler: compilerOf(build),
       address: addresses[name],
       arguments: plain(args[name]) as unknown[],
       creationHash: keccak256(build.bytecode) as Hex,
@@ -87,9 +88,8 @@ export async function manifestOf(
       block: receipt.blockNumber,
     };
   }
-  const compiler = compilerOf(artifact(SOURCES.Directory));
   const access = await readAccess(provider, addresses);
-  return { format: "msec.deployment/1", chainId, deployer: sender.address, compiler, contracts, access };
+  return { format: "msec.deployment/1", chainId, deployer: sender.address, contracts, access };
 }
 
 /**
@@ -126,7 +126,7 @@ async function checkContract(
   const listed = manifest.contracts[name];
   const build = artifact(SOURCES[name]);
   compare(`${name}.source`, "the manifest names another source", SOURCES[name], listed.source);
-  compare(`${name}.compiler`, "this build has other settings", manifest.compiler, compilerOf(build));
+  compare(`${name}.compiler`, "this build has other settings", listed.compiler, compilerOf(build));
   const builds = { creation: keccak256(build.bytecode), runtime: keccak256(build.deployedBytecode) };
   const listedHashes = { creation: listed.creationHash, runtime: listed.runtimeHash };
   compare(`${name}.bytecode`, "the manifest is of another build", builds, listedHashes);
