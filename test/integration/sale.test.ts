@@ -319,7 +319,7 @@ describe("a sale nobody has to trust", () => {
       erasures: Number(await t.city.contracts.ConsentRegistry.erasures(stream)),
       nodes: nodes.length,
       keysRoot: toHex(keysTree(nodes).root),
-      purpose: ZERO32,
+      purpose: purposeHash(RESEARCH),
       maxPrice: 12n * BigInt(window.readings),
       minBond: 5_000n,
       maxDeliverSeconds: 60,
