@@ -16,6 +16,7 @@ contract DataAnchor is IDataAnchor, EIP712 {
         uint64 number;
         uint64 closedAt;
         uint64 first;
+        uint64 stateBlock;
     }
 
     uint32 private constant MAX_PACKS = 16_384;
@@ -37,15 +38,15 @@ contract DataAnchor is IDataAnchor, EIP712 {
     }
 
     /// @inheritdoc IDataAnchor
-    function anchor(Epoch calldata previous, Epoch calldata next, bytes[] calldata signatures) external {
-        _anchor(previous, next, signatures);
+    function anchor(Epoch calldata next, bytes calldata signatures) external {
+        _anchor(next, signatures);
     }
 
     /// @inheritdoc IDataAnchor
-    function anchorMany(Epoch calldata previous, Epoch[] calldata next, bytes[][] calldata signatures) external {
+    function anchorMany(Epoch[] calldata next, bytes[] calldata signatures) external {
         if (next.length != signatures.length) revert DataAnchor_LengthMismatch(next.length, signatures.length);
         for (uint256 i = 0; i < next.length; ++i) {
-            _anchor(i == 0 ? previous : next[i - 1], next[i], signatures[i]);
+            _anchor(next[i], signatures[i]);
         }
     }
 
@@ -55,7 +56,7 @@ contract DataAnchor is IDataAnchor, EIP712 {
     }
 
     /// @inheritdoc IDataAnchor
-    function latest() external view returns (uint64 number, uint64 closedAt, bytes32 hash) {
+    function latest() external view returns (uint64 number, uint64 closedAt, uint64 stateBlock, bytes32 hash) {
         return _latest(_head);
     }
 
@@ -109,7 +110,7 @@ contract DataAnchor is IDataAnchor, EIP712 {
         valid = SigningKey.verify(spki, headerDigest, signature);
     }
 
-    function _anchor(Epoch calldata previous, Epoch calldata next, bytes[] calldata signatures) private {
+    function _anchor(Epoch calldata next, bytes calldata signatures) private {
         Head memory head = _head;
         bytes32 hash = ProtocolTypes.hashEpoch(next);
         // Above the head nothing is anchored; without a head of its own the predecessor is asked.
@@ -120,16 +121,12 @@ contract DataAnchor is IDataAnchor, EIP712 {
             return;
         }
 
-        (uint64 number, uint64 closedAt, bytes32 prev) = _latest(head);
+        (uint64 number, uint64 closedAt, uint64 stateBlock, bytes32 prev) = _latest(head);
         if (next.number != number + 1) revert DataAnchor_WrongNumber(number + 1, next.number);
         if (next.prev != prev) revert DataAnchor_WrongPrev(prev, next.prev);
         if (number != 0) {
-            bytes32 given = ProtocolTypes.hashEpoch(previous);
-            if (given != prev) revert DataAnchor_WrongPrevious(prev, given);
             if (next.closedAt <= closedAt) revert DataAnchor_ClosedAtNotRising(closedAt, next.closedAt);
-            if (next.stateBlock < previous.stateBlock) {
-                revert DataAnchor_StateBlockFalling(previous.stateBlock, next.stateBlock);
-            }
+            if (next.stateBlock < stateBlock) revert DataAnchor_StateBlockFalling(stateBlock, next.stateBlock);
         }
         if (next.stateBlock >= block.number) revert DataAnchor_StateBlockNotPast(block.number, next.stateBlock);
         if (next.packs == 0 || next.packs > MAX_PACKS) revert DataAnchor_PackCount(next.packs);
@@ -138,7 +135,7 @@ contract DataAnchor is IDataAnchor, EIP712 {
         _committee.verify(next.number, next.configDigest, _hashTypedDataV4(hash), signatures);
 
         _hashes[next.number] = hash;
-        _head = Head(next.number, next.closedAt, head.first == 0 ? next.number : head.first);
+        _head = Head(next.number, next.closedAt, head.first == 0 ? next.number : head.first, next.stateBlock);
         emit Anchored(next.number, hash, next.packs, next.readings);
     }
 
@@ -147,8 +144,10 @@ contract DataAnchor is IDataAnchor, EIP712 {
         return address(_predecessor) == address(0) ? bytes32(0) : _predecessor.epochHash(number);
     }
 
-    function _latest(Head memory head) private view returns (uint64 number, uint64 closedAt, bytes32 hash) {
-        if (head.first != 0) return (head.number, head.closedAt, _hashes[head.number]);
+    function _latest(
+        Head memory head
+    ) private view returns (uint64 number, uint64 closedAt, uint64 stateBlock, bytes32 hash) {
+        if (head.first != 0) return (head.number, head.closedAt, head.stateBlock, _hashes[head.number]);
         if (address(_predecessor) != address(0)) return _predecessor.latest();
     }
 

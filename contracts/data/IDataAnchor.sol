@@ -13,7 +13,6 @@ interface IDataAnchor {
     error DataAnchor_NumberTaken(uint64 number, bytes32 anchored, bytes32 given);
     error DataAnchor_WrongNumber(uint64 expected, uint64 given);
     error DataAnchor_WrongPrev(bytes32 expected, bytes32 given);
-    error DataAnchor_WrongPrevious(bytes32 expected, bytes32 given);
     error DataAnchor_ClosedAtNotRising(uint64 previous, uint64 given);
     error DataAnchor_ClosedAtInFuture(uint64 latest, uint64 given);
     error DataAnchor_StateBlockFalling(uint64 previous, uint64 given);
@@ -25,23 +24,22 @@ interface IDataAnchor {
     /// @notice Anchors the next epoch. Anyone may send it.
     /// @dev The same epoch again returns quietly and without event, even if it is not the latest, and even under other
     /// signatures (they are not looked at); another digest under a used number reverts.
-    /// @param previous The epoch before, whose hash is the latest; ignored for number 1.
     /// @param next number + 1, prev = hash of the latest, closedAt above the one before and at most 120 s ahead of the
-    /// block, previous.stateBlock ≤ stateBlock < block.number, 1 to 16,384 packs, configDigest in force at its number.
-    /// @param signatures Exactly q, ascending by signer, over the EIP-712 digest of `next`.
-    function anchor(Epoch calldata previous, Epoch calldata next, bytes[] calldata signatures) external;
+    /// block, latest stateBlock ≤ stateBlock < block.number, 1 to 16,384 packs, configDigest in force at its number.
+    /// @param signatures Exactly q in a row, 65 bytes each, ascending by signer, over the EIP-712 digest of `next`.
+    function anchor(Epoch calldata next, bytes calldata signatures) external;
 
     /// @notice Anchors several epochs in a row, all or none; those that are already anchored are passed over.
-    /// @param previous The epoch before `next[0]`.
-    function anchorMany(Epoch calldata previous, Epoch[] calldata next, bytes[][] calldata signatures) external;
+    function anchorMany(Epoch[] calldata next, bytes[] calldata signatures) external;
 
     /// @return The hash of that epoch, or zero; older numbers are asked of the predecessor contract.
     function epochHash(uint64 number) external view returns (bytes32);
 
     /// @return number Of the latest epoch, 0 if there is none.
     /// @return closedAt Of it, Unix milliseconds.
+    /// @return stateBlock Of it.
     /// @return hash Of it.
-    function latest() external view returns (uint64 number, uint64 closedAt, bytes32 hash);
+    function latest() external view returns (uint64 number, uint64 closedAt, uint64 stateBlock, bytes32 hash);
 
     /// @return The first number anchored here rather than in the predecessor, 0 as long as there is none.
     function firstNumber() external view returns (uint64);

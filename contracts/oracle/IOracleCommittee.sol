@@ -18,8 +18,7 @@ interface IOracleCommittee {
     error OracleCommittee_EpochNotFuture(uint64 notBefore, uint64 fromEpoch);
     error OracleCommittee_NoConfig(uint64 epoch);
     error OracleCommittee_NotInForce(uint64 epoch, bytes32 configDigest);
-    error OracleCommittee_SignatureCount(uint16 expected, uint256 given);
-    error OracleCommittee_SignatureLength(uint256 length);
+    error OracleCommittee_SignaturesLength(uint256 expected, uint256 given);
     error OracleCommittee_SignersNotAscending(address previous, address signer);
     error OracleCommittee_NotMember(uint64 epoch, address signer);
 
@@ -35,8 +34,8 @@ interface IOracleCommittee {
     /// @param epoch Number of the epoch that is signed.
     /// @param configDigest Of the configuration that the epoch names.
     /// @param digest EIP-712 digest that was signed.
-    /// @param signatures 65 bytes each, r ‖ s ‖ v with s in the lower half.
-    function verify(uint64 epoch, bytes32 configDigest, bytes32 digest, bytes[] calldata signatures) external view;
+    /// @param signatures q times 65 bytes in a row: r ‖ s ‖ v, with s in the lower half.
+    function verify(uint64 epoch, bytes32 configDigest, bytes32 digest, bytes calldata signatures) external view;
 
     /// @return The digest in force at an epoch number; reverts before the first.
     function configDigestAt(uint64 epoch) external view returns (bytes32);

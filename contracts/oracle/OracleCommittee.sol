@@ -80,24 +80,27 @@ contract OracleCommittee is IOracleCommittee, AccessManaged {
     }
 
     /// @inheritdoc IOracleCommittee
-    function verify(uint64 epoch, bytes32 configDigest, bytes32 digest, bytes[] calldata signatures) external view {
+    function verify(uint64 epoch, bytes32 configDigest, bytes32 digest, bytes calldata signatures) external view {
         Term memory term = _terms[configDigest];
         // An unknown digest has q = 0.
         if (term.q == 0 || epoch < term.fromEpoch || epoch >= term.until) {
             revert OracleCommittee_NotInForce(epoch, configDigest);
         }
-        if (signatures.length != term.q) revert OracleCommittee_SignatureCount(term.q, signatures.length);
+        uint256 length = uint256(term.q) * 65;
+        if (signatures.length != length) revert OracleCommittee_SignaturesLength(length, signatures.length);
         mapping(address account => bool) storage members = _members[configDigest];
         address previous;
-        for (uint256 i = 0; i < signatures.length; ++i) {
-            bytes calldata signature = signatures[i];
-            if (signature.length != 65) revert OracleCommittee_SignatureLength(signature.length);
-            address signer = ECDSA.recover(
-                digest,
-                uint8(signature[64]),
-                bytes32(signature[:32]),
-                bytes32(signature[32:64])
-            );
+        for (uint256 i = 0; i < length; i += 65) {
+            bytes32 r;
+            bytes32 s;
+            uint8 v;
+            assembly ("memory-safe") {
+                let at := add(signatures.offset, i)
+                r := calldataload(at)
+                s := calldataload(add(at, 32))
+                v := byte(0, calldataload(add(at, 64)))
+            }
+            address signer = ECDSA.recover(digest, v, r, s);
             if (signer <= previous) revert OracleCommittee_SignersNotAscending(previous, signer);
             if (!members[signer]) revert OracleCommittee_NotMember(epoch, signer);
             previous = signer;
@@ -140,7 +143,7 @@ contract OracleCommittee is IOracleCommittee, AccessManaged {
         uint64 notBefore = 1;
         address anchor = _directory.addressOf(ANCHOR);
         if (anchor != address(0)) {
-            (uint64 number, , ) = IDataAnchor(anchor).latest();
+            (uint64 number, , , ) = IDataAnchor(anchor).latest();
             notBefore = number + 1;
         }
         (bool exists, uint48 last, ) = _byEpoch.latestCheckpoint();

@@ -90,7 +90,7 @@ contract OracleCommitteeTest is Fixture {
     }
 
     function test_verify_needsExactlyQAscendingMembers() external {
-        bytes[] memory s = _signatures(3);
+        bytes memory s = membersSignatures(DIGEST, 3);
         committee.verify(5, _config(), DIGEST, s);
         bytes32 unknown = keccak256("unknown");
         vm.expectPartialRevert(IOracleCommittee.OracleCommittee_NotInForce.selector);
@@ -98,24 +98,21 @@ contract OracleCommitteeTest is Fixture {
         bytes32 current = _config();
         vm.expectPartialRevert(IOracleCommittee.OracleCommittee_NotInForce.selector);
         committee.verify(0, current, DIGEST, s);
-        _verifyRefused(_signatures(2), IOracleCommittee.OracleCommittee_SignatureCount.selector);
-        _verifyRefused(_signatures(4), IOracleCommittee.OracleCommittee_SignatureCount.selector);
-        s = _signatures(3);
-        (s[0], s[1]) = (s[1], s[0]);
-        _verifyRefused(s, IOracleCommittee.OracleCommittee_SignersNotAscending.selector);
-        s = _signatures(3);
-        s[1] = s[0];
-        _verifyRefused(s, IOracleCommittee.OracleCommittee_SignersNotAscending.selector);
-        s = _signatures(3);
-        s[0] = new bytes(64);
-        _verifyRefused(s, IOracleCommittee.OracleCommittee_SignatureLength.selector);
+        _lengthRefused(membersSignatures(DIGEST, 2));
+        _lengthRefused(membersSignatures(DIGEST, 4));
+        _lengthRefused(bytes.concat(s, hex"00"));
+        _lengthRefused("");
+        _verifyRefused(_of(1, 0, 2), IOracleCommittee.OracleCommittee_SignersNotAscending.selector);
+        _verifyRefused(_of(0, 0, 2), IOracleCommittee.OracleCommittee_SignersNotAscending.selector);
+        _verifyRefused(_of(0, 2, 1), IOracleCommittee.OracleCommittee_SignersNotAscending.selector);
+        _verifyRefused(_of(0, 2, 2), IOracleCommittee.OracleCommittee_SignersNotAscending.selector);
     }
 
     function testFuzz_verify_whenASignerIsNoMember_itReverts(uint256 key) external {
         key = bound(key, 1, type(uint128).max);
-        bytes[] memory s = _signatures(3);
         for (uint256 i = 0; i < 4; ++i) vm.assume(key != memberKeys[i]);
-        s[0] = sign(key, DIGEST);
+        bytes memory s =
+            bytes.concat(sign(key, DIGEST), sign(memberKeys[1], DIGEST), sign(memberKeys[2], DIGEST));
         bytes32 current = _config();
         vm.expectRevert();
         committee.verify(5, current, DIGEST, s);
@@ -125,12 +122,19 @@ contract OracleCommitteeTest is Fixture {
         return committee.configDigestAt(5);
     }
 
-    function _signatures(uint256 n) private view returns (bytes[] memory s) {
-        s = new bytes[](n);
-        for (uint256 i = 0; i < n; ++i) s[i] = sign(memberKeys[i], DIGEST);
+    function _of(uint256 a, uint256 b, uint256 c) private view returns (bytes memory) {
+        return bytes.concat(sign(memberKeys[a], DIGEST), sign(memberKeys[b], DIGEST), sign(memberKeys[c], DIGEST));
     }
 
-    function _verifyRefused(bytes[] memory s, bytes4 selector) private {
+    function _lengthRefused(bytes memory s) private {
+        bytes32 current = _config();
+        vm.expectRevert(
+            abi.encodeWithSelector(IOracleCommittee.OracleCommittee_SignaturesLength.selector, 195, s.length)
+        );
+        committee.verify(5, current, DIGEST, s);
+    }
+
+    function _verifyRefused(bytes memory s, bytes4 selector) private {
         bytes32 current = _config();
         vm.expectPartialRevert(selector);
         committee.verify(5, current, DIGEST, s);

@@ -199,7 +199,7 @@ abstract contract Fixture is Base {
 
     /// @dev The next epoch of the line, over these leaves.
     function nextEpoch(bytes32 root, uint32 packs) internal view returns (Epoch memory e) {
-        (uint64 number, , bytes32 prev) = anchor.latest();
+        (uint64 number, , , bytes32 prev) = anchor.latest();
         e.number = number + 1;
         e.prev = prev;
         e.root = root;
@@ -217,16 +217,19 @@ abstract contract Fixture is Base {
         return typed("DataAnchor", address(anchor), hashEpoch(e));
     }
 
-    function committeeSignatures(Epoch memory e) internal view returns (bytes[] memory signatures) {
-        bytes32 digest = epochDigest(e);
+    function committeeSignatures(Epoch memory e) internal view returns (bytes memory) {
         uint256 n = memberKeys.length;
-        signatures = new bytes[](n - (n - 1) / 3);
-        for (uint256 i = 0; i < signatures.length; ++i) signatures[i] = sign(memberKeys[i], digest);
+        return membersSignatures(epochDigest(e), n - (n - 1) / 3);
+    }
+
+    /// @return signatures Of the first k members, in a row.
+    function membersSignatures(bytes32 digest, uint256 k) internal view returns (bytes memory signatures) {
+        for (uint256 i = 0; i < k; ++i) signatures = bytes.concat(signatures, sign(memberKeys[i], digest));
     }
 
     function anchorNext(bytes32 root, uint32 packs) internal returns (Epoch memory e) {
         e = nextEpoch(root, packs);
-        anchor.anchor(lastEpoch, e, committeeSignatures(e));
+        anchor.anchor(e, committeeSignatures(e));
         lastEpoch = e;
     }
 
@@ -321,7 +324,7 @@ abstract contract Fixture is Base {
     /* DEALS */
 
     function deal(KeyNode[] memory list) internal view returns (Deal memory d) {
-        (uint64 number, , ) = anchor.latest();
+        (uint64 number, , , ) = anchor.latest();
         uint32 size = uint32(1) << (32 - list[0].depth);
         d.anchor = address(anchor);
         d.streamId = hashStream(stream());

@@ -92,8 +92,8 @@ interface IReputation is ITrustGraph {
     /// @notice Adds what the committee saw of a provider in a range of epochs. Anyone may send it.
     /// @param facts The provider's next number; epochs that join its last report's and are anchored; configDigest of the
     /// committee in force now.
-    /// @param signatures Exactly q, ascending by signer, over the EIP-712 digest of `facts`.
-    function report(Facts calldata facts, bytes[] calldata signatures) external;
+    /// @param signatures Exactly q in a row, 65 bytes each, ascending by signer, over the EIP-712 digest of `facts`.
+    function report(Facts calldata facts, bytes calldata signatures) external;
 
     /// @notice Counts a deal that was refunded after its delivery, that is by a proof, against its deliverer. Anyone may
     /// send it, once a deal.

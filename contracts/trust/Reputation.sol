@@ -103,11 +103,11 @@ contract Reputation is IReputation, TrustGraph, EIP712 {
     }
 
     /// @inheritdoc IReputation
-    function report(Facts calldata facts, bytes[] calldata signatures) external {
+    function report(Facts calldata facts, bytes calldata signatures) external {
         Tally memory tally = _tallies[facts.provider];
         Ledger memory ledger = _ledgers[facts.provider];
         if (facts.number != tally.number + 1) revert Reputation_WrongNumber(tally.number + 1, facts.number);
-        (uint64 latest, , ) = IDataAnchor(_directory.addressOf(ANCHOR)).latest();
+        (uint64 latest, , , ) = IDataAnchor(_directory.addressOf(ANCHOR)).latest();
         uint64 from = tally.number == 0 ? facts.fromEpoch : ledger.toEpoch + 1;
         if (facts.fromEpoch != from || facts.toEpoch < from || facts.toEpoch > latest) {
             revert Reputation_WrongEpochs(from, latest, facts.fromEpoch, facts.toEpoch);

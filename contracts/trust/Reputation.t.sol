@@ -270,7 +270,7 @@ contract ReputationTest is TrustFixture {
         Facts memory f = _facts(2, 1, 1);
         _refused(f, IReputation.Reputation_WrongNumber.selector);
         f = _facts(1, 2, 3);
-        bytes[] memory s = _sign(f);
+        bytes memory s = _sign(f);
         reputation.report(f, s);
         vm.expectPartialRevert(IReputation.Reputation_WrongNumber.selector);
         reputation.report(f, s);
@@ -286,7 +286,7 @@ contract ReputationTest is TrustFixture {
         anchorNext("a", 1);
         Facts memory f = _facts(1, 1, 1);
         IReputation first = reputation;
-        bytes[] memory s = _sign(f);
+        bytes memory s = _sign(f);
         reputation = deployReputation(address(words));
         vm.expectRevert();
         reputation.report(f, s);
@@ -305,7 +305,7 @@ contract ReputationTest is TrustFixture {
     function testFuzz_report_anyBitMatters(uint256 bit) external {
         anchorNext("a", 1);
         Facts memory f = _facts(1, 1, 1);
-        bytes[] memory s = _sign(f);
+        bytes memory s = _sign(f);
         bytes memory raw = abi.encode(f);
         // any bit of the counts: words 4 to 10, their low 32 bits
         bit = bound(bit, 0, 7 * 32 - 1);
@@ -432,19 +432,17 @@ contract ReputationTest is TrustFixture {
     }
 
     function _facts(uint32 number, uint64 from, uint64 to) private view returns (Facts memory f) {
-        (uint64 latest, , ) = anchor.latest();
+        (uint64 latest, , , ) = anchor.latest();
         f = Facts(_provider, number, from, to, 1, 2, 3, 4, 5, 6, 7, committee.configDigestAt(latest));
     }
 
-    function _sign(Facts memory f) private view returns (bytes[] memory signatures) {
+    function _sign(Facts memory f) private view returns (bytes memory) {
         bytes32 hash = keccak256(abi.encode(ProtocolTypes.FACTS_TYPEHASH, f));
-        bytes32 digest = typed("Reputation", address(reputation), hash);
-        signatures = new bytes[](3);
-        for (uint256 i = 0; i < 3; ++i) signatures[i] = sign(memberKeys[i], digest);
+        return membersSignatures(typed("Reputation", address(reputation), hash), 3);
     }
 
     function _refused(Facts memory f, bytes4 selector) private {
-        bytes[] memory s = _sign(f);
+        bytes memory s = _sign(f);
         vm.expectPartialRevert(selector);
         reputation.report(f, s);
     }

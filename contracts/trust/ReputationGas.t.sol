@@ -12,7 +12,7 @@ contract ReputationGasTest is TrustFixture {
     Deal private _deal;
     Status private _status;
     Facts private _facts;
-    bytes[] private _signatures;
+    bytes private _signatures;
 
     function setUp() external {
         deployAll();
@@ -72,10 +72,7 @@ contract ReputationGasTest is TrustFixture {
 
     function _sign() private {
         bytes32 hash = keccak256(abi.encode(ProtocolTypes.FACTS_TYPEHASH, _facts));
-        delete _signatures;
-        for (uint256 i = 0; i < 3; ++i) {
-            _signatures.push(sign(memberKeys[i], typed("Reputation", address(reputation), hash)));
-        }
+        _signatures = membersSignatures(typed("Reputation", address(reputation), hash), 3);
     }
 
     function _released(bytes32 nonce) private returns (Deal memory d, Status memory s) {

@@ -69,7 +69,7 @@ export class Anchored {
       const [tx, receipt] = await Promise.all([provider.getTransaction(hash), provider.getTransactionReceipt(hash)]);
       const call = tx && anchor.interface.parseTransaction(tx);
       if (!call || !receipt) throw new Error(`the transaction ${hash} is not there`);
-      const epochs = (call.name === "anchorMany" ? call.args[1] : [call.args[1]]) as Result[];
+      const epochs = (call.name === "anchorMany" ? call.args[0] : [call.args[0]]) as Result[];
       this.gas += receipt.gasUsed;
       for (const epoch of epochs) {
         const digests = await headerDigests((run.operators[0] as { url: string }).url, Number(epoch.number));

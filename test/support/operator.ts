@@ -22,10 +22,10 @@ import {
   ZERO32,
 } from "@msec/core";
 import { serve } from "@msec/service";
+import { concat } from "ethers";
 import mqtt from "mqtt";
 import { type Account } from "../../apps/cli/src/city/layout.ts";
 import { type Answer } from "../../oracles/custody/src/committee.ts";
-import { emptyEpoch } from "../../oracles/custody/src/committee.ts";
 import { type TestCity, until } from "./city.ts";
 
 interface Held {
@@ -194,7 +194,7 @@ export class LyingOperator {
   }
 
   /** Brings an epoch with enough signatures onto the chain. */
-  async anchor(epoch: Epoch, signatures: readonly Hex[], previous?: Epoch): Promise<void> {
+  async anchor(epoch: Epoch, signatures: readonly Hex[]): Promise<void> {
     const { city } = this.t;
     const ordered = [...signatures]
       .map((signature) => ({ signature, signer: recoverTyped(this.domain, EPOCH, epoch, signature) }))
@@ -202,7 +202,7 @@ export class LyingOperator {
       .slice(0, 3)
       .map(({ signature }) => signature);
     const { DataAnchor } = contractsAt(city.run.deployment.addresses, city.provider);
-    const data = DataAnchor.interface.encodeFunctionData("anchor", [previous ?? emptyEpoch, epoch, ordered]);
+    const data = DataAnchor.interface.encodeFunctionData("anchor", [epoch, concat(ordered)]);
     await new Sender(this.account.key, city.provider, city.run.deployment.chainId).transact({
       to: city.run.deployment.addresses.DataAnchor,
       data,

@@ -16,6 +16,7 @@ import {
   ZERO32,
 } from "@msec/core";
 import { step } from "@msec/service";
+import { concat } from "ethers";
 import { describeError } from "@msec/chain";
 import { ACTIVE } from "./registry.ts";
 import { type Context, domainOf, honest, needed } from "./context.ts";
@@ -329,8 +330,7 @@ export class Committee {
   async #send(epoch: Epoch, hash: Hex, signatures: Hex[]): Promise<void> {
     const { contracts, sender, store, log } = this.#ctx;
     this.#sentAt = Date.now();
-    const previous = this.confirmed?.epoch ?? emptyEpoch;
-    const data = contracts.DataAnchor.interface.encodeFunctionData("anchor", [previous, epoch, signatures]);
+    const data = contracts.DataAnchor.interface.encodeFunctionData("anchor", [epoch, concat(signatures)]);
     const to = (await contracts.DataAnchor.getAddress()) as Hex;
     try {
       await this.#ctx.provider.call({ from: sender.address, to, data });
@@ -359,8 +359,7 @@ export class Committee {
     const row = await store.epoch(this.chainNumber + 1);
     if (!row || Date.now() - this.#sentAt < 1500) return;
     this.#sentAt = Date.now();
-    const previous = (await store.epoch(this.chainNumber))?.epoch ?? emptyEpoch;
-    const data = contracts.DataAnchor.interface.encodeFunctionData("anchor", [previous, row.epoch, row.signatures]);
+    const data = contracts.DataAnchor.interface.encodeFunctionData("anchor", [row.epoch, concat(row.signatures)]);
     const to = (await contracts.DataAnchor.getAddress()) as Hex;
     try {
       await this.#ctx.provider.call({ from: sender.address, to, data });
@@ -475,18 +474,3 @@ export class Committee {
     return given ? { headerDigest, ...given } : { headerDigest, reason: REFUSAL_NUMBERS[code] };
   }
 }
-
-/** What `anchor` is given as the epoch before the first: zeros. */
-export const emptyEpoch: Epoch = {
-  number: 0,
-  prev: ZERO32,
-  root: ZERO32,
-  packs: 0,
-  readings: 0,
-  fromMs: 0,
-  toMs: 0,
-  closedAt: 0,
-  stateBlock: 0,
-  manifest: ZERO32,
-  configDigest: ZERO32,
-};

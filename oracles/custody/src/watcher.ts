@@ -14,7 +14,7 @@ import {
   ZERO32,
 } from "@msec/core";
 import { step } from "@msec/service";
-import { type Result, type TransactionDescription } from "ethers";
+import { dataSlice, type Result, type TransactionDescription } from "ethers";
 import { type Committee } from "./committee.ts";
 import { type Context } from "./context.ts";
 import { fromText, type Ingest, type MessagePage } from "./ingest.ts";
@@ -322,13 +322,18 @@ function streamOfMessage(message: Uint8Array): Hex {
 /** The epoch with a number among the arguments of `anchor` or `anchorMany`, and its signatures. */
 function epochInCall(call: TransactionDescription, number: number): { epoch: Epoch; signatures: Hex[] } | undefined {
   const many = call.name === "anchorMany";
-  const epochs = (many ? call.args[1] : [call.args[1]]) as Result[];
-  const signatures = (many ? call.args[2] : [call.args[2]]) as Result[];
+  const epochs = (many ? call.args[0] : [call.args[0]]) as Result[];
+  const signatures = (many ? call.args[1] : [call.args[1]]) as Hex[];
   const at = epochs.findIndex((epoch) => Number(epoch.number) === number);
   if (at < 0) return undefined;
   const given = epochs[at] as Result;
   const epoch = Object.fromEntries(
     EPOCH.fields.map(([type, name]) => [name, type === "bytes32" ? given[name] : Number(given[name])]),
   ) as unknown as Epoch;
-  return { epoch, signatures: [...(signatures[at] as Result)] as Hex[] };
+  return { epoch, signatures: signaturesIn(signatures[at] as Hex) };
+}
+
+function signaturesIn(row: Hex): Hex[] {
+  const n = (row.length - 2) / 130;
+  return Array.from({ length: n }, (_, i) => dataSlice(row, 65 * i, 65 * (i + 1)) as Hex);
 }
