@@ -41,6 +41,11 @@ contract Directory is IDirectory, AccessManaged {
     }
 
     /// @inheritdoc IDirectory
+    function addressesOf(bytes32 first, bytes32 second) external view returns (address, address) {
+        return (_modules[first].module, _modules[second].module);
+    }
+
+    /// @inheritdoc IDirectory
     function organisationOf(address account) external view returns (bytes32) {
         return _organisations[account];
     }

@@ -22,6 +22,9 @@ contract DirectoryTest is Fixture {
         assertEq(m.codehash, address(escrow).codehash, "codehash");
         assertEq(directory.addressOf("Escrow"), address(escrow), "address");
         assertEq(directory.addressOf("Nothing"), address(0), "unknown");
+        (address first, address second) = directory.addressesOf("Escrow", "Nothing");
+        assertEq(first, address(escrow), "first");
+        assertEq(second, address(0), "second");
     }
 
     function testFuzz_setModule_whenVersionDoesNotRise_itReverts(uint32 first, uint32 second) external {
@@ -63,18 +66,17 @@ contract DirectoryTest is Fixture {
 /// @dev Holds access/roles.json to the code, both ways.
 contract RolesTest is Fixture {
     /// @dev Functions that also let somebody in without the role (the device's owner), so that not every call is refused.
-    string[8] private _names = [
+    string[7] private _names = [
         "Directory",
         "BootPolicy",
         "DeviceRegistry",
         "OracleCommittee",
         "MSecToken",
         "Arbitration",
-        "Escrow",
-        "Marketplace"
+        "Escrow"
     ];
-    string[8] private _folders = ["access", "identity", "identity", "oracle", "market", "market", "market", "market"];
-    address[8] private _addresses;
+    string[7] private _folders = ["access", "identity", "identity", "oracle", "market", "market", "market"];
+    address[7] private _addresses;
 
     function setUp() external {
         deployAll();
@@ -86,14 +88,13 @@ contract RolesTest is Fixture {
             address(committee),
             address(token),
             address(arbitration),
-            address(escrow),
-            address(market)
+            address(escrow)
         ];
     }
 
     function test_everyRow_isRefusedToStrangersAndSetInTheManager() external {
         Roles.Row[] memory rows = Roles.table();
-        assertTrue(rows.length == 20, "rows");
+        assertTrue(rows.length == 18, "rows");
         for (uint256 i = 0; i < rows.length; ++i) {
             address target = _addressOf(rows[i].target);
             uint64 role = manager.getTargetFunctionRole(target, rows[i].selector);

@@ -38,6 +38,9 @@ interface IDirectory {
     /// @return The module's address, or zero.
     function addressOf(bytes32 name) external view returns (address);
 
+    /// @return The addresses of two modules in one call, each or zero.
+    function addressesOf(bytes32 first, bytes32 second) external view returns (address, address);
+
     /// @return The account's organisation, or zero if it has none.
     function organisationOf(address account) external view returns (bytes32);
 }

@@ -319,7 +319,7 @@ contract DataAnchorTest is Fixture {
         bytes memory data = abi.encodeCall(anchor.anchor, (e, committeeSignatures(e)));
         uint256 gas = transactionGas(address(anchor), data);
         vm.snapshotValue("DataAnchor", "anchor, 3 signatures", gas);
-        assertTrue(gas <= 90_000, "gas of an epoch");
+        assertTrue(gas <= 80_000, "gas of an epoch");
     }
 
     function _verifyHeader(bytes memory header, uint256 key) private view {

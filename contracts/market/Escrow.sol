@@ -84,12 +84,12 @@ contract Escrow is IEscrow, AccessManaged, EIP712, Pausable, ReentrancyGuard {
         Stream calldata stream,
         KeyNode[] calldata nodes
     ) external whenNotPaused nonReentrant returns (bytes32 dealId) {
-        address marketplace = _directory.addressOf(MARKETPLACE);
+        (address marketplace, address anchor) = _directory.addressesOf(MARKETPLACE, ANCHOR);
         if (msg.sender != marketplace) revert Escrow_NotMarketplace(marketplace, msg.sender);
         dealId = ProtocolTypes.hashDeal(deal);
         if (_words[dealId] != 0) revert Escrow_DealKnown(dealId);
         _checkStream(deal, stream);
-        _checkTerms(deal);
+        _checkTerms(deal, anchor);
         if (nodes.length == 0 || nodes.length > MAX_NODES || nodes.length != deal.nodes) {
             revert Escrow_WrongNodeCount(nodes.length, deal.nodes);
         }
@@ -423,8 +423,7 @@ contract Escrow is IEscrow, AccessManaged, EIP712, Pausable, ReentrancyGuard {
         if (deal.endMs != endMs) revert Escrow_WrongEnd(endMs, deal.endMs);
     }
 
-    function _checkTerms(Deal calldata deal) private view {
-        address anchor = _directory.addressOf(ANCHOR);
+    function _checkTerms(Deal calldata deal, address anchor) private view {
         if (anchor == address(0) || deal.anchor != anchor) revert Escrow_UnknownAnchor(anchor, deal.anchor);
         if (IDataAnchor(anchor).epochHash(deal.asOfEpoch) == 0) revert Escrow_EpochNotAnchored(deal.asOfEpoch);
         if (!_tokens[deal.token]) revert Escrow_TokenNotAllowed(deal.token);

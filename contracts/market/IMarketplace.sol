@@ -97,7 +97,7 @@ interface IMarketplace {
     /// @return offerId H(abi.encode(streamId, terms)).
     function publish(Stream calldata stream, OfferTerms calldata terms) external returns (bytes32 offerId);
 
-    /// @notice Ends an offer, for good. By its seller. Deals made under it go on. Can't be paused.
+    /// @notice Ends an offer, for good. By its seller. Deals made under it go on.
     function close(bytes32 offerId) external;
 
     /// @notice Buys: checks the deal against the published offer of these terms, takes the permit if it is good, opens the
@@ -128,20 +128,14 @@ interface IMarketplace {
         Permit calldata permit
     ) external returns (bytes32 dealId);
 
-    /// @notice Ends all of the caller's signed offers under a salt. Can't be paused.
+    /// @notice Ends all of the caller's signed offers under a salt.
     function cancelOffer(bytes32 salt) external;
 
-    /// @notice Ends all of the caller's signed requests under a nonce. Can't be paused.
+    /// @notice Ends all of the caller's signed requests under a nonce.
     function cancelRequest(bytes32 nonce) external;
 
-    /// @notice Ends everything that the caller has signed so far, by raising its counter. Can't be paused.
+    /// @notice Ends everything that the caller has signed so far, by raising its counter.
     function cancelAll() external;
-
-    /// @notice Stops `publish`, `buy` and `settle`. Restricted. Nothing else stops.
-    function pause() external;
-
-    /// @notice Lets them in again. Restricted.
-    function unpause() external;
 
     /// @return state Of the offer.
     /// @return seller Who published it.

@@ -65,7 +65,7 @@ contract BuyFirstOfAllGasTest is BuyGas {
 
     /// @dev The escrow has held nothing, the buyer has never permitted: two words more than ever after.
     function test_buy_gasFirstOfAll() external {
-        measured("buy with permit, the city's first", buyer, address(market), buyData(), 197_000);
+        measured("buy with permit, the city's first", buyer, address(market), buyData(), 194_000);
     }
 }
 
@@ -76,7 +76,7 @@ contract BuyNewBuyerGasTest is BuyGas {
     }
 
     function test_buy_gasNewBuyer() external {
-        measured("buy with permit, a buyer's first", buyer, address(market), buyData(), 179_000);
+        measured("buy with permit, a buyer's first", buyer, address(market), buyData(), 177_000);
     }
 }
 
@@ -90,7 +90,7 @@ contract BuyGasTest is BuyGas {
     }
 
     function test_buy_gas() external {
-        measured("buy with permit", buyer, address(market), buyData(), 162_000);
+        measured("buy with permit", buyer, address(market), buyData(), 160_000);
     }
 }
 

@@ -78,11 +78,11 @@ contract MarketHandler is Fixture {
     }
 
     function cancelAll(bool seller) external {
-        market.pause();
+        escrow.pause();
         vm.prank(seller ? owner : buyer);
         market.cancelAll();
         ++_counters[seller ? 0 : 1];
-        market.unpause();
+        escrow.unpause();
     }
 
     /// @dev Somebody else cancels: it is of its own orders.

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.36;
 
-import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {Pausable} from "@openzeppelin/contracts/utils/Pausable.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 
@@ -17,9 +15,9 @@ import {IPayer} from "./IPayer.sol";
 import {Offer, Orders, Request} from "./Orders.sol";
 
 /// @title Marketplace
-/// @dev Tokens move in `pay` alone, which the escrow calls under its own re-entrancy guard; whatever calls back in finds
+/// @dev Nobody has a role here; whoever pauses the escrow stops every purchase. Tokens move in `pay` alone, which the escrow calls under its own re-entrancy guard; whatever calls back in finds
 /// the escrow locked, and every fill booked.
-contract Marketplace is IMarketplace, IPayer, AccessManaged, EIP712, Pausable {
+contract Marketplace is IMarketplace, IPayer, EIP712 {
     using SafeERC20 for IERC20;
 
     struct Published {
@@ -36,14 +34,9 @@ contract Marketplace is IMarketplace, IPayer, AccessManaged, EIP712, Pausable {
     mapping(address buyer => mapping(uint256 word => uint256)) private _used;
     mapping(address account => uint64) private _counters;
 
-    /// @param authority The AccessManager.
     /// @param escrow Where deals are opened; its Directory must name this contract "Marketplace".
     /// @param registry Says who owned a device.
-    constructor(
-        address authority,
-        IEscrow escrow,
-        IDeviceRegistry registry
-    ) AccessManaged(authority) EIP712("Marketplace", "1") {
+    constructor(IEscrow escrow, IDeviceRegistry registry) EIP712("Marketplace", "1") {
         _escrow = escrow;
         _registry = registry;
     }
@@ -51,10 +44,7 @@ contract Marketplace is IMarketplace, IPayer, AccessManaged, EIP712, Pausable {
     /* PUBLISHED OFFERS */
 
     /// @inheritdoc IMarketplace
-    function publish(
-        Stream calldata stream,
-        OfferTerms calldata terms
-    ) external whenNotPaused returns (bytes32 offerId) {
+    function publish(Stream calldata stream, OfferTerms calldata terms) external returns (bytes32 offerId) {
         address seller = _registry.ownerOf(stream.deviceId, stream.ownerEpoch);
         if (msg.sender != seller) revert Marketplace_NotSeller(seller, msg.sender);
         _checkShape(stream);
@@ -83,7 +73,7 @@ contract Marketplace is IMarketplace, IPayer, AccessManaged, EIP712, Pausable {
         Deal calldata deal,
         KeyNode[] calldata nodes,
         Permit calldata permit
-    ) external whenNotPaused returns (bytes32 dealId) {
+    ) external returns (bytes32 dealId) {
         if (msg.sender != deal.buyer) revert Marketplace_NotBuyer(deal.buyer, msg.sender);
         bytes32 offerId = _checkDeal(terms, stream, deal);
         _permit(deal.token, msg.sender, permit);
@@ -102,7 +92,7 @@ contract Marketplace is IMarketplace, IPayer, AccessManaged, EIP712, Pausable {
         Stream calldata stream,
         KeyNode[] calldata nodes,
         Permit calldata permit
-    ) external whenNotPaused returns (bytes32 dealId) {
+    ) external returns (bytes32 dealId) {
         bytes32 offerHash = Orders.hashOffer(offer_);
         _checkSigned(offerHash, offer_.seller, offer_.counter, offer_.deadline, offerSignature);
         bytes32 requestHash = Orders.hashRequest(request);
@@ -147,18 +137,6 @@ contract Marketplace is IMarketplace, IPayer, AccessManaged, EIP712, Pausable {
     function pay(IERC20 token, address from, uint256 amount) external {
         if (msg.sender != address(_escrow)) revert Marketplace_NotEscrow(address(_escrow), msg.sender);
         token.safeTransferFrom(from, msg.sender, amount);
-    }
-
-    /* RESTRICTED */
-
-    /// @inheritdoc IMarketplace
-    function pause() external restricted {
-        _pause();
-    }
-
-    /// @inheritdoc IMarketplace
-    function unpause() external restricted {
-        _unpause();
     }
 
     /* VIEWS */

@@ -74,9 +74,6 @@ contract MarketplaceTest is Fixture {
         _publishRefused(owner, s, terms(), IMarketplace.Marketplace_StreamShape.selector);
         s.slotSeconds = 0;
         _publishRefused(owner, s, terms(), IMarketplace.Marketplace_WrongWindow.selector);
-        market.pause();
-        _publishRefused(owner, stream(), terms(), Pausable.EnforcedPause.selector);
-        market.unpause();
     }
 
     function testFuzz_publish_slotLengths(uint32 slotSeconds) external {
@@ -90,16 +87,14 @@ contract MarketplaceTest is Fixture {
         market.publish(s, terms());
     }
 
-    function test_close_isFinalAndCantBePaused() external {
+    function test_close_isFinal() external {
         vm.prank(stranger);
         vm.expectPartialRevert(IMarketplace.Marketplace_NotSeller.selector);
         market.close(_offer);
-        market.pause();
         vm.prank(owner);
         vm.expectEmit(address(market));
         emit IMarketplace.OfferClosed(_offer);
         market.close(_offer);
-        market.unpause();
         vm.prank(owner);
         vm.expectPartialRevert(IMarketplace.Marketplace_OfferState.selector);
         market.close(_offer);
@@ -154,8 +149,8 @@ contract MarketplaceTest is Fixture {
         market.buy(terms(), stream(), _deal, _nodes, noPermit());
     }
 
-    function test_buy_whenPaused_itReverts() external {
-        market.pause();
+    function test_buy_whenTheEscrowIsPaused_itReverts() external {
+        escrow.pause();
         _buyRefused(_deal, Pausable.EnforcedPause.selector);
     }
 

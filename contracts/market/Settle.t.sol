@@ -219,13 +219,13 @@ contract SettleTest is Fixture {
         _settle();
     }
 
-    function test_settle_whenPaused_itReverts() external {
-        market.pause();
+    function test_settle_whenTheEscrowIsPaused_itReverts() external {
+        escrow.pause();
         _refusedWith(Pausable.EnforcedPause.selector);
     }
 
-    function test_cancel_whenPaused_itStillWorks() external {
-        market.pause();
+    function test_cancel_whenTheEscrowIsPaused_itStillWorks() external {
+        escrow.pause();
         vm.startPrank(owner);
         market.cancelOffer(_o.salt);
         vm.stopPrank();
@@ -233,7 +233,7 @@ contract SettleTest is Fixture {
         market.cancelRequest(_r.nonce);
         vm.prank(stranger);
         market.cancelAll();
-        market.unpause();
+        escrow.unpause();
         _refusedWith(IMarketplace.Marketplace_OfferFilled.selector);
         _o.salt = keccak256("another");
         _refusedWith(IMarketplace.Marketplace_RequestUsed.selector);

@@ -111,8 +111,7 @@ contract OracleCommitteeTest is Fixture {
     function testFuzz_verify_whenASignerIsNoMember_itReverts(uint256 key) external {
         key = bound(key, 1, type(uint128).max);
         for (uint256 i = 0; i < 4; ++i) vm.assume(key != memberKeys[i]);
-        bytes memory s =
-            bytes.concat(sign(key, DIGEST), sign(memberKeys[1], DIGEST), sign(memberKeys[2], DIGEST));
+        bytes memory s = bytes.concat(sign(key, DIGEST), sign(memberKeys[1], DIGEST), sign(memberKeys[2], DIGEST));
         bytes32 current = _config();
         vm.expectRevert();
         committee.verify(5, current, DIGEST, s);

@@ -83,7 +83,7 @@ abstract contract Fixture is Base {
             create("Arbitration", abi.encode(manager, directory, COMMIT_SECONDS, REVEAL_SECONDS))
         );
         escrow = IEscrow(create("Escrow", abi.encode(manager, directory, registry, consent, arbitration)));
-        market = IMarketplace(create("Marketplace", abi.encode(manager, escrow, registry)));
+        market = IMarketplace(create("Marketplace", abi.encode(escrow, registry)));
 
         Roles.Row[] memory rows = Roles.table();
         Roles.apply_(manager, rows, "Directory", address(directory));
@@ -93,7 +93,6 @@ abstract contract Fixture is Base {
         Roles.apply_(manager, rows, "MSecToken", address(token));
         Roles.apply_(manager, rows, "Arbitration", address(arbitration));
         Roles.apply_(manager, rows, "Escrow", address(escrow));
-        Roles.apply_(manager, rows, "Marketplace", address(market));
         for (uint64 role = GOVERNOR; role <= MINTER; ++role) manager.grantRole(role, address(this), 0);
 
         directory.setModule("DataAnchor", address(anchor), 1);

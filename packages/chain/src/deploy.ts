@@ -74,7 +74,7 @@ export function planCity(
     MSecToken: [a.AccessManager, TOKEN_CAP],
     Arbitration: [a.AccessManager, a.Directory, COMMIT_SECONDS, REVEAL_SECONDS],
     Escrow: [a.AccessManager, a.Directory, a.DeviceRegistry, a.ConsentRegistry, a.Arbitration],
-    Marketplace: [a.AccessManager, a.Escrow, a.DeviceRegistry],
+    Marketplace: [a.Escrow, a.DeviceRegistry],
     Reputation: [a.Directory, a.Escrow, a.OracleCommittee, a.MSecToken, [...new Set(founding.committee.organisations)]],
     AgreementDigests: [],
   };
