@@ -11,6 +11,7 @@ const commands = {
   test: [join(root, "tools/test.mjs")],
   check: [join(root, "tools/check.mjs")],
   "check:contracts": [join(root, "tools/check-contracts.mjs")],
+  gas: [join(root, "tools/gas/gas.mjs")],
   format: [join(root, "tools/check.mjs"), "--write"],
   setup: ["--eval", ""],
 };
