@@ -64,6 +64,11 @@ abstract contract SubscriptionBase is Fixture {
 
     /// @dev Makes and anchors the five packs around a batch.
     function makePacks(uint32 number, bytes32 node) internal {
+        buildPacks(number, node);
+        epoch = anchorNext(Merkle.root(leaves), 5);
+    }
+
+    function buildPacks(uint32 number, bytes32 node) internal {
         uint32 at = number * uint32(SIZE);
         uint32[5] memory slots = [at - 1, at, at + 5, at + 40, at + 67];
         bytes32 previous;
@@ -79,7 +84,6 @@ abstract contract SubscriptionBase is Fixture {
             headers.push(header);
             leaves.push(hashPack(p));
         }
-        epoch = anchorNext(Merkle.root(leaves), 5);
     }
 
     /// @dev The fields before `previous` in four sizes of CBOR's uint, then what follows it.
