@@ -21,7 +21,7 @@ struct SharedPoint {
 
 /// @title Whether a point is the shared one of two keys
 /// @dev Chaum and Pedersen's proof of equal logarithms (CRYPTO '92), made non-interactive by hashing (Fiat and Shamir):
-/// c = H(tag ‖ context ‖ B ‖ E ‖ S ‖ address(A) ‖ A') mod n with A = z·G − c·B and A' = z·E − c·S. The one who proves
+/// c = H(H(tag ‖ context ‖ B ‖ E ‖ S) ‖ address(A) ‖ A') mod n with A = z·G − c·B and A' = z·E − c·S. The one who proves
 /// chooses k, so A = k·G, A' = k·E, z = k + c·b. It says nothing of b beyond S.
 library SharedPointProof {
     uint256 private constant P = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEFFFFFC2F;
@@ -42,16 +42,17 @@ library SharedPointProof {
         if (!Secp256k1.isPoint(s.x, s.v)) return false;
         if (!Secp256k1.isProduct(s.z, ex, ev, s.Px, s.Py)) return false;
         if (!Secp256k1.isProduct(s.c, s.x, s.v, s.Qx, s.Qy)) return false;
-        // P − Q, both on the curve with coordinates below p
-        uint256 run = addmod(s.Px, P - s.Qx, P);
-        if (mulmod(run, s.inverse, P) != 1) return false;
+        if (mulmod(addmod(s.Px, P - s.Qx, P), s.inverse, P) != 1) return false;
+        bytes32 statement = keccak256(abi.encode(TAG, context, bx, bv, ex, ev, s.x, s.v));
+        (uint256 x, uint256 y) = _difference(s);
+        return uint256(keccak256(abi.encode(statement, _commitment(s.c, s.z, bx, bv), x, y))) % Secp256k1.N == s.c;
+    }
+
+    /// @dev P − Q, both on the curve with coordinates below p and different x.
+    function _difference(SharedPoint calldata s) private pure returns (uint256 x, uint256 y) {
         uint256 slope = mulmod(addmod(s.Py, s.Qy, P), s.inverse, P);
-        uint256 x = addmod(addmod(mulmod(slope, slope, P), P - s.Px, P), P - s.Qx, P);
-        uint256 y = addmod(mulmod(slope, addmod(s.Px, P - x, P), P), P - s.Py, P);
-        bytes32 hash = keccak256(
-            abi.encode(TAG, context, bx, bv, ex, ev, s.x, s.v, _commitment(s.c, s.z, bx, bv), x, y)
-        );
-        return uint256(hash) % Secp256k1.N == s.c;
+        x = addmod(addmod(mulmod(slope, slope, P), P - s.Px, P), P - s.Qx, P);
+        y = addmod(mulmod(slope, addmod(s.Px, P - x, P), P), P - s.Py, P);
     }
 
     /// @dev address(z·G − c·B), or zero where that is at infinity.

@@ -520,19 +520,19 @@ contract Subscription is ISubscription, AccessManaged, Pausable, ReentrancyGuard
         if (!turn) revert Subscription_NotYourTurn(id, msg.sender);
     }
 
-    /// @return count How many slots are claimed to hold data, after the last of them was shown to.
+    /// @return How many slots are claimed to hold data, after the last of them was shown to.
     function _checkSlots(
         SubscriptionTerms calldata terms,
         BatchKeys calldata keys,
         AnchoredPack calldata last
-    ) private view returns (uint256 count) {
+    ) private view returns (uint256) {
         uint256 size = _sizeOf(terms);
         uint256 slots = keys.slots;
         uint32 slot = last.pack.slot;
         if (slot / size != keys.number) revert Subscription_PackOfOtherSlot(keys.number, slot);
         if (slots >> (slot % size) != 1) revert Subscription_WrongSlots(slots);
         _checkPack(terms, last);
-        for (; slots != 0; slots &= slots - 1) ++count;
+        return _count(slots);
     }
 
     function _checkPack(SubscriptionTerms calldata terms, AnchoredPack calldata shown) private view {
@@ -610,9 +610,11 @@ contract Subscription is ISubscription, AccessManaged, Pausable, ReentrancyGuard
     }
 
     function _priceOf(SubscriptionTerms calldata terms, Batch calldata batch) private pure returns (uint256) {
-        uint256 count;
-        for (uint256 slots = batch.slots; slots != 0; slots &= slots - 1) ++count;
-        return count * terms.slotPrice;
+        return _count(batch.slots) * terms.slotPrice;
+    }
+
+    function _count(uint256 slots) private pure returns (uint256 count) {
+        for (; slots != 0; slots &= slots - 1) ++count;
     }
 
     /// @dev `previous` of a header whose digest is that of an anchored pack, so that its form is known:

@@ -207,7 +207,7 @@ abstract contract SubscriptionBase is Fixture {
             encoded(e),
             abi.encode(s.x, s.v)
         );
-        s.c = uint256(keccak256(bytes.concat(statement, commitments(k, ex, ey)))) % N;
+        s.c = uint256(keccak256(bytes.concat(keccak256(statement), commitments(k, ex, ey)))) % N;
         s.z = addmod(k, mulmod(s.c, key, N), N);
         (s.Px, s.Py) = Curve.multiply(s.z, ex, ey);
         (s.Qx, s.Qy) = Curve.multiply(s.c, s.x, sy);
