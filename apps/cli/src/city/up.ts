@@ -79,7 +79,7 @@ export interface UpOptions {
 const script = (path: string) => fileURLToPath(new URL(`../../../../${path}`, import.meta.url));
 const RESTART_MS = 1000;
 const BUYER_FUNDS = 1_000_000_000n;
-const DELIVERER_FUNDS = 100_000_000n;
+const DELIVERER_FUNDS = 200_000_000n;
 
 /** The city that a folder's run.json describes, if it is up. */
 export function runningCity(root: string): Run | undefined {
