@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   batchContext,
@@ -12,10 +11,7 @@ import {
   type Hex,
   packOf,
   slotBits,
-  streamOf,
   type StreamPreimage,
-  type SubscriptionOffer,
-  toHex,
   type TreeNode,
 } from "@msec/core";
 import { type Batch, batchesOf, deliverArguments, PHASE, stateOf } from "@msec/market";
@@ -24,16 +20,14 @@ import { type Account } from "../../apps/cli/src/city/layout.ts";
 import { type StreamInfo } from "../../apps/cli/src/market/operators.ts";
 import { fetchBatches, type Kept, subscribe, withdraw } from "../../apps/cli/src/market/subscribe.ts";
 import { keysOf } from "../support/anchored.ts";
-import { driverOf, msec, TestCity, until } from "../support/city.ts";
-import { funded, senderOf } from "../support/deal.ts";
+import { msec, TestCity, until } from "../support/city.ts";
+import { senderOf } from "../support/deal.ts";
+import { BATCH_BOND, livePlan, SLOT_PRICE, staked, subscriptionOffer } from "../support/subscription.ts";
 
 // A live stream with an empty slot now and then, subscribed to three times: from an honest deliverer's process, and from
 // one deliverer who lies about keys and one who lies about slots.
 
-const DEPTH = 30;
 const DEPOSIT = 100_000n;
-const SLOT_PRICE = 100n;
-const BOND = 5_000n;
 
 let t: TestCity;
 let stream: Hex;
@@ -44,74 +38,20 @@ let overclaim: Kept;
 let liar: Account;
 let greedy: Account;
 
-/** One second with four rows, two without, for two minutes; replayed as measured now. Any four slots have an empty one. */
-function liveFile(root: string): string {
-  const file = join(root, "live.csv");
-  const start = Date.UTC(2024, 0, 1);
-  const lines: string[] = [];
-  for (let i = 0; i < 480; i++) if (Math.floor(i / 4) % 3 === 0) lines.push(`${start + i * 250},${i},${(i % 97) / 10}`);
-  writeFileSync(file, `time,row,value\n${lines.join("\n")}\n`);
-  return file;
-}
-
 const to = () => t.city.run.deployment.addresses.Subscription;
 const token = () => t.city.run.deployment.addresses.MSecToken;
 const credit = (who: Hex) => t.city.contracts.Subscription.creditOf(who, token());
 const bond = (who: Hex) => t.city.contracts.Subscription.bondOf(who, token());
 
-async function staked(): Promise<Account> {
-  const account = await funded(t);
-  const { MSecToken, Subscription } = t.city.contracts;
-  const sender = senderOf(t, account);
-  await sender.transact({
-    to: token(),
-    data: MSecToken.interface.encodeFunctionData("approve", [to(), BOND]),
-  });
-  await sender.transact({ to: to(), data: Subscription.interface.encodeFunctionData("depositBond", [token(), BOND]) });
-  return account;
-}
-
-/** Publishes an offer with terms that a test can wait for. */
-async function offerBy(deliverer: Hex): Promise<SubscriptionOffer> {
-  const offer: SubscriptionOffer = {
-    streamId: stream,
-    seller: t.city.people.city.address,
-    deliverer,
-    fallbackDeliverer: `0x${"00".repeat(20)}`,
-    token: token(),
-    slotPrice: SLOT_PRICE,
-    feePerMille: 50,
-    bond: BOND,
-    depth: DEPTH,
-    slotSeconds: 1,
-    deliverSeconds: 30,
-    complainSeconds: 8,
-    silenceSeconds: 120,
-    licence: toHex(new Uint8Array(randomBytes(32))),
-  };
-  const data = t.city.contracts.Subscription.interface.encodeFunctionData("publish", [streamOf(preimage), offer]);
-  await senderOf(t, t.city.people.city).transact({ to: to(), data });
-  return offer;
-}
-
 beforeAll(async () => {
-  t = await TestCity.up((root) => [
-    {
-      name: "live",
-      owner: "city",
-      unitPrice: 10n,
-      streams: [
-        { name: "live/air", mode: "open", slotSeconds: 1, driver: { ...driverOf(liveFile(root), 1), recorded: false } },
-      ],
-    },
-  ]);
+  t = await TestCity.up((root) => [livePlan(root)]);
   stream = t.streamOf("live");
   preimage = (await until("the stream is known", () => t.get<StreamInfo>(1, `/streams/${stream}`))).preimage;
-  [liar, greedy] = [await staked(), await staked()];
+  [liar, greedy] = [await staked(t), await staked(t)];
   const deliverer = t.city.people.deliverers[0]?.address as Hex;
-  honest = await subscribe(t.shop(), await offerBy(deliverer), DEPOSIT);
-  wrongKey = await subscribe(t.shop(), await offerBy(liar.address), DEPOSIT);
-  overclaim = await subscribe(t.shop(), await offerBy(greedy.address), DEPOSIT);
+  honest = await subscribe(t.shop(), await subscriptionOffer(t, preimage, stream, deliverer), DEPOSIT);
+  wrongKey = await subscribe(t.shop(), await subscriptionOffer(t, preimage, stream, liar.address), DEPOSIT);
+  overclaim = await subscribe(t.shop(), await subscriptionOffer(t, preimage, stream, greedy.address), DEPOSIT);
 }, 240_000);
 
 afterAll(async () => {
@@ -173,7 +113,7 @@ describe("a subscription to a live stream", () => {
     expect(refuted).toEqual([{ number: wrongKey.terms.fromBatch, fault: "the key is wrong" }]);
     expect(told.join("\n")).toMatch(/the key is wrong: proved/);
     expect((await stateOf(t.city.contracts, wrongKey.id)).phase).toBe(PHASE.ended);
-    expect(await credit(t.city.people.buyer.address)).toBe(before + DEPOSIT + BOND);
+    expect(await credit(t.city.people.buyer.address)).toBe(before + DEPOSIT + BATCH_BOND);
   }, 60_000);
 
   test("a slot that holds nothing can't be charged for: shown by the packs on either side of it", async () => {
@@ -188,7 +128,7 @@ describe("a subscription to a live stream", () => {
     const { refuted } = await fetchBatches(t.shop(), overclaim);
     expect(refuted[0]?.fault).toMatch(/^slot \d+ is paid and holds nothing$/);
     expect((await stateOf(t.city.contracts, overclaim.id)).phase).toBe(PHASE.ended);
-    expect(await credit(t.city.people.buyer.address)).toBe(before + DEPOSIT + BOND);
+    expect(await credit(t.city.people.buyer.address)).toBe(before + DEPOSIT + BATCH_BOND);
   }, 60_000);
 
   test("batches come by themselves, open, are complete, cost what they hold, and are settled unless complained of", async () => {

@@ -79,7 +79,7 @@ export function slotsOfBits(terms: { depth: number }, number: number, bits: bigi
   const [from, to] = batchSlots(terms, number);
   const slots: number[] = [];
   for (let slot = from; slot <= to; slot++) if ((bits >> BigInt(slot - from)) & 1n) slots.push(slot);
-  demand(bits >> BigInt(to - from + 1) === 0n, "deal", "bits beyond the batch", toHex(word("uint256", bits)));
+  demand(bits >> BigInt(to - from + 1) === 0n, "deal", "bits beyond the batch", bits);
   return slots;
 }
 
