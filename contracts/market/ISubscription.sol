@@ -161,6 +161,9 @@ struct EmptySlot {
 /// Money: balance of each token ≥ free bonds + credits + balance of each subscription + price and bond of each delivered
 /// batch. Tokens are those that the escrow allows.
 ///
+/// Warning: a batch is paid from what was deposited before its ciphertexts were there. That they can be had is what q
+/// operators sign for; a buyer who can't get them holds the subscription, and loses the batches that are over.
+///
 /// Warning: a tombstone of the stream, or consent withdrawn, ends the subscription; batches that hold an older tombstone
 /// are not deliverable, since their node is destroyed. Data of a stream's past is sold by the escrow, not here.
 interface ISubscription {

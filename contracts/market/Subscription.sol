@@ -97,7 +97,7 @@ contract Subscription is ISubscription, AccessManaged, Pausable, ReentrancyGuard
         if (offer.deliverSeconds == 0 || offer.complainSeconds == 0 || offer.silenceSeconds < least) {
             revert Subscription_WrongWindows(offer.complainSeconds, offer.silenceSeconds, least);
         }
-        if (!_escrow.isTokenAllowed(offer.token)) revert Subscription_TokenNotAllowed(offer.token);
+        _checkToken(offer.token);
         offerId = SubscriptionTypes.hashOffer(offer);
         _offers[offerId] = true;
         emit OfferPublished(offerId, streamId, owner, stream, offer);
@@ -152,6 +152,7 @@ contract Subscription is ISubscription, AccessManaged, Pausable, ReentrancyGuard
     ) external whenNotPaused nonReentrant {
         (bytes32 id, SubscriptionState memory state) = _load(terms);
         if (state.phase > Phase.Held) revert Subscription_WrongPhase(id, state.phase);
+        _checkToken(terms.token);
         _states[id].balance = state.balance + amount;
         emit ToppedUp(id, msg.sender, amount);
         _pull(IERC20(terms.token), amount, permit);
@@ -328,7 +329,7 @@ contract Subscription is ISubscription, AccessManaged, Pausable, ReentrancyGuard
 
     /// @inheritdoc ISubscription
     function depositBond(address token, uint256 amount) external whenNotPaused nonReentrant {
-        if (!_escrow.isTokenAllowed(token)) revert Subscription_TokenNotAllowed(token);
+        _checkToken(token);
         _bonds[msg.sender][token] += amount;
         emit BondDeposited(msg.sender, token, amount);
         _pull(IERC20(token), amount);
@@ -484,6 +485,10 @@ contract Subscription is ISubscription, AccessManaged, Pausable, ReentrancyGuard
         if (found != amount) revert Subscription_NotReceived(address(token), amount, found);
     }
 
+    function _checkToken(address token) private view {
+        if (!_escrow.isTokenAllowed(token)) revert Subscription_TokenNotAllowed(token);
+    }
+
     function _load(SubscriptionTerms calldata terms) private view returns (bytes32 id, SubscriptionState memory state) {
         id = SubscriptionTypes.hashTerms(terms);
         state = _states[id];
@@ -493,7 +498,7 @@ contract Subscription is ISubscription, AccessManaged, Pausable, ReentrancyGuard
     function _checkTerms(SubscriptionTerms calldata terms) private view {
         bytes32 offerId = SubscriptionTypes.hashOfferOf(terms);
         if (!_offers[offerId]) revert Subscription_OfferNotOpen(offerId);
-        if (!_escrow.isTokenAllowed(terms.token)) revert Subscription_TokenNotAllowed(terms.token);
+        _checkToken(terms.token);
         address anchor = _directory.addressOf(ANCHOR);
         if (anchor == address(0) || terms.anchor != anchor) revert Subscription_UnknownAnchor(anchor, terms.anchor);
         if (!Secp256k1.isPoint(terms.keyX, terms.keyV)) revert Subscription_NotAPoint(terms.keyX, terms.keyV);

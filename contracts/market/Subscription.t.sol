@@ -193,6 +193,17 @@ contract SubscriptionTest is SubscriptionBase {
         subscription.depositBond(address(token), 1);
     }
 
+    function test_topUp_whenTheTokenIsNotAllowedAnyMore_itReverts_andExitsGoOn() external {
+        subscribed();
+        escrow.setToken(address(token), false);
+        vm.startPrank(buyer);
+        vm.expectPartialRevert(ISubscription.Subscription_TokenNotAllowed.selector);
+        subscription.topUp(t, 1, noPermit());
+        subscription.end(t);
+        assertEq(subscription.withdraw(address(token)), DEPOSIT, "all of it");
+        vm.stopPrank();
+    }
+
     function test_subscribe_whenKnown_itReverts_alsoOnceEnded() external {
         subscribed();
         _unsubscribable(t, ISubscription.Subscription_Known.selector);
