@@ -66,21 +66,24 @@ contract DirectoryTest is Fixture {
 /// @dev Holds access/roles.json to the code, both ways.
 contract RolesTest is Fixture {
     /// @dev Functions that also let somebody in without the role (the device's owner), so that not every call is refused.
-    string[7] private _names = [
+    string[8] private _names = [
         "Directory",
         "BootPolicy",
         "DeviceRegistry",
         "OracleCommittee",
         "MSecToken",
         "Arbitration",
-        "Escrow"
+        "Escrow",
+        "Subscription"
     ];
-    string[7] private _folders = ["access", "identity", "identity", "oracle", "market", "market", "market"];
-    address[7] private _addresses;
+    string[8] private _folders = ["access", "identity", "identity", "oracle", "market", "market", "market", "market"];
+    address[8] private _addresses;
 
     function setUp() external {
         deployAll();
         enrolDevice();
+        address subscription = create("Subscription", abi.encode(manager, directory, registry, consent, escrow));
+        Roles.apply_(manager, Roles.table(), "Subscription", subscription);
         _addresses = [
             address(directory),
             address(policy),
@@ -88,13 +91,14 @@ contract RolesTest is Fixture {
             address(committee),
             address(token),
             address(arbitration),
-            address(escrow)
+            address(escrow),
+            subscription
         ];
     }
 
     function test_everyRow_isRefusedToStrangersAndSetInTheManager() external {
         Roles.Row[] memory rows = Roles.table();
-        assertTrue(rows.length == 18, "rows");
+        assertTrue(rows.length == 20, "rows");
         for (uint256 i = 0; i < rows.length; ++i) {
             address target = _addressOf(rows[i].target);
             uint64 role = manager.getTargetFunctionRole(target, rows[i].selector);

@@ -27,6 +27,7 @@ export function openSession(dir: string, progress: Shop["progress"] = () => unde
     operators: new Operators(run.operators.map((o) => o.url)),
     buyer: people(layout).buyer,
     purchases: layout.purchases,
+    subscriptions: layout.subscriptions,
     progress,
     close: () => provider.destroy(),
   };

@@ -48,6 +48,7 @@ export function shopOf(city: City, progress: Shop["progress"]): Shop {
     operators: new Operators(city.run.operators.map((o) => o.url)),
     buyer: city.people.buyer,
     purchases: city.layout.purchases,
+    subscriptions: city.layout.subscriptions,
     progress,
   };
 }

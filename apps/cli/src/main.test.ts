@@ -53,6 +53,8 @@ describe("help", () => {
       "streams",
       "offers",
       "buy",
+      "subscribe",
+      "subscription",
       "verify",
       "contracts",
       "erase",
@@ -79,6 +81,10 @@ describe("wrong use ends with 2 and a sentence", () => {
     [["export", "proof.json"], /say what to export/],
     [["export", "proof.json", "--reading", "99", "--out", "x"], /--reading takes 1 to 5/],
     [["demo", "--out", "result", "--csv", "missing.csv"], /missing\.csv/],
+    [["subscribe", "park-north/air"], /required option '--deposit <UNITS>' not specified/],
+    [["subscribe", "park-north/air", "--deposit", "-5"], /--deposit takes a whole number of units above 0, not -5/],
+    [["subscription", "cancel"], /takes list, fetch, hold, resume, top-up, end, not cancel/],
+    [["subscription", "top-up"], /--amount takes a whole number of units above 0, not nothing/],
   ])("%j", async (args, message) => {
     const { code, out, err } = await msec(...args);
     expect(err).toMatch(message);

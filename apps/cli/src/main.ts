@@ -26,6 +26,17 @@ import { discloseReading } from "./disclose.ts";
 import { buy, resume, unfinishedPurchases } from "./market/buy.ts";
 import { listOffers } from "./market/offers.ts";
 import { type StreamInfo } from "./market/operators.ts";
+import {
+  change,
+  describeSubscription,
+  fetchBatches,
+  keptSubscription,
+  keptSubscriptions,
+  listSubscriptionOffers,
+  subscribe,
+  topUp,
+  withdraw,
+} from "./market/subscribe.ts";
 import { bad, bold, dim, good, print, printJson, short, table, time, tokens, warn } from "./output.ts";
 import { seriesOf, svgPlot, textPlot } from "./plot.ts";
 import { Problem } from "./problem.ts";
@@ -311,6 +322,108 @@ command("buy", "buy a window of a stream: pay, get the keys, verify, save")
       }
     },
   );
+
+/** A whole number of the token's smallest units, above 0. */
+function amountOf(text: string | undefined, option: string): bigint {
+  if (text === undefined || !/^[1-9]\d{0,27}$/.test(text))
+    throw new Problem(`${option} takes a whole number of units above 0, not ${text ?? "nothing"}`, 2);
+  return BigInt(text);
+}
+
+command("subscribe", "subscribe to a live stream: batches of slots are delivered and paid one by one")
+  .argument("<STREAM>", "name or id of the stream")
+  .requiredOption("--deposit <UNITS>", "what batches are paid from; the rest can be taken back at any time")
+  .option("--purpose <TEXT>", "what the data is for, in the words that its owner consented to", RESEARCH.text)
+  .action(async (name: string, options: Common & { deposit: string; purpose: string }) => {
+    const deposit = amountOf(options.deposit, "--deposit");
+    const story = new Story(options.json);
+    const session = openSession(options.dir, story.tell);
+    try {
+      const known = session.run.devices.flatMap((d) => d.streams).find((s) => s.name === name || s.streamId === name);
+      if (!known) throw new Problem(`no stream ${name}: see msec streams`, 2);
+      const offers = await listSubscriptionOffers(session.contracts);
+      const offer = offers.filter((o) => o.streamId === known.streamId).pop();
+      if (!offer) throw new Problem(`nobody offers subscriptions to ${name}`);
+      const purpose = purposeHash({ ...RESEARCH, text: options.purpose });
+      const kept = await subscribe(session, offer, deposit, purpose);
+      if (options.json) return printJson(await describeSubscription(session, kept));
+      print(good(`subscribed: ${kept.id}`));
+      print(dim(`  look at each batch within ${offer.complainSeconds} s of its delivery: msec subscription fetch`));
+    } finally {
+      session.close();
+    }
+  });
+
+const SUBSCRIPTION_ACTIONS = ["list", "fetch", "hold", "resume", "top-up", "end"];
+
+command("subscription", "what to do with a subscription: list, fetch, hold, resume, top-up or end")
+  .argument("<ACTION>", SUBSCRIPTION_ACTIONS.join(", "))
+  .argument("[ID]", "the subscription; may be left out if there is one")
+  .option("--amount <UNITS>", "of top-up")
+  .addHelpText(
+    "after",
+    `
+  fetch    open and verify every delivered batch; one that is wrong is proved so to the contract at once
+  hold     no batch that is not over yet is delivered; what is over may still come
+  resume   go on with the next batch that begins
+  end      take back what batches that are over can't cost any more, and what is owed`,
+  )
+  .action(async (action: string, id: string | undefined, options: Common & { amount?: string }) => {
+    if (!SUBSCRIPTION_ACTIONS.includes(action))
+      throw new Problem(`msec subscription takes ${SUBSCRIPTION_ACTIONS.join(", ")}, not ${action}`, 2);
+    const amount = action === "top-up" ? amountOf(options.amount, "--amount") : 0n;
+    const story = new Story(options.json);
+    const session = openSession(options.dir, story.tell);
+    const { json } = options;
+    try {
+      if (action === "list") {
+        const all = keptSubscriptions(session.subscriptions);
+        const rows = await Promise.all(
+          all.map((one) => describeSubscription(session, keptSubscription(session.subscriptions, one))),
+        );
+        if (json) return printJson(rows);
+        return table(
+          ["subscription", "stream", "state", "balance", "paid until"],
+          rows.map((r) => [
+            r.id,
+            short(r.streamId),
+            r.phase,
+            tokens(r.balance),
+            r.paidUntil === null ? "" : time(r.paidUntil),
+          ]),
+        );
+      }
+      const kept = keptSubscription(session.subscriptions, id);
+      if (action === "fetch") {
+        const { batches, refuted } = await fetchBatches(session, kept);
+        if (refuted.length > 0) process.exitCode = 1;
+        if (json)
+          return printJson({
+            batches: batches.map(({ report, ...b }) => ({ ...b, packs: report?.packs, readings: report?.readings })),
+            refuted,
+          });
+        if (batches.length + refuted.length === 0) print("nothing new was delivered");
+        for (const b of batches)
+          print(
+            b.folder
+              ? good(`batch ${b.number}: ${b.slots} slots for ${b.price} units, proof.json in ${b.folder}`)
+              : `batch ${b.number}: its key is right; fetch again once the stream has gone on`,
+          );
+        for (const { number, fault } of refuted) print(bad(`batch ${number}: ${fault}`));
+        return;
+      }
+      if (action === "top-up") await topUp(session, kept, amount);
+      else await change(session, kept, action as "hold" | "resume" | "end");
+      const paid = action === "end" ? await withdraw(session, kept.terms.token as Hex) : 0n;
+      const now = await describeSubscription(session, kept);
+      if (json) return printJson({ ...now, paid });
+      print(
+        good(`${now.phase}: ${now.balance} units are deposited${action === "end" ? `, ${paid} were paid back` : ""}`),
+      );
+    } finally {
+      session.close();
+    }
+  });
 
 const collect = (value: string, before: string[]) => [...before, value];
 

@@ -13,7 +13,7 @@ const schema = z.strictObject({
   chain,
   /** The custody oracle of the same operator, whose keys are delivered, and the folder that holds its token. */
   custody: z.strictObject({ url: z.url(), dataDir: z.string().min(1) }),
-  /** Token and amount (smallest unit) kept as free bond. */
+  /** Token and amount (smallest unit) kept as free bond, in the escrow and for subscriptions each. */
   bond: z.strictObject({ token: address, amount: z.string().regex(/^\d+$/, "a whole number as text") }),
   logLevel: logLevel.default("info"),
 });

@@ -1,4 +1,4 @@
-import { fromHex, type Hex, type SlotRange, type StreamPreimage, type TreeNode } from "@msec/core";
+import { type Anchoring, fromHex, type Hex, type SlotRange, type StreamPreimage, type TreeNode } from "@msec/core";
 
 export interface WindowPack {
   headerDigest: Hex;
@@ -33,13 +33,26 @@ export class Custody {
     return (await this.#json<{ preimage: StreamPreimage }>(`/streams/${streamId}`)).preimage;
   }
 
-  /** Packs of a window that were anchored by an epoch, and how far the operator has read the chain. */
-  async window(streamId: Hex, fromSlot: number, toSlot: number): Promise<{ packs: WindowPack[]; newestEpoch: number }> {
-    const page = await this.#json<{ packs: WindowPack[]; newestEpoch: number; truncated: boolean }>(
-      `/streams/${streamId}/window?from=${fromSlot}&to=${toSlot}`,
-    );
+  /** Packs of a window that were anchored by an epoch, the first after it, and how far the operator has read the chain. */
+  async window(
+    streamId: Hex,
+    fromSlot: number,
+    toSlot: number,
+  ): Promise<{ packs: WindowPack[]; after: WindowPack | null; newestEpoch: number }> {
+    const page = await this.#json<{
+      packs: WindowPack[];
+      after: WindowPack | null;
+      newestEpoch: number;
+      truncated: boolean;
+    }>(`/streams/${streamId}/window?from=${fromSlot}&to=${toSlot}`);
     if (page.truncated) throw new Error("the window is larger than the operator serves at once");
     return page;
+  }
+
+  /** Where a pack is anchored; null where the operator does not know it yet. */
+  async anchoring(headerDigest: Hex): Promise<Anchoring | null> {
+    const [pack] = await this.#json<{ anchoring: Anchoring | null }[]>("/packs", { headerDigests: [headerDigest] });
+    return pack?.anchoring ?? null;
   }
 
   async contents(headerDigests: readonly Hex[]): Promise<Map<Hex, string | null>> {

@@ -1,5 +1,17 @@
 import { type Contracts, describeError, type Sender } from "@msec/chain";
-import { DEAL, type Deal, dealId, type Hex, type KeyNode, ProtocolError, type SlotRange, ZERO32 } from "@msec/core";
+import {
+  DEAL,
+  type Deal,
+  dealId,
+  type Fields,
+  type Hex,
+  type KeyNode,
+  ProtocolError,
+  type SlotRange,
+  type StructType,
+  type ValueOfFields,
+  ZERO32,
+} from "@msec/core";
 import { step } from "@msec/service";
 import { type EventLog, type JsonRpcProvider, type Result } from "ethers";
 import { type Logger } from "pino";
@@ -37,17 +49,19 @@ export interface Parts {
   chainId: number;
 }
 
-/** A Deal as ethers decodes it, in the shapes of packages/core. */
-export function dealOf(given: Result): Deal {
+/** A struct as ethers decodes it, in the shapes of packages/core. */
+export function structFrom<F extends Fields>(type: StructType<F>, given: Result): ValueOfFields<F> {
   return Object.fromEntries(
-    DEAL.fields.map(([type, name]) => {
+    type.fields.map(([kind, name]) => {
       const value: unknown = given[name];
-      if (type === "uint128") return [name, BigInt(value as bigint)];
-      if (type.startsWith("uint")) return [name, Number(value)];
+      if (kind === "uint128" || kind === "uint256") return [name, BigInt(value as bigint)];
+      if (kind.startsWith("uint")) return [name, Number(value)];
       return [name, (value as string).toLowerCase()];
     }),
-  ) as unknown as Deal;
+  ) as unknown as ValueOfFields<F>;
 }
+
+export const dealOf = (given: Result): Deal => structFrom(DEAL, given);
 
 export const nodesOf = (given: Result): KeyNode[] =>
   [...given].map((node: Result) => ({
@@ -119,7 +133,11 @@ export async function statusOf(contracts: Contracts, id: Hex): Promise<Known | u
 const SECONDS_PER_BLOCK = 20;
 
 /** Whether a window of a deal's state has closed by the chain's newest block, as the escrow judges it. */
-export function isClosed(status: Status, seconds: number, newest: { timestamp: number; number: number }): boolean {
+export function isClosed(
+  status: Pick<Status, "at" | "atBlock">,
+  seconds: number,
+  newest: { timestamp: number; number: number },
+): boolean {
   const blocks = newest.number - status.atBlock;
   return newest.timestamp * 1000 > status.at + seconds * 1000 && blocks * SECONDS_PER_BLOCK >= seconds;
 }

@@ -1,2 +1,3 @@
 export * from "./deals.ts";
 export { holesOf } from "./prepare.ts";
+export * from "./subscriptions.ts";

@@ -9,6 +9,7 @@ import { Custody } from "./custody.ts";
 import { Deals } from "./deals.ts";
 import { Metrics } from "./metrics.ts";
 import { Store } from "./store.ts";
+import { Subscriptions } from "./subscriptions.ts";
 
 const TICK_MS = 250;
 const BOND_MS = 5000;
@@ -25,26 +26,33 @@ async function main(file: string): Promise<void> {
   const metrics = new Metrics();
   const token = Buffer.from(secretFile(config.custody.dataDir, "token")).toString("hex");
   const custody = new Custody(config.custody.url, token);
-  const deals = new Deals({ contracts, provider, sender, store, custody, metrics, log, chainId: config.chain.chainId });
+  const parts = { contracts, provider, sender, store, custody, metrics, log, chainId: config.chain.chainId };
+  const deals = new Deals(parts);
+  const subscriptions = new Subscriptions(parts);
 
   let failure = "";
   const loops = new Loops((loop, error) => {
     failure = error.message;
     log.error({ loop, error: error.message }, "a step failed: it is tried again");
   });
-  loops.every(TICK_MS, "deals", async () => {
-    await deals.tick();
+  // One after the other: both sign with the account's next nonce.
+  loops.every(TICK_MS, "deals and subscriptions", async () => {
+    try {
+      await deals.tick();
+    } finally {
+      await subscriptions.tick();
+    }
     failure = "";
   });
   loops.every(BOND_MS, "bond", async () => {
     const { token: bondToken, amount } = config.bond;
-    const [free, balance] = await Promise.all([
-      contracts.Escrow.bondOf(sender.address, bondToken),
-      contracts.MSecToken.balanceOf(sender.address),
-    ]);
-    metrics.bond.set(Number(free));
-    if (free < BigInt(amount) / 2n && balance < BigInt(amount))
-      log.warn({ free: free.toString() }, "the free bond runs low: deposit more");
+    const balance = await contracts.MSecToken.balanceOf(sender.address);
+    for (const contract of ["Escrow", "Subscription"] as const) {
+      const free = await contracts[contract].bondOf(sender.address, bondToken);
+      metrics.bond.set({ contract }, Number(free));
+      if (free < BigInt(amount) / 2n && balance < BigInt(amount))
+        log.warn({ contract, free: free.toString() }, "the free bond runs low: deposit more");
+    }
   });
 
   const status = async () => ({
@@ -53,6 +61,7 @@ async function main(file: string): Promise<void> {
     healthy: failure === "",
     problems: failure === "" ? [] : [failure],
     deals: await store.counts(),
+    subscriptions: (await store.openSubscriptions()).length,
     bond: (await contracts.Escrow.bondOf(sender.address, config.bond.token as Hex)).toString(),
   });
   const server = await serve(
@@ -66,6 +75,7 @@ async function main(file: string): Promise<void> {
             rows: [
               ["Account", now.address],
               ["Free bond", now.bond],
+              ["Subscriptions served", String(now.subscriptions)],
             ],
           },
           { title: "Deals", rows },

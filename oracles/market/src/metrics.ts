@@ -19,9 +19,16 @@ export class Metrics {
     labelNames: ["outcome"],
     registers: [this.registry],
   });
+  readonly batches = new Counter({
+    name: "msec_batches_total",
+    help: "Batches of subscriptions, by what became of them: delivered, settled, or undeliverable",
+    labelNames: ["outcome"],
+    registers: [this.registry],
+  });
   readonly bond = new Gauge({
     name: "msec_bond_free",
-    help: "Free bond, in the token's smallest unit",
+    help: "Free bond, in the token's smallest unit, by the contract that holds it",
+    labelNames: ["contract"],
     registers: [this.registry],
   });
 }

@@ -1,5 +1,7 @@
 import { type Server } from "node:http";
 import {
+  batchContext,
+  batchNode,
   buyerNodes,
   cover,
   type Deal,
@@ -12,7 +14,11 @@ import {
   type KeyNode,
   ProtocolError,
   rootNode,
+  slotsOfBits,
   type SlotRange,
+  subscriptionId,
+  subscriptionKey,
+  type SubscriptionTerms,
   toBase64,
   toHex,
   unmask,
@@ -23,7 +29,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { TestStream } from "../../../packages/core/test/city.ts";
 import { aDeal } from "../../../packages/core/test/deal.ts";
 import { Custody } from "./custody.ts";
-import { holesOf, prepareDelivery } from "./prepare.ts";
+import { type BatchDelivery, holesOf, prepareBatch, prepareDelivery } from "./prepare.ts";
 
 describe("holesOf", () => {
   test("clips to the window, merges what overlaps or touches, drops what is outside", () => {
@@ -67,6 +73,8 @@ interface Answers {
   contents: (string | null)[];
   /** Slots whose keys are gone. */
   gone: SlotRange[];
+  /** Whether it shows where packs are anchored. */
+  anchored: boolean;
   down: boolean;
 }
 let answers: Answers;
@@ -84,7 +92,7 @@ beforeAll(async () => {
       },
       "GET /streams/:/window": ({ query }) => {
         const [from, to] = [Number(query.get("from")), Number(query.get("to"))];
-        const packs = answers.stream.packs
+        const all = answers.stream.packs
           .map(({ cose, signed }, i) => ({
             headerDigest: signed.headerDigest,
             cose: toBase64(cose),
@@ -92,13 +100,16 @@ beforeAll(async () => {
             epoch: answers.epochs[i] as number,
             erased: answers.contents[i] === null,
           }))
-          .filter((pack) => pack.slot >= from && pack.slot <= to);
-        return { packs, newestEpoch: answers.newestEpoch, truncated: answers.truncated };
+          .filter(({ epoch }) => epoch <= answers.newestEpoch);
+        const packs = all.filter((pack) => pack.slot >= from && pack.slot <= to);
+        const after = all.find((pack) => pack.slot > to) ?? null;
+        return { packs, after, newestEpoch: answers.newestEpoch, truncated: answers.truncated };
       },
       "POST /packs": ({ body }) =>
         (body as { headerDigests: Hex[] }).headerDigests.map((headerDigest) => ({
           headerDigest,
           content: answers.contents[answers.stream.packs.findIndex((p) => p.signed.headerDigest === headerDigest)],
+          anchoring: answers.anchored ? { epoch: { number: 3 }, path: [headerDigest] } : null,
         })),
       "POST /keys": ({ body, headers }) => {
         if (headers.authorization !== `Bearer ${TOKEN}`) return new Reply(400, { code: "bad-signature" });
@@ -163,6 +174,7 @@ beforeEach(() => {
     epochs: stream.packs.map(() => 3),
     contents: stream.packs.map((p) => toBase64(p.content)),
     gone: [],
+    anchored: true,
     down: false,
   };
   sell([]);
@@ -302,5 +314,74 @@ describe("it is tried again", () => {
     answers.truncated = true;
     expect((await failure()).message).toMatch(/larger than the operator serves at once/);
     await isTransient();
+  });
+});
+
+describe("a batch of a subscription", () => {
+  /** Slots FROM to FROM + 3. */
+  const NUMBER = FROM / 4;
+  const word = (byte: string): Hex => `0x${byte.repeat(32)}`;
+  const account = (byte: string): Hex => `0x${byte.repeat(20)}`;
+  const key = subscriptionKey(SECRET);
+  const terms: SubscriptionTerms = {
+    ...{ streamId: word("51"), seller: account("5e"), deliverer: account("d1"), fallbackDeliverer: account("d2") },
+    ...{ token: account("70"), slotPrice: 10n, feePerMille: 50, bond: 5n, depth: 30, slotSeconds: 60 },
+    ...{ deliverSeconds: 60, complainSeconds: 60, silenceSeconds: 3600, licence: word("00"), anchor: account("a1") },
+    ...{ buyer: account("b1"), keyX: key.x, keyV: key.v, fromBatch: NUMBER, purpose: word("00"), erasures: 0 },
+    nonce: word("0e"),
+  };
+  const at = batchContext(20260, account("c0"), subscriptionId(terms), NUMBER);
+  const batch = (late = false, number = NUMBER) => prepareBatch(custody, at, terms, number, late);
+
+  test("holds the batch's node for the buyer, the slots with data, and its last pack with its path", async () => {
+    const made = (await batch()) as BatchDelivery;
+    const node = batchNode(terms, NUMBER);
+    const opened = unmask(at, SECRET, [node], { E: made.E, masked: [made.masked] });
+    expect(opened).toEqual(derive([rootNode(answers.stream.seed)], [node]));
+    expect(slotsOfBits(terms, NUMBER, made.slots)).toEqual([FROM, FROM + 1, FROM + 2, FROM + 3]);
+    expect(made.last.pack.slot).toBe(FROM + 3);
+    expect(made.last.proof).toEqual([made.last.pack.headerDigest]);
+  });
+
+  test("claims no slot that is empty", async () => {
+    const stream = new TestStream(0, 60);
+    stream.fill(FROM + 1, 1);
+    stream.fill(FROM + 7, 1);
+    const contents = stream.packs.map((p) => toBase64(p.content));
+    answers = { ...answers, stream, contents, epochs: stream.packs.map(() => 3) };
+    const made = (await batch()) as BatchDelivery;
+    expect(slotsOfBits(terms, NUMBER, made.slots)).toEqual([FROM + 1]);
+  });
+
+  test("waits for the stream to go on, for so long", async () => {
+    answers.epochs = answers.epochs.map((e, i) => (i >= 4 ? 9 : e));
+    expect(await batch()).toBe("early");
+    expect(slotsOfBits(terms, NUMBER, ((await batch(true)) as BatchDelivery).slots)).toHaveLength(3);
+  });
+
+  test("is empty for good once the stream has gone on past it, and not before", async () => {
+    const before = FROM / 4 - 1;
+    answers.epochs = answers.epochs.map((e, i) => (i === 0 ? 9 : e));
+    expect(await batch(true, before)).toBe("empty");
+    expect(await batch(true, before + 9)).toBe("early");
+  });
+
+  test("is not delivered where a slot of it is erased, a content gone, or a pack does not open", async () => {
+    answers.gone = [[FROM + 2, FROM + 2]];
+    await expect(batch()).rejects.toBeInstanceOf(ProtocolError);
+    answers.gone = [];
+    answers.contents[2] = null;
+    await expect(batch()).rejects.toBeInstanceOf(ProtocolError);
+    answers.contents[2] = answers.contents[3] as string;
+    await expect(batch()).rejects.toBeInstanceOf(ProtocolError);
+  });
+
+  test("is tried again where the custody oracle is down or does not show where its last pack is anchored", async () => {
+    answers.anchored = false;
+    await expect(batch()).rejects.toThrow(/does not show where/);
+    await expect(batch()).rejects.not.toBeInstanceOf(ProtocolError);
+    answers.anchored = true;
+    answers.down = true;
+    await expect(batch()).rejects.not.toBeInstanceOf(ProtocolError);
   });
 });

@@ -1,5 +1,6 @@
-import { type Hex, type Deal, type Delivery, type KeyNode } from "@msec/core";
+import { type Hex, type Deal, type Delivery, type KeyNode, type SubscriptionTerms } from "@msec/core";
 import type pg from "pg";
+import { type BatchDelivery } from "./prepare.ts";
 
 const TABLES = `
 create table if not exists deals (
@@ -10,6 +11,18 @@ create table if not exists deals (
   outcome text,
   raw text,
   nonce bigint
+);
+create table if not exists subscriptions (
+  subscription_id text primary key,
+  terms jsonb not null,
+  outcome text
+);
+create table if not exists batches (
+  subscription_id text not null references subscriptions,
+  number bigint not null,
+  delivery jsonb not null,
+  settled boolean not null default false,
+  primary key (subscription_id, number)
 )`;
 
 /** A deal that this deliverer has to do with. */
@@ -31,6 +44,12 @@ const unpack = <T>(value: unknown): T =>
   JSON.parse(JSON.stringify(value), (_, v: unknown) =>
     v !== null && typeof v === "object" && "uint" in v ? BigInt((v as { uint: string }).uint) : v,
   ) as T;
+
+/** A subscription whose batches this deliverer has to do with. */
+export interface SubscriptionRow {
+  subscriptionId: Hex;
+  terms: SubscriptionTerms;
+}
 
 /** What the deliverer must remember over a restart. */
 export class Store {
@@ -79,6 +98,51 @@ export class Store {
 
   async finish(dealId: Hex, outcome: string): Promise<void> {
     await this.#db.query("update deals set outcome = $2 where deal_id = $1", [dealId, outcome]);
+  }
+
+  async putSubscription(subscriptionId: Hex, terms: SubscriptionTerms): Promise<void> {
+    const text = "insert into subscriptions (subscription_id, terms) values ($1, $2) on conflict do nothing";
+    await this.#db.query(text, [subscriptionId, pack(terms)]);
+  }
+
+  async openSubscriptions(): Promise<SubscriptionRow[]> {
+    const { rows } = await this.#db.query("select * from subscriptions where outcome is null order by subscription_id");
+    return rows.map((row) => ({
+      subscriptionId: row.subscription_id as Hex,
+      terms: unpack<SubscriptionTerms>(row.terms),
+    }));
+  }
+
+  async finishSubscription(subscriptionId: Hex, outcome: string): Promise<void> {
+    const text = "update subscriptions set outcome = $2 where subscription_id = $1";
+    await this.#db.query(text, [subscriptionId, outcome]);
+  }
+
+  /** Keeps the delivery of a batch, or returns the one that was made before: a batch is never masked twice. */
+  async putBatch(subscriptionId: Hex, delivery: BatchDelivery): Promise<BatchDelivery> {
+    const { rows } = await this.#db.query(
+      `insert into batches (subscription_id, number, delivery) values ($1, $2, $3)
+       on conflict (subscription_id, number) do update set settled = false returning delivery`,
+      [subscriptionId, delivery.number, pack(delivery)],
+    );
+    return unpack<BatchDelivery>(rows[0].delivery);
+  }
+
+  async batch(subscriptionId: Hex, number: number): Promise<BatchDelivery | undefined> {
+    const text = "select delivery from batches where subscription_id = $1 and number = $2";
+    const { rows } = await this.#db.query(text, [subscriptionId, number]);
+    return rows[0] && unpack<BatchDelivery>(rows[0].delivery);
+  }
+
+  /** Numbers of batches that may have to be settled, ascending. */
+  async unsettled(subscriptionId: Hex): Promise<number[]> {
+    const text = "select number from batches where subscription_id = $1 and not settled order by number";
+    return (await this.#db.query(text, [subscriptionId])).rows.map((row) => Number(row.number));
+  }
+
+  async putSettled(subscriptionId: Hex, number: number): Promise<void> {
+    const text = "update batches set settled = true where subscription_id = $1 and number = $2";
+    await this.#db.query(text, [subscriptionId, number]);
   }
 
   async counts(): Promise<Record<string, number>> {

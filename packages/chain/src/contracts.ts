@@ -15,6 +15,7 @@ import type {
   MSecToken,
   OracleCommittee,
   Reputation,
+  Subscription,
 } from "./generated/index.js";
 
 /** Source of every contract that is deployed, by its name. */
@@ -32,6 +33,7 @@ export const SOURCES = {
   Marketplace: "contracts/market/Marketplace.sol",
   Reputation: "contracts/trust/Reputation.sol",
   AgreementDigests: "contracts/privacy/AgreementDigests.sol",
+  Subscription: "contracts/market/Subscription.sol",
 } as const;
 export type ContractName = keyof typeof SOURCES;
 export type Addresses = Record<ContractName, Hex>;
@@ -51,6 +53,7 @@ export interface Contracts {
   Marketplace: Marketplace;
   Reputation: Reputation;
   AgreementDigests: AgreementDigests;
+  Subscription: Subscription;
 }
 
 /** Handles of the contracts whose addresses are given. */

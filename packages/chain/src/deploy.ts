@@ -51,6 +51,7 @@ const PUBLIC_MODULES: ContractName[] = [
   "Marketplace",
   "Reputation",
   "AgreementDigests",
+  "Subscription",
 ];
 
 /** Where each contract will be, and what its constructor is given, in the order in which they are deployed. */
@@ -77,6 +78,7 @@ export function planCity(
     Marketplace: [a.Escrow, a.DeviceRegistry],
     Reputation: [a.Directory, a.Escrow, a.OracleCommittee, a.MSecToken, [...new Set(founding.committee.organisations)]],
     AgreementDigests: [],
+    Subscription: [a.AccessManager, a.Directory, a.DeviceRegistry, a.ConsentRegistry, a.Escrow],
   };
   return { addresses, args };
 }

@@ -16,5 +16,6 @@ export * from "./signing.ts";
 export * from "./spki.ts";
 export * from "./stream.ts";
 export * from "./struct.ts";
+export * from "./subscription.ts";
 export * from "./types.ts";
 export * from "./verify.ts";

@@ -175,6 +175,49 @@ export const REQUEST = defineStruct("Request", [
 ]);
 export type Request = ValueOfFields<typeof REQUEST.fields>;
 
+const SUBSCRIPTION_OFFER_FIELDS = [
+  ["bytes32", "streamId"],
+  ["address", "seller"],
+  ["address", "deliverer"],
+  ["address", "fallbackDeliverer"],
+  ["address", "token"],
+  ["uint128", "slotPrice"],
+  ["uint16", "feePerMille"],
+  ["uint128", "bond"],
+  ["uint8", "depth"],
+  ["uint32", "slotSeconds"],
+  ["uint32", "deliverSeconds"],
+  ["uint32", "complainSeconds"],
+  ["uint32", "silenceSeconds"],
+  ["bytes32", "licence"],
+] as const;
+
+/** What a seller publishes for all who subscribe to a live stream; names of fields are those of ISubscription.sol. */
+export const SUBSCRIPTION_OFFER = defineStruct("SubscriptionOffer", SUBSCRIPTION_OFFER_FIELDS);
+export type SubscriptionOffer = ValueOfFields<typeof SUBSCRIPTION_OFFER.fields>;
+
+/** An offer, field by field, and the buyer's part. */
+export const SUBSCRIPTION_TERMS = defineStruct("SubscriptionTerms", [
+  ...SUBSCRIPTION_OFFER_FIELDS,
+  ["address", "anchor"],
+  ["address", "buyer"],
+  ["uint256", "keyX"],
+  ["uint8", "keyV"],
+  ["uint32", "fromBatch"],
+  ["bytes32", "purpose"],
+  ["uint64", "erasures"],
+  ["bytes32", "nonce"],
+]);
+export type SubscriptionTerms = ValueOfFields<typeof SUBSCRIPTION_TERMS.fields>;
+
+/** What a buyer's wallet signs for the secret of a subscription, under the domain "Subscription". */
+export const SUBSCRIPTION_KEYS = defineStruct("SubscriptionKeys", [
+  ["address", "subscription"],
+  ["bytes32", "streamId"],
+  ["bytes32", "nonce"],
+]);
+export type SubscriptionKeys = ValueOfFields<typeof SUBSCRIPTION_KEYS.fields>;
+
 /** What the committee saw of a provider in a range of epochs. */
 export const FACTS = defineStruct("Facts", [
   ["bytes32", "provider"],

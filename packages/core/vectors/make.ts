@@ -14,8 +14,10 @@ import {
   signDigest,
   encodeCose,
   spkiOfPoint,
+  subscriptionKey,
   toBase64,
   toHex,
+  uint,
   utf8,
   ZERO32,
 } from "../src/index.ts";
@@ -126,6 +128,17 @@ const VALUES: Record<string, Record<string, Json>> = {
   Erased: { streamId: bytes32("s"), number: 1, fromSlot: SLOT, toSlot: SLOT + 59, keysDestroyedAt: T0, backupsExpireAt: T0 + 604_800_000 },
   Facts: { provider: bytes32("g"), number: 3, fromEpoch: 2, toEpoch: 86_401, gaps: 1, late: 2, equivocations: 3, attestations: 4, intrusions: 5, disputes: 6, probes: 7, configDigest: bytes32("c") },
   Agreement: { agreement: account("a"), version: 2, termsHash: bytes32("t"), parties: [1, 2].map((i) => toHex(new Uint8Array(20).fill(i))), auditors: [account("u")], endMs: T0 + 86_400_000, noticeMs: 604_800_000, deadline: T0, salt: bytes32("x") },
+  SubscriptionOffer: {
+    streamId: bytes32("s"), seller: account("s"), deliverer: account("d"), fallbackDeliverer: account("f"), token: account("t"), slotPrice: "1000",
+    feePerMille: 50, bond: "50000", depth: 26, slotSeconds: 60, deliverSeconds: 600, complainSeconds: 86_400, silenceSeconds: 604_800, licence: bytes32("l"),
+  },
+  SubscriptionTerms: {
+    streamId: bytes32("s"), seller: account("s"), deliverer: account("d"), fallbackDeliverer: account("f"), token: account("t"), slotPrice: "1000",
+    feePerMille: 50, bond: "50000", depth: 26, slotSeconds: 60, deliverSeconds: 600, complainSeconds: 86_400, silenceSeconds: 604_800, licence: bytes32("l"),
+    anchor: CHAIN.anchor, buyer: account("b"), keyX: "55066263022277343669578718895168534326250603453777594175500187360389116729240", keyV: 27,
+    fromBatch: 453_125, purpose: bytes32("p"), erasures: 2, nonce: bytes32("n"),
+  },
+  SubscriptionKeys: { subscription: ESCROW, streamId: bytes32("s"), nonce: bytes32("n") },
 }; // prettier-ignore
 const IDENTITY = ["Enrol", "Rotation", "Transfer", "Endorsement", "Quote"];
 const CONSENT = [
@@ -147,6 +160,9 @@ const CONTRACT: Record<string, string> = {
   Request: "Marketplace",
   Facts: "Reputation",
   Agreement: "AgreementDigests",
+  SubscriptionOffer: "Subscription",
+  SubscriptionTerms: "Subscription",
+  SubscriptionKeys: "Subscription",
 };
 const domainOf = (type: string) => ({ ...DOMAIN, name: CONTRACT[type] ?? "DataAnchor" });
 
@@ -469,6 +485,44 @@ function delivery(): VectorFile {
   ]); // prettier-ignore
 }
 
+function subscription(): VectorFile {
+  const E = (label: string) => {
+    const { x, v } = subscriptionKey(sha256(utf8(label)));
+    return { x: toHex(uint(x, 32)), v };
+  };
+  const base = { secret: bytes32("secret"), E: E("e"), subscriptionId: bytes32("subscription"), number: 7 };
+  const made = (of: typeof base) =>
+    outcome({ about: "" } as VectorFile, "sharedPoint", of) as {
+      batchId: Hex;
+      B: { x: Hex; v: number };
+      proof: Record<string, Hex | number>;
+    };
+  const { batchId, B, proof } = made(base);
+  const judged = { context: batchId, B, E: base.E, proof };
+  const up = (value: Hex) => toHex(uint((BigInt(value) + 1n) % 2n ** 256n, 32));
+  const changed = Object.keys(proof).map((name): [string, string, Record<string, Json>] => {
+    const value = proof[name] as Hex | number;
+    const other = typeof value === "number" ? 55 - value : up(value);
+    return [`another ${name}`, "sharedPointHolds", { ...judged, proof: { ...proof, [name]: other } }];
+  });
+  return file("Subscriptions: a batch's id and the shared point that a complaint shows, with its proof of equal logarithms; and whether a proof holds. Numbers of 256 bits are hex", [
+    ["made", "sharedPoint", base],
+    ["of another batch", "sharedPoint", { ...base, number: 4_294_967_295 }],
+    ["under another E", "sharedPoint", { ...base, E: E("other") }],
+    ["of another secret", "sharedPoint", { ...base, secret: bytes32("other") }],
+    ["right", "sharedPointHolds", judged],
+    ["right, of another secret", "sharedPointHolds", { ...judged, ...(({ B: b, proof: p }) => ({ B: b, proof: p }))(made({ ...base, secret: bytes32("other") })) }],
+    ["for another batch", "sharedPointHolds", { ...judged, context: bytes32("another") }],
+    ["for another key", "sharedPointHolds", { ...judged, B: E("another") }],
+    ["for another E", "sharedPointHolds", { ...judged, E: E("another") }],
+    ...changed,
+    ["c = n", "sharedPointHolds", { ...judged, proof: { ...proof, c: toHex(uint(CURVE_ORDER, 32)) } }],
+    ["z zero", "sharedPointHolds", { ...judged, proof: { ...proof, z: toHex(uint(0, 32)) } }],
+    ["c zero", "sharedPointHolds", { ...judged, proof: { ...proof, c: toHex(uint(0, 32)) } }],
+  ]); // prettier-ignore
+}
+const CURVE_ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n;
+
 /** A bundle as it is saved: bigints are {"uint": text}. Without bigints in it, it is plain JSON. */
 const plain = (bundle: Parameters<typeof encodeBundle>[0]) => JSON.parse(encodeBundle(bundle)) as Json;
 
@@ -582,6 +636,7 @@ export function makeVectors(): Record<string, string> {
     ),
     statements: statements(),
     delivery: delivery(),
+    subscription: subscription(),
     window: window(),
     reading: reading(),
   };

@@ -33,6 +33,9 @@ import {
   encodeRecord,
   encodeSchema,
   AGREEMENT,
+  batchId,
+  checkSharedPoint,
+  type CompactPoint,
   ENROL,
   FACTS,
   EPOCH,
@@ -79,6 +82,7 @@ import {
   packOf,
   parseNumber,
   preparePack,
+  proveSharedPoint,
   ProtocolError,
   puncture,
   readingSalt,
@@ -93,11 +97,16 @@ import {
   slotOf,
   type SlotRange,
   spkiOfPoint,
+  type SharedPoint,
   STREAM,
   streamId,
   streamOf,
   type StreamPreimage,
   type StructType,
+  subscriptionKey,
+  SUBSCRIPTION_KEYS,
+  SUBSCRIPTION_OFFER,
+  SUBSCRIPTION_TERMS,
   toHex,
   typedDataDigest,
   unmask,
@@ -117,6 +126,7 @@ const structs = Object.fromEntries(
     ...[STREAM, PACK, EPOCH, CONFIG, HOLDERS, OPENED, REFUSED, RECEIPT, HEAD, DEAL_KEYS, DEAL, OFFER, REQUEST, ENROL],
     ...[ROTATION, TRANSFER, ENDORSEMENT, QUOTE],
     ...[BINDING, GRANT, REVOCATION, REVOCATION_OF_ALL, ERASURE_REQUEST, SUBJECT_ERASURE, ERASED, FACTS, AGREEMENT],
+    ...[SUBSCRIPTION_OFFER, SUBSCRIPTION_TERMS, SUBSCRIPTION_KEYS],
   ].map((s) => [s.name, s]),
 ) as unknown as Record<string, StructType<Fields>>;
 
@@ -127,6 +137,12 @@ function structValue(struct: StructType<Fields>, value: Record<string, unknown>)
     Object.entries(value).map(([name, v]) => [name, wide.has(name) ? BigInt(v as string) : v]),
   ) as never;
 }
+
+const pointOf = ({ x, v }: Json): CompactPoint => ({ x: BigInt(x), v });
+const wide = (value: bigint) => `0x${value.toString(16).padStart(64, "0")}`;
+const numbersJson = (value: Record<string, bigint | number>): Json =>
+  Object.fromEntries(Object.entries(value).map(([k, v]) => [k, typeof v === "bigint" ? wide(v) : v]));
+const pointJson = (point: CompactPoint): Json => numbersJson({ x: point.x, v: point.v });
 
 /** A reading in JSON: `v` is decimal text, `vd` hex. */
 function readingOf({ n, u, v, vs, vb, vd, tMs }: Json): SenmlRecord {
@@ -360,6 +376,22 @@ export const operations: Record<string, (input: Json) => Json> = {
       witness: { i: claim, path: tree.proof(claim).map(toHex), b: String(b), B: point(B), S: point(S) },
     };
   },
+  sharedPoint: ({ secret, E, subscriptionId, number }) => {
+    const context = batchId(subscriptionId, number);
+    const B = subscriptionKey(fromHex(secret));
+    const proof = proveSharedPoint(fromHex(secret), pointOf(E), context);
+    return { batchId: context, B: pointJson(B), proof: numbersJson({ ...proof }) };
+  },
+  sharedPointHolds: ({ context, B, E, proof }) => ({
+    holds: checkSharedPoint(
+      Object.fromEntries(
+        Object.entries(proof as Record<string, string | number>).map(([k, v]) => [k, k === "v" ? v : BigInt(v)]),
+      ) as unknown as SharedPoint,
+      context,
+      pointOf(B),
+      pointOf(E),
+    ),
+  }),
   verify: ({ bundle, patch, committee }) => {
     const report = verify(patched(bundle, patch ?? []), committee === undefined ? {} : { committee });
     if (report.kind === "reading") return { ...report, row: readingJson(report.row) };

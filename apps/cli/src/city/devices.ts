@@ -16,6 +16,10 @@ import {
   toHex,
   typedDataDigest,
   ZERO32,
+  DEPTH,
+  LEAST_BATCH_DEPTH,
+  type SubscriptionOffer,
+  subscriptionOfferId,
 } from "@msec/core";
 import { type ConfigInput, init, parseConfig, paths, signEnrolment } from "@msec/device";
 import { type JsonRpcProvider } from "ethers";
@@ -152,7 +156,26 @@ export async function enrolDevice(
 /** Terms that an embedded city sells under. Times in seconds. */
 export const TERMS = { feePerMille: 50, bond: 10_000_000n, deliverSeconds: 120, complainSeconds: 40 };
 
-/** Consents to sales and publishes an offer, for every stream of a device that has none yet. */
+const HOUR_SECONDS = 3600;
+const DAY_SECONDS = 86_400;
+
+/** Terms of subscriptions in an embedded city: batches of about an hour, or as near to it as a batch may be long. */
+function subscriptionOffer(
+  given: Pick<
+    SubscriptionOffer,
+    "streamId" | "seller" | "deliverer" | "fallbackDeliverer" | "token" | "slotPrice" | "slotSeconds" | "licence"
+  >,
+): SubscriptionOffer {
+  const slots = Math.max(1, HOUR_SECONDS / given.slotSeconds);
+  const depth = Math.max(LEAST_BATCH_DEPTH, DEPTH - Math.ceil(Math.log2(slots)));
+  return {
+    ...given,
+    ...{ depth, feePerMille: TERMS.feePerMille, bond: 1_000_000n, deliverSeconds: TERMS.deliverSeconds },
+    ...{ complainSeconds: HOUR_SECONDS, silenceSeconds: 3 * DAY_SECONDS },
+  };
+}
+
+/** Consents to sales and publishes an offer, and one for subscriptions to a stream that has time slots, for every stream of a device that has none yet. */
 export async function publishOffers(
   device: EnrolledDevice,
   all: People,
@@ -160,7 +183,7 @@ export async function publishOffers(
   contracts: Contracts,
   provider: JsonRpcProvider,
 ): Promise<void> {
-  const { Marketplace } = contracts;
+  const { Marketplace, Subscription } = contracts;
   const calls: Call[] = [];
   for (const stream of device.streams) {
     const { preimage, streamId, holders } = stream;
@@ -176,9 +199,19 @@ export async function publishOffers(
       terms: toHex(new Uint8Array(32)),
     };
     const id = await Marketplace.offerIdOf(streamId, terms);
-    if ((await Marketplace.offer(id)).state !== 0n) continue;
-    const data = Marketplace.interface.encodeFunctionData("publish", [streamOf(preimage), terms]);
-    calls.push({ to: deployment.addresses.Marketplace, data });
+    if ((await Marketplace.offer(id)).state === 0n) {
+      const data = Marketplace.interface.encodeFunctionData("publish", [streamOf(preimage), terms]);
+      calls.push({ to: deployment.addresses.Marketplace, data });
+    }
+    if (preimage.mode === MODE.dataset) continue;
+    const { deliverer, fallbackDeliverer, token, unitPrice: slotPrice } = terms;
+    const offer = subscriptionOffer({
+      ...{ streamId, seller: device.owner.address, deliverer, fallbackDeliverer, token, slotPrice },
+      ...{ slotSeconds: preimage.slotSeconds, licence: terms.terms },
+    });
+    if (await Subscription.isOpen(subscriptionOfferId(offer))) continue;
+    const data = Subscription.interface.encodeFunctionData("publish", [streamOf(preimage), offer]);
+    calls.push({ to: deployment.addresses.Subscription, data });
   }
   const sender = new Sender(device.owner.key, provider, deployment.chainId);
   const first = await sender.nonce();

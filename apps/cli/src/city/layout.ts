@@ -37,6 +37,9 @@ export class Layout {
   get purchases() {
     return join(this.root, "purchases");
   }
+  get subscriptions() {
+    return join(this.root, "subscriptions");
+  }
   operator(n: number) {
     return join(this.root, "operators", String(n));
   }

@@ -79,7 +79,7 @@ export interface UpOptions {
 const script = (path: string) => fileURLToPath(new URL(`../../../../${path}`, import.meta.url));
 const RESTART_MS = 1000;
 const BUYER_FUNDS = 1_000_000_000n;
-const DELIVERER_FUNDS = 100_000_000n;
+const DELIVERER_FUNDS = 200_000_000n;
 
 /** The city that a folder's run.json describes, if it is up. */
 export function runningCity(root: string): Run | undefined {
@@ -337,28 +337,34 @@ async function writeMarket(
     port: ports.markets[n - 1],
     chain: { rpc: chain.rpc, chainId: chain.chainId, addresses: deployment.addresses },
     custody: { url: `http://127.0.0.1:${ports.operators[n - 1]}`, dataDir: layout.operator(n) },
-    bond: { token: deployment.addresses.MSecToken, amount: String(DELIVERER_FUNDS) },
+    bond: { token: deployment.addresses.MSecToken, amount: String(DELIVERER_FUNDS / 2n) },
   });
   return file;
 }
 
+/** Half of a deliverer's funds as bond for deals, half for batches of subscriptions. */
 async function depositBond(
   deliverer: Account,
   deployment: Deployment,
   contracts: Contracts,
   provider: JsonRpcProvider,
 ): Promise<void> {
-  const { Escrow, MSecToken } = contracts;
+  const { MSecToken } = contracts;
   const { addresses, chainId } = deployment;
-  if ((await Escrow.bondOf(deliverer.address, addresses.MSecToken)) > 0n) return;
   const sender = new Sender(deliverer.key, provider, chainId);
-  const amount = await MSecToken.balanceOf(deliverer.address);
-  await sender.transact({
-    to: addresses.MSecToken,
-    data: MSecToken.interface.encodeFunctionData("approve", [addresses.Escrow, amount]),
-  });
-  await sender.transact({
-    to: addresses.Escrow,
-    data: Escrow.interface.encodeFunctionData("depositBond", [addresses.MSecToken, amount]),
-  });
+  for (const name of ["Escrow", "Subscription"] as const) {
+    if ((await contracts[name].bondOf(deliverer.address, addresses.MSecToken)) > 0n) continue;
+    const amount = DELIVERER_FUNDS / 2n;
+    await sender.transact({
+      to: addresses.MSecToken,
+      data: MSecToken.interface.encodeFunctionData("approve", [addresses[name], amount]),
+    });
+    await sender.transact({
+      to: addresses[name],
+      data: contracts[name].interface.encodeFunctionData(
+        "depositBond" as never,
+        [addresses.MSecToken, amount] as never,
+      ),
+    });
+  }
 }

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Contracts, type Deployment, describeError, Sender } from "@msec/chain";
 import {
+  type BundlePack,
   buyerNodes,
   contentOpens,
   cover,
@@ -61,6 +62,8 @@ export interface Shop {
   buyer: Account;
   /** Folder where purchases under way are kept. */
   purchases: string;
+  /** Folder where subscriptions are kept. */
+  subscriptions: string;
   /** Told what was shown, one line a step. */
   progress: (step: string, detail: string) => void;
 }
@@ -181,21 +184,11 @@ async function complaintsOf({ contracts, provider, buyer }: Shop, offer: Offer):
     : `${least} organisations outside this deal would judge a complaint about quality`;
 }
 
-/** Keeps what is needed to go on after a crash, then sends the one transaction. */
-async function pay(
-  shop: Shop,
-  offer: Offer,
-  deal: Deal,
-  nodes: KeyNode[],
-  bundle: WindowBundle,
-  secret: Uint8Array,
-): Promise<Hex> {
-  const { contracts, deployment, provider, buyer, purchases } = shop;
-  const { Marketplace, MSecToken } = contracts;
-  const sender = new Sender(buyer.key, provider, deployment.chainId);
+/** EIP-2612: lets a contract take an amount of the buyer's tokens, in the transaction that uses it. */
+export async function permitFor({ contracts, deployment, provider, buyer }: Shop, spender: Hex, value: bigint) {
+  const { MSecToken } = contracts;
   const balance = await MSecToken.balanceOf(buyer.address);
-  if (balance < deal.price)
-    throw new Problem(`the price is ${deal.price} units, the account ${buyer.address} holds ${balance}`);
+  if (balance < value) throw new Problem(`the price is ${value} units, the account ${buyer.address} holds ${balance}`);
   const deadline = ((await provider.getBlock("latest"))?.timestamp ?? 0) + DAY_SECONDS;
   const permit = await new Wallet(buyer.key).signTypedData(
     { name: "M-Sec", version: "1", chainId: deployment.chainId, verifyingContract: deployment.addresses.MSecToken },
@@ -208,21 +201,30 @@ async function pay(
         { name: "deadline", type: "uint256" },
       ],
     },
-    {
-      owner: buyer.address,
-      spender: deployment.addresses.Marketplace,
-      value: deal.price,
-      nonce: await MSecToken.nonces(buyer.address),
-      deadline,
-    },
+    { owner: buyer.address, spender, value, nonce: await MSecToken.nonces(buyer.address), deadline },
   );
   const { v, r, s } = Signature.from(permit);
+  return { value, deadline, v, r, s };
+}
+
+/** Keeps what is needed to go on after a crash, then sends the one transaction. */
+async function pay(
+  shop: Shop,
+  offer: Offer,
+  deal: Deal,
+  nodes: KeyNode[],
+  bundle: WindowBundle,
+  secret: Uint8Array,
+): Promise<Hex> {
+  const { contracts, deployment, provider, buyer, purchases } = shop;
+  const { Marketplace } = contracts;
+  const sender = new Sender(buyer.key, provider, deployment.chainId);
   const data = Marketplace.interface.encodeFunctionData("buy", [
     termsOf(offer),
     streamOf(bundle.stream),
     deal,
     nodes,
-    { value: deal.price, deadline, v, r, s },
+    await permitFor(shop, deployment.addresses.Marketplace, deal.price),
   ]);
   const to = deployment.addresses.Marketplace;
   try {
@@ -378,7 +380,10 @@ export interface Fault {
 }
 
 /** The first pack that the delivered keys do not fit, or do not open. */
-export function faultOf(bundle: WindowBundle, keys: readonly TreeNode[]): Fault | undefined {
+export function faultOf(
+  bundle: { stream: WindowBundle["stream"]; packs: Pick<BundlePack, "cose" | "content">[] },
+  keys: readonly TreeNode[],
+): Fault | undefined {
   for (const pack of bundle.packs) {
     if (pack.content === null) continue;
     const { header } = decodeCose(fromBase64(pack.cose));
