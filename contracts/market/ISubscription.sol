@@ -287,10 +287,11 @@ interface ISubscription {
 
     /// @notice Publishes a batch's masked key, takes the price of its slots from the deposit and the bond from the caller's
     /// free one. By the deliverer, or by the fallback once deliverSeconds after the batch's end are over.
-    /// @dev For a batch from `next` on that is over, and was so before a subscription was held or is ending. The highest bit of `slots` is the slot of `last`, a
-    /// pack of the stream that is anchored; it should be the batch's last one, since what was anchored after it is
-    /// not judged. Where a tombstone came or consent is gone the subscription ends without fault instead: then the call
-    /// succeeds and emits Ended. Warning: that the key is right and every pack opens is the deliverer's to check before.
+    /// @dev For a batch from `next` on that is over, and was so before a subscription was held or is ending. The highest bit
+    /// of `slots` is the slot of `last`, a pack of the stream that is anchored; it should be the batch's last one, since
+    /// what was anchored after it is not judged. Where a tombstone came or consent is gone the subscription ends without
+    /// fault instead: then the call succeeds and emits Ended, but its calldata has shown the key; a deliverer asks before,
+    /// and calls {end}. Warning: that the key is right and every pack opens is the deliverer's to check before.
     function deliver(SubscriptionTerms calldata terms, BatchKeys calldata keys, AnchoredPack calldata last) external;
 
     /// @notice Pays delivered batches whose window is over: the seller as credit, fee and bond to whoever delivered, as free

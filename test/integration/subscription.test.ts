@@ -11,6 +11,7 @@ import {
   type Hex,
   packOf,
   slotBits,
+  streamOf,
   type StreamPreimage,
   type TreeNode,
 } from "@msec/core";
@@ -184,4 +185,19 @@ describe("a subscription to a live stream", () => {
     const [ending] = await contracts.Subscription.queryFilter(contracts.Subscription.filters.Ending(honest.id), 0);
     expect((event?.args.toBuyer ?? 0n) + (ending?.args.toBuyer ?? 0n) + paid * SLOT_PRICE).toBe(DEPOSIT);
   }, 120_000);
+
+  test("consent withdrawn: the deliverer ends it without showing a key, and the deposit is the buyer's", async () => {
+    const { contracts, people } = t.city;
+    const deliverer = people.deliverers[0]?.address as Hex;
+    const kept = await subscribe(t.shop(), await subscriptionOffer(t, preimage, stream, deliverer), DEPOSIT);
+    const { ConsentRegistry } = t.city.run.deployment.addresses;
+    const data = contracts.ConsentRegistry.interface.encodeFunctionData("revokeAll", [streamOf(preimage)]);
+    await senderOf(t, people.city).transact({ to: ConsentRegistry, data });
+    await until("it has ended", async () => (await stateOf(contracts, kept.id)).phase === PHASE.ended, 20_000);
+    expect(await batchesOf(contracts, kept.id)).toEqual([]);
+    const [event] = await contracts.Subscription.queryFilter(contracts.Subscription.filters.Ended(kept.id), 0);
+    expect([Number(event?.args.reason), event?.args.toBuyer]).toEqual([3, DEPOSIT]);
+    const tx = await t.city.provider.getTransaction(event?.transactionHash as string);
+    expect(contracts.Subscription.interface.parseTransaction(tx as never)?.name).toBe("end");
+  }, 60_000);
 });

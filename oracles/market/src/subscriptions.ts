@@ -146,11 +146,20 @@ export class Subscriptions {
       return;
     }
     const grace = state.limit <= state.next || isClosed(state, 2 * terms.deliverSeconds, newest);
-    if (state.phase === PHASE.ending ? grace : isClosed(state, terms.silenceSeconds, newest)) {
+    const timeIsUp = state.phase === PHASE.ending ? grace : isClosed(state, terms.silenceSeconds, newest);
+    // A delivery shows the key even where it ends the subscription instead: so it is not sent once consent is gone.
+    if (timeIsUp || (await this.#isGone(terms))) {
       await this.#send(row, contracts.Subscription.interface.encodeFunctionData("end", [terms]));
       return;
     }
     await this.#deliver(row, state, newest.timestamp * 1000);
+  }
+
+  /** Whether a tombstone came, or consent went. */
+  async #isGone(terms: SubscriptionTerms): Promise<boolean> {
+    const { ConsentRegistry } = this.#parts.contracts;
+    const [erasures, authorised] = await ConsentRegistry.consentOf(terms.streamId, terms.purpose, terms.buyer);
+    return Number(erasures) > terms.erasures || !authorised;
   }
 
   /** Settles what the window has closed of. Returns how many batches are not done with. */

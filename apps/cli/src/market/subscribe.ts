@@ -108,6 +108,11 @@ export async function subscribe(
   const to = deployment.addresses.Subscription;
   const permit = await permitFor(shop, to, deposit);
   const data = Subscription.interface.encodeFunctionData("subscribe", [terms, deposit, permit]);
+  try {
+    await provider.call({ from: buyer.address, to, data });
+  } catch (error) {
+    throw new Problem(`the contract refuses the subscription: ${describeError(error)}`);
+  }
   keep(shop, kept);
   await transact(shop, data, "the subscription");
   const perBatch = offer.slotPrice * BigInt(batchSlots(offer, 0)[1] + 1);
