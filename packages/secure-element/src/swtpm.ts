@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Tpm } from "./tpm/index.ts";
 
@@ -31,6 +31,7 @@ export interface Swtpm {
 }
 
 const START_MS = 10_000;
+const SOCKET_PATH = 100;
 
 /**
  * Makes a new TPM in `folder`, with endorsement certificates (RSA-2048 and ECC P-384) by the maker whose certification
@@ -83,9 +84,10 @@ export async function makerCertificates(maker: string): Promise<string[]> {
 
 /** Starts the TPM of `folder`: a power-on, with the PCRs at zero. It ends with this process. */
 export async function startSwtpm(folder: string): Promise<Swtpm> {
-  // A socket's path has room for 107 bytes, which the folder's may not.
-  const run = await mkdtemp(join(tmpdir(), "msec-tpm-"));
-  const socket = join(run, "tpm");
+  // A socket's path has room for 107 bytes; where the folder's takes too many, the address is a new one at each start.
+  const near = join(folder, "socket");
+  const socket = near.length < SOCKET_PATH ? near : join(await mkdtemp(join(tmpdir(), "msec-tpm-")), "socket");
+  await rm(socket, { force: true });
   const swtpm = [
     ...["swtpm", "socket", "--tpm2", "--tpmstate", `dir=${folder}`],
     ...["--server", `type=unixio,path=${socket}`, "--flags", "not-need-init,startup-clear"],
@@ -98,7 +100,7 @@ export async function startSwtpm(folder: string): Promise<Swtpm> {
   const exited = new Promise<void>((resolve) => {
     child.on("error", () => resolve());
     child.on("exit", () => resolve());
-  }).finally(() => rm(run, { recursive: true, force: true }));
+  }).finally(() => rm(near.length < SOCKET_PATH ? socket : dirname(socket), { recursive: true, force: true }));
   const address = `swtpm:path=${socket}`;
   const end = (signal: NodeJS.Signals) => {
     if (isRunning(child)) child.kill(signal);

@@ -130,8 +130,11 @@ const signing = (attributes: number, policy: Uint8Array, x: Uint8Array): EccPubl
 export const attestationKey = (unique: Uint8Array): EccPublic =>
   signing(OBJECT.restricted | OBJECT.userWithAuth, EMPTY, unique);
 
-/** A device's signing key: usable under `policy` only, by nobody's password. */
-export const policySigningKey = (policy: Uint8Array): EccPublic => signing(OBJECT.adminWithPolicy, policy, EMPTY);
+/**
+ * A device's signing key: it signs under `policy` only. Its authorization value, which is empty, opens nothing but the
+ * admin role, so that it can be certified.
+ */
+export const policySigningKey = (policy: Uint8Array): EccPublic => signing(0, policy, EMPTY);
 
 /** A signing key with an empty authorization, for comparison with other tools. */
 export const plainSigningKey = (): EccPublic => signing(OBJECT.userWithAuth, EMPTY, EMPTY);
