@@ -101,7 +101,7 @@ export const EK_TEMPLATES: readonly EkTemplate[] = [
   },
 ];
 
-/** Storage root key on P-256 (TCG TPM v2.0 Provisioning Guidance, 7.5.1): what tpm2-tools' default is, too. */
+/** Storage root key on P-256 (TCG TPM v2.0 Provisioning Guidance, 7.5.1). */
 export const SRK: EccPublic = {
   type: ALG.ECC,
   nameAlg: ALG.SHA256,
