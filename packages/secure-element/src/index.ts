@@ -3,6 +3,8 @@ export * from "./element.ts";
 export * from "./errors.ts";
 export * from "./es256.ts";
 export * from "./file.ts";
+export * from "./service.ts";
 export * from "./software.ts";
 export * from "./tpm-element.ts";
+export * from "./tpm-lock.ts";
 export * from "./wrap.ts";

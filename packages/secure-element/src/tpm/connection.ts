@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { encode, Reader } from "./codec.ts";
-import { CC, type CommandCode, SESSION, ST } from "./constants.ts";
+import { CAP, CC, type CommandCode, PT, SESSION, ST } from "./constants.ts";
 import { responseError, TpmError, TRY_AGAIN } from "./errors.ts";
 import { digest } from "./names.ts";
 import { type Authorization, Session } from "./session.ts";
@@ -46,10 +46,12 @@ export class Connection {
   static async open(address: string): Promise<Connection> {
     const connection = new Connection(address, await connectTpm(address));
     try {
-      const firmware = encode((w) => w.u32(6).u32(0x100).u32(1));
-      await connection.execute(CC.GetCapability, { params: firmware }, PROBE_MS);
+      const anyProperty = encode((w) => w.u32(CAP.TPM_PROPERTIES).u32(PT.MANUFACTURER).u32(1));
+      await connection.execute(CC.GetCapability, { params: anyProperty }, PROBE_MS);
       return connection;
     } catch (error) {
+      // One that waits for Startup answers, too.
+      if (error instanceof TpmError && error.code === "not-started") return connection;
       await connection.close();
       if (!(error instanceof TpmError) || error.code !== "timeout") throw error;
       throw new TpmError("busy", `another program holds the TPM at ${address}: end it, or ask it`, address);

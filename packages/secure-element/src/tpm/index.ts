@@ -6,3 +6,4 @@ export * from "./policy.ts";
 export * from "./structures.ts";
 export * from "./templates.ts";
 export * from "./tpm.ts";
+export * from "./transport.ts";
