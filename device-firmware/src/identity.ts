@@ -85,11 +85,10 @@ async function readApprovals(file: string): Promise<Approval[]> {
   }
 }
 
-/** The device's TPM, opened for as long as the caller needs it, while no agent runs that owns it. */
+/** The device's TPM, opened for as long as the caller needs it, while no agent runs that owns it and after it was measured. */
 export async function openTpmElement(config: Config): Promise<TpmElement> {
   if (config.element.kind !== "tpm")
     throw new DeviceError("config", "this device has a software element: there is nothing to attest", config.name);
-  await measureAgent(config);
   return TpmElement.open(await tpmOptions(config, config.element));
 }
 
