@@ -51,6 +51,7 @@ export function policyOf({ BootPolicy, DeviceRegistry }: Contracts): Attestation
     acceptsProfile: (profile, atMs) =>
       BootPolicy.acceptsEkProfile(EMULATOR_MAKER, rootsHash(profile.roots), profile.templates.map(templateHash), atMs),
     acceptsBoot: (policyId, pcrDigest, atMs) => BootPolicy.accepts(policyId, pcrDigest, atMs),
+    keyOf: async (deviceId, keyEpoch) => (await DeviceRegistry.keyHashOf(deviceId, keyEpoch)) as Hex,
     countersOf: async (deviceId, keyEpoch) => {
       const last = await DeviceRegistry.freshnessOf(deviceId);
       if (last.quotedAtMs === 0n || Number(last.keyEpoch) !== keyEpoch) return undefined;

@@ -19,12 +19,13 @@ import {
 } from "@msec/core";
 import { type Config, type ConfigInput, init, openTpmElement, parseConfig, paths, signEnrolment } from "@msec/device";
 import { serviceOf } from "@msec/secure-element";
+import { type MakerProfile } from "@msec/secure-element/attestation";
 import { type JsonRpcProvider } from "ethers";
 import { Attestation, registryDomain, sendInOrder } from "./attestation.ts";
 import { consentCalls } from "./consent.ts";
 import { type Account, type Layout, type People, type Ports, organisationId, readJson, writeJson } from "./layout.ts";
 import { vouch } from "./registrar.ts";
-import { type CityTpms } from "./tpms.ts";
+import { type CityTpms, emulatorProfile } from "./tpms.ts";
 
 /** A device of the city, as whoever puts it up describes it. */
 export interface DevicePlan {
@@ -104,27 +105,14 @@ export async function enrolDevice(
 ): Promise<{ device: EnrolledDevice; calls: Call[] }> {
   const folder = layout.device(plan.name);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const configFile = join(folder, "config.json");
+  const configFile = layout.deviceConfig(plan.name);
   const element = tpms?.elementOf(plan.name) ?? { kind: "software" as const };
   writeJson(configFile, deviceConfig(plan, layout, all, ports, deployment, element));
   const config = parseConfig(readJson(configFile), folder);
   if (element.kind === "tpm") await tpms?.approve(config);
-  const made = await init(config);
   const owner = all[plan.owner];
-  const calls: Call[] = [];
-  const known = (await contracts.DeviceRegistry.device(made.deviceId)).status !== 0n;
-  if (tpms && element.kind === "tpm") {
-    const registry = { people: all, deployment, contracts, profile: await tpms.profile() };
-    const opened = await openTpmElement(config);
-    try {
-      const device = serviceOf(opened);
-      const attestation = await Attestation.of(device, "current", registry);
-      if (!known) calls.push(...(await attestation.enrolCalls(device, owner)));
-      calls.push(attestation.quoteCall());
-    } finally {
-      await opened.close();
-    }
-  } else if (!known) calls.push(await enrolSoftware(config, made, owner, all, deployment, contracts));
+  const profile = element.kind === "tpm" ? await emulatorProfile(layout) : undefined;
+  const { made, calls } = await registration(config, owner, all, deployment, contracts, profile);
   const domain = consentDomain(deployment.chainId, deployment.addresses.ConsentRegistry);
   const streams = made.streams.map(({ streamId, preimage }): DeviceStream => {
     const file = join(paths(config).streams, `${streamId}.holders.json`);
@@ -138,6 +126,33 @@ export async function enrolDevice(
   });
   const device = { name: plan.name, deviceId: made.deviceId, owner, configFile, streams, plan };
   return { device, calls };
+}
+
+/**
+ * Makes a device's keys where they are missing, and what its registration takes: enrolment if the registry does not know it,
+ * and for a TPM of the maker that `profile` describes a quote of what has booted. Nobody else may own the TPM meanwhile.
+ */
+export async function registration(
+  config: Config,
+  owner: Account,
+  all: People,
+  deployment: Deployment,
+  contracts: Contracts,
+  profile: MakerProfile | undefined,
+): Promise<{ made: Awaited<ReturnType<typeof init>>; calls: Call[] }> {
+  const made = await init(config);
+  const known = (await contracts.DeviceRegistry.device(made.deviceId)).status !== 0n;
+  if (!profile)
+    return { made, calls: known ? [] : [await enrolSoftware(config, made, owner, all, deployment, contracts)] };
+  const opened = await openTpmElement(config);
+  try {
+    const device = serviceOf(opened);
+    const attestation = await Attestation.of(device, "current", { people: all, deployment, contracts, profile });
+    const enrolment = known ? [] : await attestation.enrolCalls(device, owner);
+    return { made, calls: [...enrolment, attestation.quoteCall()] };
+  } finally {
+    await opened.close();
+  }
 }
 
 async function enrolSoftware(

@@ -46,6 +46,9 @@ export class Layout {
   device(name: string) {
     return join(this.root, "devices", name);
   }
+  deviceConfig(name: string) {
+    return join(this.device(name), "config.json");
+  }
   /** The emulated TPM of a device: its memory, and the socket that it answers at. */
   tpm(name: string) {
     return join(this.device(name), "tpm");

@@ -63,6 +63,8 @@ export interface AttestationPolicy {
   acceptsProfile(profile: MakerProfile, atMs: number): Promise<boolean>;
   /** Whether this may boot. */
   acceptsBoot(policyId: Hex, pcrDigest: Hex, atMs: number): Promise<boolean>;
+  /** The key that the registry has for this epoch of the device, zero for none. */
+  keyOf(deviceId: Hex, keyEpoch: number): Promise<Hex>;
   /** Counters of the newest quote under this key, undefined for none. */
   countersOf(deviceId: Hex, keyEpoch: number): Promise<BootCounters | undefined>;
 }
@@ -118,6 +120,13 @@ export class Examination {
   async judge(answer: Answer): Promise<JudgedAnswer> {
     const { deviceId, keyEpoch } = this.evidence;
     const atMs = Date.now();
+    const registered = await this.#policy.keyOf(deviceId, keyEpoch);
+    if (registered !== ZERO32 && registered !== this.evidence.keyHash)
+      throw new AttestationError(
+        "signing-key",
+        "this TPM is enrolled with another signing key: a TPM is one device; use the folder that it was enrolled with, or rotate its key",
+        registered,
+      );
     const judged = this.#open.judge(answer, atMs, await this.#policy.countersOf(deviceId, keyEpoch));
     if (!(await this.#policy.acceptsBoot(this.#policyId, judged.pcrDigest, atMs)))
       throw new AttestationError(

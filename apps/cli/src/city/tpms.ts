@@ -65,13 +65,6 @@ export class CityTpms {
     return swtpm && { kind: "tpm", tpm: swtpm.address, authority: toBase64(this.#authority) };
   }
 
-  /** What the registrars of the city hold TPMs to. */
-  async profile(): Promise<MakerProfile> {
-    const der = (pem: string) => fromBase64(pem.replace(/-----[^-]+-----|\s/g, ""));
-    const [root, ...intermediates] = (await makerCertificates(this.#layout.tpmMaker)).map(der);
-    return { roots: [root as Uint8Array], intermediates, crls: [], templates: ["H-3", "L-1"] };
-  }
-
   /** Digest over the PCRs of a device that runs the agent of this checkout. */
   async bootDigest(): Promise<Hex> {
     return toHex(pcrDigest(ALG.SHA256, await this.#booted));
@@ -120,6 +113,13 @@ export class CityTpms {
       }
     }
   }
+}
+
+/** What the registrars of an embedded city hold TPMs to: the emulator's certificates and its two endorsement keys. */
+export async function emulatorProfile(layout: Layout): Promise<MakerProfile> {
+  const der = (pem: string) => fromBase64(pem.replace(/-----[^-]+-----|\s/g, ""));
+  const [root, ...intermediates] = (await makerCertificates(layout.tpmMaker)).map(der);
+  return { roots: [root as Uint8Array], intermediates, crls: [], templates: ["H-3", "L-1"] };
 }
 
 /** Values of BOOT_PCRS where nothing but the agent is measured: an emulator has no firmware. */

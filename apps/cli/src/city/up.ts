@@ -38,7 +38,7 @@ import {
 } from "./layout.ts";
 import { isAlive, Processes } from "./processes.ts";
 import { publishPolicies, sendInOrder } from "./attestation.ts";
-import { CityTpms } from "./tpms.ts";
+import { CityTpms, emulatorProfile } from "./tpms.ts";
 
 /** What runs, for every other command. */
 export interface Run {
@@ -241,7 +241,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     const published = tpmsReady.then(async () => {
       if (!tpms) return;
       noteTpms();
-      await publishPolicies(tpms, await tpms.profile(), all.deployer, deployment, contracts, connectedTo);
+      await publishPolicies(tpms, await emulatorProfile(layout), all.deployer, deployment, contracts, connectedTo);
     });
     published.catch(() => undefined);
     const env = (name: string) => (options.env?.[name] ? { env: options.env[name] } : {});
