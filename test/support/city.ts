@@ -113,7 +113,8 @@ export class TestCity {
 
   #note(): void {
     const { run } = this.city;
-    for (const pid of [run.chain.pid, run.postgres?.pid, ...Object.values(run.processes)]) if (pid) this.#pids.add(pid);
+    const all = [run.chain.pid, run.postgres?.pid, ...Object.values(run.processes), ...Object.values(run.tpms)];
+    for (const pid of all) if (pid) this.#pids.add(pid);
   }
 
   pid(name: string): number {
