@@ -184,7 +184,7 @@ async function main(): Promise<number> {
     const folder = join(root, "city");
     mkdirSync(folder);
     const made = plans(root);
-    city = await up(folder, made, { progress: say, size: { operators: 1, markets: 2 } });
+    city = await up(folder, made, { progress: say, size: { operators: 2, markets: 2 } });
     const upSeconds = (Date.now() - started) / 1000;
     say("every device publishes");
     await published(city);

@@ -328,7 +328,7 @@ function commandOf(pid: number): string {
 }
 
 async function answers(url: string, name: string, layout: Layout): Promise<void> {
-  for (let i = 0; i < 1200; i++) {
+  for (let i = 0; i < 300; i++) {
     try {
       if ((await fetch(url, { signal: AbortSignal.timeout(1000) })).ok) return;
     } catch {
@@ -336,7 +336,7 @@ async function answers(url: string, name: string, layout: Layout): Promise<void>
     }
     await sleep(100);
   }
-  throw new Error(`${name} did not start within two minutes: see ${join(layout.logs, `${name}.log`)}`);
+  throw new Error(`${name} did not start within 30 s: see ${join(layout.logs, `${name}.log`)}`);
 }
 
 async function writeOperator(
