@@ -17,6 +17,7 @@ import {
   makeCredential,
   nameOf,
   NV,
+  OBJECT,
   pcrDigest,
   plainSigningKey,
   policyAuthorize,
@@ -191,6 +192,26 @@ withSwtpm("the TPM client", () => {
     expect(Buffer.from(await tpm.unseal(blob, session)).toString()).toBe(data.toString());
     await expect(tpm.unseal({ ...blob, auth: flipped(auth, 0) }, session)).rejects.toMatchObject({ code: "auth" });
     expect(Buffer.from(await tpm.unseal(blob)).toString()).toBe(data.toString());
+    await clean();
+  });
+
+  test("too many wrong authorizations lock the TPM, which says so and how it ends", async () => {
+    const srk = await tpm.createPrimary(RH.OWNER, SRK);
+    const guarded = { ...sealedBlob(NONE), attributes: sealedBlob(NONE).attributes & ~OBJECT.noDA };
+    const auth = new Uint8Array(randomBytes(16));
+    const blob = await tpm.load(srk, await tpm.create(srk, guarded, { auth, data: digest }), auth);
+    const wrong = { ...blob, auth: flipped(auth, 0) };
+    await expect(tpm.unseal(wrong)).rejects.toMatchObject({ code: "auth", message: /the TPM counted the attempt/ });
+    expect((await tpm.lockout()).failures).toBe(1);
+    const { allowed } = await tpm.lockout();
+    for (let i = 1; i < allowed; i++) await expect(tpm.unseal(wrong)).rejects.toMatchObject({ code: "auth" });
+    await expect(tpm.unseal(blob)).rejects.toMatchObject({ code: "lockout", message: /recovery time/ });
+    // A key without password is not held up.
+    await tpm.flush(blob);
+    const key = await tpm.load(srk, await tpm.create(srk, plainSigningKey()));
+    await tpm.sign(key, digest);
+    await tpm.dictionaryAttackLockReset();
+    expect((await tpm.lockout()).failures).toBe(0);
     await clean();
   });
 
