@@ -115,8 +115,12 @@ export class CityTpms {
   }
 }
 
-/** What the registrars of an embedded city hold TPMs to: the emulator's certificates and its two endorsement keys. */
+/**
+ * What the registrars of an embedded city hold TPMs to: the emulator's certificates and its two endorsement keys. A city
+ * without emulated TPMs knows no maker.
+ */
 export async function emulatorProfile(layout: Layout): Promise<MakerProfile> {
+  if (!existsSync(layout.tpmMaker)) return { roots: [], intermediates: [], crls: [], templates: [] };
   const der = (pem: string) => fromBase64(pem.replace(/-----[^-]+-----|\s/g, ""));
   const [root, ...intermediates] = (await makerCertificates(layout.tpmMaker)).map(der);
   return { roots: [root as Uint8Array], intermediates, crls: [], templates: ["H-3", "L-1"] };
