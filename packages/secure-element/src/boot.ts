@@ -1,4 +1,3 @@
-import { createPublicKey, verify } from "node:crypto";
 import { pointOfSpki, utf8 } from "@msec/core";
 import {
   ALG,
@@ -58,17 +57,6 @@ export interface Approval {
 
 export const approvalMessage = (policy: Uint8Array): Uint8Array =>
   new Uint8Array(Buffer.concat([policy, APPROVAL_REF]));
-
-export const isApproval = (approval: Approval, authority: Uint8Array): boolean =>
-  verify(
-    "sha256",
-    approvalMessage(approval.policy),
-    {
-      key: createPublicKey({ key: Buffer.from(authority), format: "der", type: "spki" }),
-      dsaEncoding: "ieee-p1363",
-    },
-    approval.signature,
-  );
 
 /** One measurement: `digest` was extended into `pcr`. */
 export interface BootEvent {

@@ -78,8 +78,6 @@ export const ST = {
   ATTEST_CERTIFY: 0x8017,
   ATTEST_QUOTE: 0x8018,
   ATTEST_CREATION: 0x801a,
-  CREATION: 0x8021,
-  VERIFIED: 0x8022,
   HASHCHECK: 0x8024,
 } as const;
 
@@ -90,7 +88,6 @@ export const RH = {
   PASSWORD: 0x40000009,
   LOCKOUT: 0x4000000a,
   ENDORSEMENT: 0x4000000b,
-  PLATFORM: 0x4000000c,
 } as const;
 
 /** TPM_SE, Part 2, 6.11. */
@@ -105,12 +102,9 @@ export const CAP = { HANDLES: 1, PCRS: 5, TPM_PROPERTIES: 6 } as const;
 /** TPM_PT, Part 2, 6.13. */
 export const PT = {
   MANUFACTURER: 0x105,
-  FIRMWARE_VERSION_1: 0x10b,
-  FIRMWARE_VERSION_2: 0x10c,
   LOCKOUT_COUNTER: 0x20e,
   MAX_AUTH_FAIL: 0x20f,
   LOCKOUT_INTERVAL: 0x210,
-  LOCKOUT_RECOVERY: 0x211,
 } as const;
 
 /** First handles of the ranges that GetCapability lists, Part 2, 7.2. */
@@ -125,13 +119,11 @@ export const HANDLES = {
 /** TPMA_OBJECT, Part 2, 8.3. */
 export const OBJECT = {
   fixedTPM: 1 << 1,
-  stClear: 1 << 2,
   fixedParent: 1 << 4,
   sensitiveDataOrigin: 1 << 5,
   userWithAuth: 1 << 6,
   adminWithPolicy: 1 << 7,
   noDA: 1 << 10,
-  encryptedDuplication: 1 << 11,
   restricted: 1 << 16,
   decrypt: 1 << 17,
   sign: 1 << 18,
@@ -141,13 +133,10 @@ export const OBJECT = {
 export const NV = {
   OWNERWRITE: 1 << 1,
   AUTHWRITE: 1 << 2,
-  POLICYWRITE: 1 << 3,
   COUNTER: 1 << 4,
   OWNERREAD: 1 << 17,
   AUTHREAD: 1 << 18,
-  POLICYREAD: 1 << 19,
   NO_DA: 1 << 25,
-  WRITTEN: 1 << 29,
 } as const;
 
 /** TPMA_SESSION, Part 2, 8.4. */
