@@ -1,7 +1,7 @@
 import { cpSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Hex } from "@msec/core";
+import { decodeCose, fromBase64, type Hex } from "@msec/core";
 import { init, parseConfig } from "@msec/device";
 import { manufacture, missingSwtpm, startSwtpm, type Swtpm } from "@msec/secure-element/swtpm";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -9,6 +9,7 @@ import { readJson, writeJson } from "../../apps/cli/src/city/layout.ts";
 import { BOOT_POLICY } from "../../apps/cli/src/city/tpms.ts";
 import { openSession, type Session } from "../../apps/cli/src/context.ts";
 import { attestDevice, enrolDevice, explainDevice, quarantineDevice, rotateDevice } from "../../apps/cli/src/device.ts";
+import { anchoredPacks } from "../support/anchored.ts";
 import { csvFile, msec, openPlan, TestCity, until } from "../support/city.ts";
 
 // A device whose keys are in a TPM, in a city of real processes: enrolled by evidence, measured, attested, attacked.
@@ -67,6 +68,13 @@ describe.skipIf(missing !== undefined)("a city whose devices have TPMs", () => {
     expect(new Set(bound.map((e) => e.args.ekHash)).size).toBe(2);
     expect(await registry().isFresh(deviceId, (await registry().freshnessOf(deviceId)).quotedAtMs)).toBe(true);
     await goesOn();
+    // Its packs name the evidence that the registrars judged.
+    const [enrolled] = await registry().queryFilter(registry().filters.Enrolled(deviceId));
+    const own = (await anchoredPacks(t)).packs
+      .map(({ cose }) => decodeCose(fromBase64(cose)).header)
+      .filter(({ streamId }) => streamId === t.streamOf("lamp"));
+    expect(own.length).toBeGreaterThan(0);
+    for (const { attestation } of own) expect(attestation).toBe(enrolled?.args.enrolment.evidenceDigest);
   });
 
   test("msec device attest and explain say so, with the evidence", async () => {

@@ -20,6 +20,8 @@ export interface SecureElement {
   keys(): Promise<DeviceKey[]>;
   /** ES256 over `message`: r ‖ s, 64 bytes, s ≤ n/2. */
   sign(message: Uint8Array): Promise<Uint8Array>;
+  /** S(evidence) of the key that {@link sign} uses, what its headers refer to; zeros for a software element. */
+  attestation(): Promise<Hex>;
   /** The TPM's resetCount; a software element counts the processes that asked. The same for the life of this object. */
   bootEpoch(): Promise<number>;
   /**

@@ -1,6 +1,6 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { deviceIdOfSoftware, fromBase64, type Hex, toBase64 } from "@msec/core";
+import { deviceIdOfSoftware, fromBase64, type Hex, toBase64, ZERO32 } from "@msec/core";
 import type { DeviceKey, NextKey, SecureElement } from "./element.ts";
 import { SecureElementError } from "./errors.ts";
 import { es256 } from "./es256.ts";
@@ -88,6 +88,10 @@ export class SoftwareElement implements SecureElement {
 
   sign(message: Uint8Array): Promise<Uint8Array> {
     return Promise.resolve(es256(this.#key, message));
+  }
+
+  attestation(): Promise<Hex> {
+    return Promise.resolve(ZERO32);
   }
 
   bootEpoch(): Promise<number> {

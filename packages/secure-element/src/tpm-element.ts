@@ -1,7 +1,16 @@
 import { createHash, randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { deviceIdOfEk, fromBase64, type Hex, toBase64 } from "@msec/core";
-import { type Answer, type Challenge, certifyNonce, type Evidence, quoteNonce } from "./attestation/evidence.ts";
+import {
+  type Answer,
+  type Challenge,
+  certifyNonce,
+  decodeEvidence,
+  encodeEvidence,
+  type Evidence,
+  evidenceDigest,
+  quoteNonce,
+} from "./attestation/evidence.ts";
 import {
   type Approval,
   APPROVAL_REF,
@@ -43,13 +52,13 @@ import {
 import type { Session } from "./tpm/session.ts";
 
 interface StoredKey {
-  keyEpoch: number;
-  publicArea: string;
+  /** What a registrar judges, made with the key: its public area and what its policy was made of are in there. */
+  evidence: string;
   /** Opens in its own TPM only; null once it was rotated out. */
   private: string | null;
-  /** First branch of the key's policy. */
-  booted: string;
 }
+
+const evidenceOf = (key: StoredKey): Evidence => decodeEvidence(fromBase64(key.evidence));
 
 /** The element's file: JSON, mode 0600. Nothing in it is worth anything without the TPM. */
 interface State {
@@ -149,7 +158,7 @@ export class TpmElement implements SecureElement {
   }
 
   get keyEpoch(): number {
-    return current(this.#state).keyEpoch;
+    return evidenceOf(current(this.#state)).keyEpoch;
   }
 
   async spki(): Promise<Uint8Array> {
@@ -157,10 +166,11 @@ export class TpmElement implements SecureElement {
   }
 
   async keys(): Promise<DeviceKey[]> {
-    return this.#state.keys.map(({ keyEpoch, publicArea }) => ({
-      keyEpoch,
-      spki: spkiOf(decodePublic(fromBase64(publicArea))),
-    }));
+    return this.#state.keys.map(evidenceOf).map(deviceKey);
+  }
+
+  attestation(): Promise<Hex> {
+    return Promise.resolve(evidenceDigest(evidenceOf(current(this.#state))));
   }
 
   sign(message: Uint8Array): Promise<Uint8Array> {
@@ -174,12 +184,11 @@ export class TpmElement implements SecureElement {
 
   prepareRotation(): Promise<NextKey> {
     return this.#alone(async () => {
-      const next =
-        this.#state.next ?? (await makeKey(this.#ready.tpm, this.keyEpoch + 1, fromBase64(this.#state.authority)));
+      const { tpm } = this.#ready;
+      const next = this.#state.next ?? (await makeKey(tpm, this.keyEpoch + 1, this.#state));
       if (this.#state.next === null) await this.#save({ ...this.#state, next });
       return {
-        keyEpoch: next.keyEpoch,
-        spki: spkiOf(decodePublic(fromBase64(next.publicArea))),
+        ...deviceKey(evidenceOf(next)),
         sign: (message) => {
           const digest = createHash("sha256").update(message).digest();
           return this.#alone(() => this.#withKey(next, (ready) => signWith(ready, digest)));
@@ -200,19 +209,17 @@ export class TpmElement implements SecureElement {
   }
 
   /** What a registrar judges, of the key in use, or of the one that was prepared. */
-  evidence(which: "current" | "next" = "current"): Promise<Evidence> {
-    return this.#alone(() =>
-      this.#recovering(() => this.#withKey(this.#keyOf(which), ({ tpm, key }) => this.#evidence(tpm, key, which))),
-    );
+  async evidence(which: "current" | "next" = "current"): Promise<Evidence> {
+    return evidenceOf(this.#keyOf(which));
   }
 
   /** Answers a registrar's challenge to {@link evidence} of the same key. */
   answer(challenge: Challenge, which: "current" | "next" = "current"): Promise<Answer> {
     return this.#alone(() =>
       this.#recovering(async () => {
-        const evidence = await this.#withKey(this.#keyOf(which), ({ tpm, key }) => this.#evidence(tpm, key, which));
+        const evidence = evidenceOf(this.#keyOf(which));
         const { tpm } = this.#ready;
-        const ak = await this.#attestationKey(tpm);
+        const ak = await loadAttestationKey(tpm, this.#state);
         try {
           const secrets: Uint8Array[] = [];
           for (const [i, { template: name }] of evidence.endorsements.entries()) {
@@ -255,47 +262,6 @@ export class TpmElement implements SecureElement {
     const key = which === "current" ? current(this.#state) : this.#state.next;
     if (!key) throw new SecureElementError("key-missing", "no key is prepared: call prepareRotation first");
     return key;
-  }
-
-  async #evidence(tpm: Tpm, key: Loaded, which: "current" | "next"): Promise<Evidence> {
-    const endorsements: Evidence["endorsements"] = [];
-    for (const template of await certifiedTemplates(tpm)) {
-      const ek = await endorsementKey(tpm, template);
-      endorsements.push({
-        template: template.name,
-        certificate: await certificateOf(tpm, template),
-        publicArea: encodePublic(ek.area),
-      });
-      await flushTransient(tpm, ek);
-    }
-    const stored = this.#keyOf(which);
-    const ak = await this.#attestationKey(tpm);
-    try {
-      return {
-        endorsements,
-        attestationKey: encodePublic(ak.area),
-        keyEpoch: stored.keyEpoch,
-        signingKey: encodePublic(key.area),
-        certified: await this.#certified(tpm, key, ak, stored.keyEpoch),
-        booted: fromBase64(stored.booted),
-        authority: fromBase64(this.#state.authority),
-      };
-    } finally {
-      await tpm.flush(ak);
-    }
-  }
-
-  /** One certification a key and process: a second one would be other evidence. */
-  readonly #certifications = new Map<string, Evidence["certified"]>();
-  async #certified(tpm: Tpm, key: Loaded, ak: Loaded, keyEpoch: number): Promise<Evidence["certified"]> {
-    const id = toBase64(key.name);
-    const made = this.#certifications.get(id) ?? (await tpm.certify(key, ak, certifyNonce(keyEpoch)));
-    this.#certifications.set(id, made);
-    return made;
-  }
-
-  #attestationKey(tpm: Tpm): Promise<Loaded> {
-    return tpm.createPrimary(RH.ENDORSEMENT, attestationKey(fromBase64(this.#state.akUnique)));
   }
 
   /** Runs `work` with another key loaded where the one in use is not it. */
@@ -398,6 +364,11 @@ async function readState(path: string): Promise<State | undefined> {
     throw damaged(error);
   }
   if (state.format !== "msec.element.tpm/1" || !Array.isArray(state.keys) || state.keys.length === 0) throw damaged();
+  try {
+    for (const key of [...state.keys, ...(state.next ? [state.next] : [])]) evidenceOf(key);
+  } catch (error) {
+    throw damaged(error);
+  }
   return state;
 }
 
@@ -419,13 +390,13 @@ async function create(tpm: Tpm, options: TpmElementOptions): Promise<State> {
   const ek = await endorsementKey(tpm, template);
   const deviceId = deviceIdOfEk(encodePublic(ek.area));
   await flushTransient(tpm, ek);
+  const made = { akUnique: toBase64(new Uint8Array(randomBytes(32))), authority: toBase64(options.authority) };
   const state: State = {
     format: "msec.element.tpm/1",
     deviceId,
     endorsement: template.name,
-    akUnique: toBase64(new Uint8Array(randomBytes(32))),
-    authority: toBase64(options.authority),
-    keys: [await makeKey(tpm, 1, options.authority)],
+    ...made,
+    keys: [await makeKey(tpm, 1, made)],
     next: null,
   };
   await save(options.path, state);
@@ -475,28 +446,51 @@ async function bootedNow(tpm: Tpm): Promise<Uint8Array> {
   return bootPolicy(await tpm.pcrRead(SHA256, BOOT_PCRS));
 }
 
-async function makeKey(tpm: Tpm, keyEpoch: number, authority: Uint8Array): Promise<StoredKey> {
+const deviceKey = ({ keyEpoch, signingKey }: Evidence): DeviceKey => ({
+  keyEpoch,
+  spki: spkiOf(decodePublic(signingKey)),
+});
+
+const loadAttestationKey = (tpm: Tpm, { akUnique }: Pick<State, "akUnique">): Promise<Loaded> =>
+  tpm.createPrimary(RH.ENDORSEMENT, attestationKey(fromBase64(akUnique)));
+
+/** Makes a signing key for what has booted, and the evidence of it. Takes two of the TPM's slots at a time. */
+async function makeKey(tpm: Tpm, keyEpoch: number, state: Pick<State, "akUnique" | "authority">): Promise<StoredKey> {
+  const endorsements: Evidence["endorsements"] = [];
+  for (const template of await certifiedTemplates(tpm)) {
+    const ek = await endorsementKey(tpm, template);
+    const certificate = await certificateOf(tpm, template);
+    endorsements.push({ template: template.name, certificate, publicArea: encodePublic(ek.area) });
+    await flushTransient(tpm, ek);
+  }
+  const authority = fromBase64(state.authority);
   const booted = await bootedNow(tpm);
   const srk = await tpm.createPrimary(RH.OWNER, SRK);
-  try {
-    const blob = await tpm.create(srk, policySigningKey(keyPolicy(booted, authority)));
-    return {
-      keyEpoch,
-      publicArea: toBase64(blob.publicArea),
-      private: toBase64(blob.private),
-      booted: toBase64(booted),
-    };
-  } finally {
-    await tpm.flush(srk);
-  }
+  const blob = await tpm.create(srk, policySigningKey(keyPolicy(booted, authority)));
+  const key = await tpm.load(srk, blob);
+  await tpm.flush(srk);
+  const ak = await loadAttestationKey(tpm, state);
+  const certified = await tpm.certify(key, ak, certifyNonce(keyEpoch));
+  await tpm.flush(ak);
+  await tpm.flush(key);
+  const evidence = encodeEvidence({
+    endorsements,
+    attestationKey: encodePublic(ak.area),
+    keyEpoch,
+    signingKey: blob.publicArea,
+    certified,
+    booted,
+    authority,
+  });
+  return { evidence: toBase64(evidence), private: toBase64(blob.private) };
 }
 
 const prepare = (tpm: Tpm, state: State, approvals: Approval[]) => load(tpm, current(state), state, approvals);
 
 async function load(tpm: Tpm, stored: StoredKey, state: State, approvals: Approval[]): Promise<Ready> {
   const authority = fromBase64(state.authority);
-  const booted = fromBase64(stored.booted);
-  const blob: KeyBlob = { publicArea: fromBase64(stored.publicArea), private: fromBase64(stored.private) };
+  const { keyEpoch, booted, signingKey } = evidenceOf(stored);
+  const blob: KeyBlob = { publicArea: signingKey, private: fromBase64(stored.private) };
   const srk = await tpm.createPrimary(RH.OWNER, SRK);
   let key: Loaded;
   try {
@@ -506,7 +500,7 @@ async function load(tpm: Tpm, stored: StoredKey, state: State, approvals: Approv
     throw new SecureElementError(
       "foreign-tpm",
       "the TPM does not open the device's key: it was cleared, or the file was damaged; restore the file, or rotate to a new key",
-      stored.keyEpoch,
+      keyEpoch,
       error,
     );
   } finally {

@@ -2,6 +2,7 @@ import { copyFile, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { deviceIdOfEk, verifySignature } from "@msec/core";
 import { beforeAll, expect, test } from "vitest";
+import { decodeEvidence, evidenceDigest } from "../src/attestation/index.ts";
 import { AGENT_PCR, approvalMessage, BOOT_PCRS, bootPolicy } from "../src/boot.ts";
 import { startSwtpm, type Swtpm } from "../src/swtpm.ts";
 import { TpmElement } from "../src/tpm-element.ts";
@@ -60,6 +61,9 @@ withSwtpm("the TPM element", () => {
     await boot("agent 1");
     const again = await TpmElement.open(options());
     expect(again.deviceId).toBe(element.deviceId);
+    // What packs refer to stays, as long as the key does.
+    expect(await again.attestation()).toBe(await element.attestation());
+    expect(await again.attestation()).toBe(evidenceDigest(await again.evidence()));
     expect(await again.spki()).toEqual(spki);
     expect(verifySignature(spki, message, await again.sign(message))).toBe(true);
     expect(await again.bootEpoch()).toBe(first + 1);
@@ -75,9 +79,9 @@ withSwtpm("the TPM element", () => {
 
     // The TPM itself, asked without our code in between.
     const tpm = await Tpm.open(swtpm.address);
-    const { keys } = JSON.parse(await readFile(path, "utf8")) as { keys: { publicArea: string; private: string }[] };
+    const { keys } = JSON.parse(await readFile(path, "utf8")) as { keys: { evidence: string; private: string }[] };
     const blob = {
-      publicArea: new Uint8Array(Buffer.from(keys[0]!.publicArea, "base64")),
+      publicArea: decodeEvidence(new Uint8Array(Buffer.from(keys[0]!.evidence, "base64"))).signingKey,
       private: new Uint8Array(Buffer.from(keys[0]!.private, "base64")),
     };
     const key = await tpm.load(await tpm.createPrimary(RH.OWNER, SRK), blob);
@@ -122,8 +126,10 @@ withSwtpm("the TPM element", () => {
     const state = JSON.parse(await readFile(copy, "utf8")) as Record<string, unknown>;
     await writeFile(copy, JSON.stringify({ ...state, deviceId: mine.deviceId }));
     await expect(open()).rejects.toMatchObject({ code: "foreign-tpm", message: /does not open the device's key/ });
-    await writeFile(copy, "{");
-    await expect(open()).rejects.toMatchObject({ code: "key-damaged" });
+    for (const damaged of ["{", "{}", JSON.stringify({ ...state, keys: [{ evidence: "AAAA", private: "" }] })]) {
+      await writeFile(copy, damaged);
+      await expect(open()).rejects.toMatchObject({ code: "key-damaged" });
+    }
     await expect(TpmElement.open({ path: join(folder, "none"), address: swtpm.address })).rejects.toMatchObject({
       code: "key-missing",
     });
