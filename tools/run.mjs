@@ -8,6 +8,7 @@ const commands = {
   start: [...cli, "up"],
   demo: [...cli, "demo"],
   load: ["--disable-warning=ExperimentalWarning", join(root, "test/load/load.ts")],
+  "load:devices": ["--disable-warning=ExperimentalWarning", join(root, "test/load/devices.ts")],
   test: [join(root, "tools/test.mjs")],
   check: [join(root, "tools/check.mjs")],
   "check:contracts": [join(root, "tools/check-contracts.mjs")],

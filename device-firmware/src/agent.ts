@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { encodeMessage, type Hex, MODE } from "@msec/core";
-import { writeFileAtomic } from "@msec/secure-element";
+import { serve, serviceOf, TpmElement, writeFileAtomic } from "@msec/secure-element";
 import { type Logger, pino } from "pino";
 import { Answers } from "./answers.ts";
 import { BeaconWatch } from "./beacon.ts";
@@ -9,7 +9,7 @@ import type { Config } from "./config.ts";
 import { makeDriver } from "./drivers/index.ts";
 import { errorFields } from "./errors.ts";
 import { Handover } from "./handover.ts";
-import { KeyFile, openIdentity, openStreams, paths } from "./identity.ts";
+import { type Identity, KeyFile, openIdentity, openStreams, paths } from "./identity.ts";
 import { Link } from "./link.ts";
 import { Operators } from "./operators.ts";
 import { Outbox } from "./outbox.ts";
@@ -41,9 +41,17 @@ export interface AgentStatus {
  * stream's source was read to its end or is still being read; a driver that stopped with an error makes it false.
  */
 export async function runAgent(config: Config, options: RunOptions = {}): Promise<boolean> {
+  const identity = await openIdentity(config);
+  try {
+    return await runWith(identity, config, options);
+  } finally {
+    await identity.element.close();
+  }
+}
+
+async function runWith({ element, wrap }: Identity, config: Config, options: RunOptions): Promise<boolean> {
   const log = options.log ?? pino({ level: config.log.level, base: { device: config.name } });
   const at = paths(config);
-  const { element, wrap } = await openIdentity(config);
   const known = await openStreams(config);
   const outbox = new Outbox(at.outbox, config.outbox.maxBytes);
   const stop = new AbortController();
@@ -51,7 +59,13 @@ export async function runAgent(config: Config, options: RunOptions = {}): Promis
   options.signal?.addEventListener("abort", abort);
   if (options.signal?.aborted) abort();
   let link: Link | undefined;
+  let service: { close(): Promise<void> } | undefined;
   try {
+    if (element instanceof TpmElement)
+      service = await serve(serviceOf(element), at.service, () => {
+        log.info("the key was rotated: the agent ends, to be started anew");
+        stop.abort();
+      });
     const outboxLost = await countStart(at.generation, outbox);
     const operators = new Operators(config);
     const answers = new Answers(config);
@@ -188,6 +202,7 @@ export async function runAgent(config: Config, options: RunOptions = {}): Promis
     options.signal?.removeEventListener("abort", abort);
     stop.abort();
     await link?.stop();
+    await service?.close();
     outbox.close();
   }
 }

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import { type Hex, isSenmlName, SLOT_SECONDS } from "@msec/core";
+import { fromBase64, type Hex, isSenmlName, pointOfSpki, SLOT_SECONDS } from "@msec/core";
+import { parseTpmAddress } from "@msec/secure-element/tpm";
 import { z } from "zod";
 import { DeviceError } from "./errors.ts";
 
@@ -84,10 +85,38 @@ const stream = z
     }
   });
 
+const tpmAddress = z.string().refine((text) => {
+  try {
+    return parseTpmAddress(text) !== undefined;
+  } catch {
+    return false;
+  }
+}, "name the TPM as device:/dev/tpmrm0, swtpm:path=SOCKET or swtpm:host=HOST,port=PORT");
+
+const authority = z.base64().refine((text) => {
+  try {
+    return pointOfSpki(fromBase64(text)).length > 0;
+  } catch {
+    return false;
+  }
+}, "give the approved-firmware key as base64 of a DER SubjectPublicKeyInfo on P-256");
+
+const element = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("software") }),
+  z.strictObject({
+    kind: z.literal("tpm"),
+    tpm: tpmAddress,
+    /** Whose signature makes an update able to sign with the key that is there. */
+    authority,
+  }),
+]);
+
 const schema = z
   .strictObject({
     name: z.string().min(1),
     dataDir: z.string().min(1),
+    /** Where the signing key lives. Without a TPM the device is marked as software wherever it is shown. */
+    element: element.default({ kind: "software" }),
     /** File of the 32-byte key that wraps every other key; `<dataDir>/wrap.key` if left out. */
     wrapKeyFile: z.string().min(1).optional(),
     ownerEpoch: whole(1, 0xffffffff),
@@ -164,6 +193,7 @@ export type ConfigInput = z.input<typeof schema>;
 export type StreamConfig = Config["streams"][number];
 export type ReplayConfig = Extract<StreamConfig["driver"], { kind: "replay" }>;
 export type HwmonConfig = Extract<StreamConfig["driver"], { kind: "hwmon" }>;
+export type TpmConfig = Extract<Config["element"], { kind: "tpm" }>;
 export type Member = Config["committee"]["members"][number];
 
 /**

@@ -5,6 +5,7 @@ import {
   decodeNodes,
   encodeNodes,
   encodeSchema,
+  fromBase64,
   type Hex,
   keyHash,
   MODE,
@@ -17,15 +18,30 @@ import {
   toHex,
   type TreeNode,
 } from "@msec/core";
-import { type SecureElement, SoftwareElement, WrapKey, writeFileAtomic } from "@msec/secure-element";
-import type { Config, StreamConfig } from "./config.ts";
+import {
+  type Approval,
+  type SecureElement,
+  SoftwareElement,
+  TpmElement,
+  type TpmElementOptions,
+  WrapKey,
+  writeFileAtomic,
+} from "@msec/secure-element";
+import type { Config, StreamConfig, TpmConfig } from "./config.ts";
 import { makeDriver } from "./drivers/index.ts";
 import { DeviceError } from "./errors.ts";
+import { eventsOf, measureAgent, readBootLog } from "./measure.ts";
 
 /** Files of a device, all under its dataDir but for the wrapping key where it is configured elsewhere. */
 export const paths = (config: Config) => ({
   wrapKey: config.wrapKeyFile ?? join(config.dataDir, "wrap.key"),
   element: join(config.dataDir, "element.json"),
+  /** What was measured since the TPM started. */
+  bootLog: join(config.dataDir, "boot.json"),
+  /** What the maker approved since the key was made: [{policy, signature}], base64. */
+  approvals: join(config.dataDir, "approvals.json"),
+  /** Where the agent serves its TPM to the device's other programs. */
+  service: join(config.dataDir, "element.sock"),
   outbox: join(config.dataDir, "outbox.db"),
   generation: join(config.dataDir, "generation"),
   status: join(config.dataDir, "status.json"),
@@ -45,7 +61,35 @@ export interface StreamIdentity {
 export async function openIdentity(config: Config): Promise<Identity> {
   const { wrapKey, element } = paths(config);
   const wrap = await WrapKey.open(wrapKey);
-  return { wrap, element: await SoftwareElement.open(element, wrap) };
+  if (config.element.kind === "software") return { wrap, element: await SoftwareElement.open(element, wrap) };
+  return { wrap, element: await TpmElement.open(await tpmOptions(config, config.element)) };
+}
+
+async function tpmOptions(config: Config, { tpm, authority }: TpmConfig): Promise<TpmElementOptions> {
+  return {
+    path: paths(config).element,
+    address: tpm,
+    authority: fromBase64(authority),
+    approvals: await readApprovals(paths(config).approvals),
+    log: eventsOf(await readBootLog(config)),
+  };
+}
+
+async function readApprovals(file: string): Promise<Approval[]> {
+  if (!(await exists(file))) return [];
+  try {
+    const list = JSON.parse(await readFile(file, "utf8")) as { policy: string; signature: string }[];
+    return list.map(({ policy, signature }) => ({ policy: fromBase64(policy), signature: fromBase64(signature) }));
+  } catch (error) {
+    throw new DeviceError("config", `${file} is not a list of approvals: fetch it from the maker again`, file, error);
+  }
+}
+
+/** The device's TPM, opened for as long as the caller needs it, while no agent runs that owns it and after it was measured. */
+export async function openTpmElement(config: Config): Promise<TpmElement> {
+  if (config.element.kind !== "tpm")
+    throw new DeviceError("config", "this device has a software element: there is nothing to attest", config.name);
+  return TpmElement.open(await tpmOptions(config, config.element));
 }
 
 async function exists(path: string): Promise<boolean> {
@@ -55,7 +99,10 @@ async function exists(path: string): Promise<boolean> {
   );
 }
 
-/** Makes the key, the streams' salts and seeds where they are missing; what is there stays. Prints nothing. */
+/**
+ * Makes the key, the streams' salts and seeds where they are missing; what is there stays. With a TPM the agent is measured
+ * first, since the key is bound to what has booted. Prints nothing.
+ */
 export async function init(config: Config): Promise<{
   deviceId: Hex;
   spki: Uint8Array;
@@ -65,7 +112,19 @@ export async function init(config: Config): Promise<{
   const at = paths(config);
   await mkdir(at.streams, { recursive: true, mode: 0o700 });
   const wrap = await ((await exists(at.element)) ? WrapKey.open(at.wrapKey) : WrapKey.openOrCreate(at.wrapKey));
-  const element = await SoftwareElement.openOrCreate(at.element, wrap);
+  await measureAgent(config);
+  const element =
+    config.element.kind === "software"
+      ? await SoftwareElement.openOrCreate(at.element, wrap)
+      : await TpmElement.openOrCreate(await tpmOptions(config, config.element));
+  try {
+    return await initWith(config, element, wrap);
+  } finally {
+    await element.close();
+  }
+}
+
+async function initWith(config: Config, element: SecureElement, wrap: WrapKey) {
   const known = await readStreams(config);
   const streams: StreamIdentity[] = [];
   for (const stream of config.streams) {
@@ -206,5 +265,9 @@ export async function signEnrolment(config: Config, digest: Uint8Array): Promise
   if (digest.length !== 32)
     throw new DeviceError("config", "an Enrol digest has 32 bytes: give 0x and 64 hex digits", digest.length);
   const { element } = await openIdentity(config);
-  return { spki: toBase64(await element.spki()), signature: toHex(await element.sign(digest)) };
+  try {
+    return { spki: toBase64(await element.spki()), signature: toHex(await element.sign(digest)) };
+  } finally {
+    await element.close();
+  }
 }

@@ -2,7 +2,16 @@ export { type AgentStatus, runAgent, type RunOptions } from "./agent.ts";
 export { type Config, type ConfigInput, parseConfig, readConfig } from "./config.ts";
 export { type DeviceCode, DeviceError } from "./errors.ts";
 export { seedMessage } from "./handover.ts";
-export { init, openIdentity, openStreams, paths, signEnrolment, type StreamIdentity } from "./identity.ts";
+export {
+  init,
+  openIdentity,
+  openStreams,
+  openTpmElement,
+  paths,
+  signEnrolment,
+  type StreamIdentity,
+} from "./identity.ts";
+export { manifest, measureAgent, measurement } from "./measure.ts";
 export type { StreamStatus } from "./stream.ts";
 export { type CsvRow, readCsv } from "./csv.ts";
 export { parseTime, type TimeFormat } from "./time.ts";

@@ -382,6 +382,7 @@ export class StreamAgent {
       leaf: leafNode(this.#keys.frontier, pack.slot),
       keyEpoch: element.keyEpoch,
       bootEpoch: await element.bootEpoch(),
+      attestation: await element.attestation(),
       seq: line.seq + (isBreak ? BREAK_JUMP : 1),
       flags: (isBreak ? FLAG.break : 0) | (driver.recorded ? FLAG.recorded : 0) | (pack.end ? FLAG.end : 0),
       previous: line.headerDigest,

@@ -1,11 +1,11 @@
 import { cpSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { encodeMessage, FLAG, type Hex, type RefusalCode, sha256, toHex } from "@msec/core";
+import { encodeMessage, FLAG, type Hex, type RefusalCode, sha256, toHex, ZERO32 } from "@msec/core";
 import { Sender } from "@msec/chain";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Built } from "../../packages/core/test/city.ts";
-import { csvFile, openPlan, TestCity, until } from "../support/city.ts";
+import { csvFile, msec, openPlan, TestCity, until } from "../support/city.ts";
 import { duplicateKeys, HandDevice, SLOT0 } from "../support/device.ts";
 
 // Four real operators, a real broker, database and chain. A device made by hand sends them everything that must not get
@@ -15,7 +15,9 @@ let t: TestCity;
 let good: HandDevice;
 
 beforeAll(async () => {
-  t = await TestCity.up((root) => [openPlan("honest", csvFile(root, "honest.csv", 6000, 1000).file, 10, 40)]);
+  t = await TestCity.up((root) => [openPlan("honest", csvFile(root, "honest.csv", 6000, 1000).file, 10, 40)], {
+    software: true,
+  });
   good = await HandDevice.make(t.city);
 }, 240_000);
 
@@ -24,6 +26,18 @@ afterAll(async () => {
   await good?.close();
   await t?.stop();
 }, 120_000);
+
+test("without a TPM the device is shown as software, and not as one that proves itself", async () => {
+  const [device] = t.city.run.devices;
+  const { status, assurance, policyId } = await t.city.contracts.DeviceRegistry.device(device?.deviceId as Hex);
+  expect([status, assurance, policyId]).toEqual([1n, 1n, ZERO32]);
+  expect(t.city.tpms).toBeUndefined();
+  const { code, out } = await msec(["device", "explain", "honest", "--dir", t.root]);
+  expect(code).toBe(1);
+  expect(out).toMatch(/its keys are software: whoever copies its disk is the device/);
+  const attest = await msec(["device", "attest", "honest", "--dir", t.root]);
+  expect(attest).toMatchObject({ code: 1, out: expect.stringMatching(/there is no TPM that could answer/) });
+});
 
 const ALL = [1, 2, 3, 4];
 const refusals = (reason: RefusalCode) =>

@@ -82,7 +82,7 @@ export class TestCity {
   /** `plans` may need the folder for their files. */
   static async up(
     plans: (root: string) => DevicePlan[],
-    options: { epochMs?: number; silenceMs?: number; env?: UpOptions["env"] } = {},
+    options: Pick<UpOptions, "epochMs" | "silenceMs" | "env" | "software"> = {},
   ): Promise<TestCity> {
     const root = mkdtempSync(join(tmpdir(), "msec-test-"));
     const exits: string[] = [];
@@ -101,6 +101,7 @@ export class TestCity {
         onExit: (name) => void exits.push(name),
         epochMs: options.epochMs ?? 500,
         ...(options.silenceMs ? { silenceMs: options.silenceMs } : {}),
+        ...(options.software ? { software: true } : {}),
         env,
       });
       return new TestCity(root, city, exits);
@@ -113,7 +114,8 @@ export class TestCity {
 
   #note(): void {
     const { run } = this.city;
-    for (const pid of [run.chain.pid, run.postgres?.pid, ...Object.values(run.processes)]) if (pid) this.#pids.add(pid);
+    const all = [run.chain.pid, run.postgres?.pid, ...Object.values(run.processes), ...Object.values(run.tpms)];
+    for (const pid of all) if (pid) this.#pids.add(pid);
   }
 
   pid(name: string): number {

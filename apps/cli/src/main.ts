@@ -21,6 +21,7 @@ import { runningCity, up } from "./city/up.ts";
 import { openSession, type Session } from "./context.ts";
 import { checkContracts } from "./contracts.ts";
 import { csvOf } from "./csv.ts";
+import { attestDevice, enrolDevice, explainDevice, quarantineDevice, rotateDevice } from "./device.ts";
 import { demo, purchaseStory, shopOf, Story, writePurchase } from "./demo.ts";
 import { discloseReading } from "./disclose.ts";
 import { buy, resume, unfinishedPurchases } from "./market/buy.ts";
@@ -210,6 +211,93 @@ command("devices", "devices as the registry has them").action(async ({ dir, json
     session.close();
   }
 });
+
+const device = program
+  .command("device")
+  .description("enrol, attest, rotate, quarantine and explain a device")
+  .exitOverride();
+
+function deviceCommand(name: string, description: string): Command {
+  return device.command(name).description(description).addOption(dirOption()).addOption(jsonOption()).exitOverride();
+}
+
+async function withSession<T>({ dir, json }: Common, work: (s: Session) => Promise<T>, show: (result: T) => void) {
+  const session = openSession(dir);
+  try {
+    const result = await work(session);
+    if (json) printJson(result);
+    else show(result);
+  } finally {
+    session.close();
+  }
+}
+
+deviceCommand("enrol", "enrol the device of a configuration file; the city becomes its owner")
+  .argument("<CONFIG>", "the device's configuration; its agent must not be running")
+  .action((file: string, options: Common) =>
+    withSession(
+      options,
+      (session) => enrolDevice(session, file),
+      ({ deviceId, transactions }) =>
+        print(good(transactions === 0 ? `${deviceId} was enrolled before` : `enrolled as ${deviceId}`)),
+    ),
+  );
+
+deviceCommand("attest", "have the registrars challenge a device's TPM and report what it booted")
+  .argument("<DEVICE>", "name or id")
+  .action((name: string, options: Common) =>
+    withSession(
+      options,
+      (session) => attestDevice(session, name),
+      ({ tpm, pcrDigest, resetCount, clockSafe }) => {
+        print(good(`${name} answered every registrar's challenge`));
+        print(`  TPM            ${tpm.manufacturer} ${tpm.model} ${tpm.version}`);
+        print(`  booted         ${pcrDigest}, as the boot policy accepts`);
+        print(`  starts         ${resetCount}${clockSafe ? "" : "; its clock was not shut down in order"}`);
+      },
+    ),
+  );
+
+deviceCommand("rotate", "give a device a new signing key")
+  .argument("<DEVICE>", "name or id")
+  .option("--revoke", "take nothing any more that the old key signed", false)
+  .action((name: string, options: Common & { revoke: boolean }) =>
+    withSession(
+      options,
+      (session) => rotateDevice(session, name, options.revoke),
+      ({ keyEpoch, keyHash }) => print(good(`${name} signs with key ${keyEpoch} (${short(keyHash)}) from now on`)),
+    ),
+  );
+
+deviceCommand("quarantine", "take nothing of a device any more; what was anchored before stays provable")
+  .argument("<DEVICE>", "name or id")
+  .option("--release", "take it in again", false)
+  .action((name: string, options: Common & { release: boolean }) =>
+    withSession(
+      options,
+      (session) => quarantineDevice(session, name, options.release),
+      ({ status, block }) => print(good(`${name} is ${status} since block ${block}`)),
+    ),
+  );
+
+deviceCommand("explain", "why a device is or is not believed: exit 0 if it is, 1 if not")
+  .argument("<DEVICE>", "name or id")
+  .action((name: string, options: Common) =>
+    withSession(
+      options,
+      async (session) => {
+        const explanation = await explainDevice(session, name);
+        if (!explanation.believed) process.exitCode = 1;
+        return explanation;
+      },
+      ({ deviceId, believed, findings, evidence }) => {
+        print(believed ? good(`${name} is believed`) : bad(`${name} is not believed`));
+        print(dim(`  ${deviceId}`));
+        for (const finding of findings) print(`  ${finding.good ? good("✓") : bad("✗")} ${finding.text}`);
+        print(dim(`  the evidence: ${JSON.stringify(evidence)}`));
+      },
+    ),
+  );
 
 command("streams", "streams and how far they are anchored").action(async ({ dir, json }: Common) => {
   const session = openSession(dir);

@@ -20,6 +20,22 @@ export interface SecureElement {
   keys(): Promise<DeviceKey[]>;
   /** ES256 over `message`: r ‖ s, 64 bytes, s ≤ n/2. */
   sign(message: Uint8Array): Promise<Uint8Array>;
+  /** S(evidence) of the key that {@link sign} uses, what its headers refer to; zeros for a software element. */
+  attestation(): Promise<Hex>;
   /** The TPM's resetCount; a software element counts the processes that asked. The same for the life of this object. */
   bootEpoch(): Promise<number>;
+  /**
+   * The key that comes next, made durably at the first call. It must sign its own enrolment before {@link rotate};
+   * the registry learns of it first, so that its headers are known when they arrive.
+   */
+  prepareRotation(): Promise<NextKey>;
+  /** Signs with the prepared key from now on and forgets the private key before it. */
+  rotate(): Promise<void>;
+  /** Lets go of what the element holds open. */
+  close(): Promise<void>;
+}
+
+/** A key that does not sign headers yet. */
+export interface NextKey extends DeviceKey {
+  sign(message: Uint8Array): Promise<Uint8Array>;
 }

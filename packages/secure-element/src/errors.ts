@@ -1,4 +1,13 @@
-export type SecureElementCode = "key-missing" | "key-exposed" | "key-damaged";
+export type SecureElementCode =
+  | "key-missing"
+  | "key-exposed"
+  | "key-damaged"
+  | "foreign-tpm"
+  | "firmware"
+  | "tpm-restarted"
+  | "tpm-in-use"
+  | "no-certificate"
+  | "service";
 
 /** The secure element can't do what was asked. `message` says what to do about it; `value` is what offended. */
 export class SecureElementError extends Error {

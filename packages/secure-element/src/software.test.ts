@@ -1,7 +1,7 @@
 import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { P256_SPKI_PREFIX, deviceIdOfSoftware, toHex } from "@msec/core";
+import { P256_SPKI_PREFIX, deviceIdOfSoftware, toHex, ZERO32 } from "@msec/core";
 import { verify, createPublicKey } from "node:crypto";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { SoftwareElement } from "./software.ts";
@@ -43,6 +43,10 @@ test("signs ES256 with s in the lower half, with the same key after a restart", 
     expect(fits(spki, message, signature)).toBe(true);
     expect(toHex(signature.subarray(32)).slice(2) <= half).toBe(true);
   }
+});
+
+test("has no evidence to refer to", async () => {
+  expect(await (await create()).attestation()).toBe(ZERO32);
 });
 
 test("counts its starts durably, once a process", async () => {

@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { deviceIdOfSoftware, fromBase64, type Hex, toBase64 } from "@msec/core";
-import type { DeviceKey, SecureElement } from "./element.ts";
+import { deviceIdOfSoftware, fromBase64, type Hex, toBase64, ZERO32 } from "@msec/core";
+import type { DeviceKey, NextKey, SecureElement } from "./element.ts";
 import { SecureElementError } from "./errors.ts";
 import { es256 } from "./es256.ts";
 import { writeFileAtomic } from "./file.ts";
@@ -90,6 +90,10 @@ export class SoftwareElement implements SecureElement {
     return Promise.resolve(es256(this.#key, message));
   }
 
+  attestation(): Promise<Hex> {
+    return Promise.resolve(ZERO32);
+  }
+
   bootEpoch(): Promise<number> {
     this.#boot ??= (async () => {
       const bootEpoch = this.#state.bootEpoch + 1;
@@ -99,11 +103,7 @@ export class SoftwareElement implements SecureElement {
     return this.#boot;
   }
 
-  /**
-   * The key that comes next, made durably at the first call. It must sign its own enrolment before {@link rotate};
-   * the registry learns of it first, so that its headers are known when they arrive.
-   */
-  async prepareRotation(): Promise<DeviceKey & { sign(message: Uint8Array): Promise<Uint8Array> }> {
+  async prepareRotation(): Promise<NextKey> {
     const next = this.#state.next ?? makeKey(this.#wrap, this.keyEpoch + 1);
     if (this.#state.next === null) await this.#save({ ...this.#state, next });
     const key = unwrapKey(this.#wrap, next.wrapped, next.keyEpoch);
@@ -114,7 +114,6 @@ export class SoftwareElement implements SecureElement {
     };
   }
 
-  /** Signs with the prepared key from now on and forgets the private key before it. */
   async rotate(): Promise<void> {
     const { next } = this.#state;
     if (next === null)
@@ -122,6 +121,10 @@ export class SoftwareElement implements SecureElement {
     const keys = [...this.#state.keys.map((key) => ({ ...key, wrapped: null })), next];
     await this.#save({ ...this.#state, keys, next: null });
     this.#key = unwrapKey(this.#wrap, next.wrapped, next.keyEpoch);
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
   }
 
   async #save(state: State): Promise<void> {

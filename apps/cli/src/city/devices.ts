@@ -21,11 +21,15 @@ import {
   type SubscriptionOffer,
   subscriptionOfferId,
 } from "@msec/core";
-import { type ConfigInput, init, parseConfig, paths, signEnrolment } from "@msec/device";
+import { type Config, type ConfigInput, init, openTpmElement, parseConfig, paths, signEnrolment } from "@msec/device";
+import { serviceOf } from "@msec/secure-element";
+import { type MakerProfile } from "@msec/secure-element/attestation";
 import { type JsonRpcProvider } from "ethers";
+import { Attestation, registryDomain, sendInOrder } from "./attestation.ts";
 import { consentCalls } from "./consent.ts";
 import { type Account, type Layout, type People, type Ports, organisationId, readJson, writeJson } from "./layout.ts";
 import { vouch } from "./registrar.ts";
+import { type CityTpms, emulatorProfile } from "./tpms.ts";
 
 /** A device of the city, as whoever puts it up describes it. */
 export interface DevicePlan {
@@ -64,10 +68,12 @@ export function deviceConfig(
   all: People,
   ports: Ports,
   deployment: Deployment,
+  element: ConfigInput["element"],
 ): ConfigInput {
   return {
     name: plan.name,
     dataDir: layout.device(plan.name),
+    element,
     ownerEpoch: 1,
     chain: { chainId: deployment.chainId, anchor: deployment.addresses.DataAnchor },
     committee: {
@@ -87,8 +93,10 @@ export function deviceConfig(
 const HOUR_MS = 3_600_000;
 
 /**
- * Enrols a device with its owner and two registrars of different organisations, and has the owner sign for the holders of
- * its seeds. Everything that was done before is left as it is.
+ * Makes a device's keys and has the owner sign for the holders of its seeds. A device that the registry does not know yet is
+ * enrolled by its owner and the registrars: with a TPM by its evidence and a challenge of each, else as software. One with a
+ * TPM is attested at each start. Everything that was done before is left as it is. Returns what is still to be sent to the
+ * registry, in order.
  */
 export async function enrolDevice(
   plan: DevicePlan,
@@ -97,48 +105,18 @@ export async function enrolDevice(
   ports: Ports,
   deployment: Deployment,
   contracts: Contracts,
-  provider: JsonRpcProvider,
-): Promise<EnrolledDevice> {
+  tpms: CityTpms | undefined,
+): Promise<{ device: EnrolledDevice; calls: Call[] }> {
   const folder = layout.device(plan.name);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const configFile = join(folder, "config.json");
-  writeJson(configFile, deviceConfig(plan, layout, all, ports, deployment));
+  const configFile = layout.deviceConfig(plan.name);
+  const element = tpms?.elementOf(plan.name) ?? { kind: "software" as const };
+  writeJson(configFile, deviceConfig(plan, layout, all, ports, deployment, element));
   const config = parseConfig(readJson(configFile), folder);
-  const made = await init(config);
+  if (element.kind === "tpm") await tpms?.approve(config);
   const owner = all[plan.owner];
-  const { DeviceRegistry } = contracts;
-  if ((await DeviceRegistry.device(made.deviceId)).status === 0n) {
-    const enrol = {
-      deviceId: made.deviceId,
-      ekHash: ZERO32,
-      akName: ZERO32,
-      keyAlg: keyAlgOf(made.spki),
-      keyHash: made.keyHash,
-      owner: owner.address,
-      organisation: organisationId("city"),
-      policyId: ZERO32,
-      evidenceDigest: ZERO32,
-      nonce: await DeviceRegistry.nonceOf(made.deviceId),
-      deadline: Date.now() + HOUR_MS,
-    };
-    const domain = {
-      name: "DeviceRegistry",
-      chainId: deployment.chainId,
-      verifyingContract: deployment.addresses.DeviceRegistry,
-    };
-    const shown = await signEnrolment(config, typedDataDigest(domain, ENROL, enrol));
-    const registrars = [...all.registrars].sort((a, b) => (a.address < b.address ? -1 : 1));
-    const data = DeviceRegistry.interface.encodeFunctionData("enrol", [
-      enrol,
-      toHex(made.spki),
-      signTyped(fromHex(owner.key), domain, ENROL, enrol),
-      registrars.map((r) => vouch(r, domain, enrol, made.spki, fromHex(shown.signature))),
-    ]);
-    await new Sender(all.deployer.key, provider, deployment.chainId).transact({
-      to: deployment.addresses.DeviceRegistry,
-      data,
-    });
-  }
+  const profile = element.kind === "tpm" ? await emulatorProfile(layout) : undefined;
+  const { made, calls } = await registration(config, owner, all, deployment, contracts, profile);
   const domain = consentDomain(deployment.chainId, deployment.addresses.ConsentRegistry);
   const streams = made.streams.map(({ streamId, preimage }): DeviceStream => {
     const file = join(paths(config).streams, `${streamId}.holders.json`);
@@ -150,7 +128,69 @@ export async function enrolDevice(
     writeJson(file, signed);
     return { streamId, preimage, holders: signed };
   });
-  return { name: plan.name, deviceId: made.deviceId, owner, configFile, streams, plan };
+  const device = { name: plan.name, deviceId: made.deviceId, owner, configFile, streams, plan };
+  return { device, calls };
+}
+
+/**
+ * Makes a device's keys where they are missing, and what its registration takes: enrolment if the registry does not know it,
+ * and for a TPM of the maker that `profile` describes a quote of what has booted. Nobody else may own the TPM meanwhile.
+ */
+export async function registration(
+  config: Config,
+  owner: Account,
+  all: People,
+  deployment: Deployment,
+  contracts: Contracts,
+  profile: MakerProfile | undefined,
+): Promise<{ made: Awaited<ReturnType<typeof init>>; calls: Call[] }> {
+  const made = await init(config);
+  const known = (await contracts.DeviceRegistry.device(made.deviceId)).status !== 0n;
+  if (!profile)
+    return { made, calls: known ? [] : [await enrolSoftware(config, made, owner, all, deployment, contracts)] };
+  const opened = await openTpmElement(config);
+  try {
+    const device = serviceOf(opened);
+    const attestation = await Attestation.of(device, "current", { people: all, deployment, contracts, profile });
+    const enrolment = known ? [] : await attestation.enrolCalls(device, owner);
+    return { made, calls: [...enrolment, attestation.quoteCall()] };
+  } finally {
+    await opened.close();
+  }
+}
+
+async function enrolSoftware(
+  config: Config,
+  made: Awaited<ReturnType<typeof init>>,
+  owner: Account,
+  all: People,
+  deployment: Deployment,
+  contracts: Contracts,
+): Promise<Call> {
+  const { DeviceRegistry } = contracts;
+  const enrol = {
+    deviceId: made.deviceId,
+    ekHash: ZERO32,
+    akName: ZERO32,
+    keyAlg: keyAlgOf(made.spki),
+    keyHash: made.keyHash,
+    owner: owner.address,
+    organisation: organisationId("city"),
+    policyId: ZERO32,
+    evidenceDigest: ZERO32,
+    nonce: await DeviceRegistry.nonceOf(made.deviceId),
+    deadline: Date.now() + HOUR_MS,
+  };
+  const domain = registryDomain(deployment);
+  const shown = await signEnrolment(config, typedDataDigest(domain, ENROL, enrol));
+  const registrars = [...all.registrars].sort((a, b) => (a.address < b.address ? -1 : 1));
+  const data = DeviceRegistry.interface.encodeFunctionData("enrol", [
+    enrol,
+    toHex(made.spki),
+    signTyped(fromHex(owner.key), domain, ENROL, enrol),
+    registrars.map((r) => vouch(r, domain, enrol, made.spki, fromHex(shown.signature))),
+  ]);
+  return { to: deployment.addresses.DeviceRegistry, data };
 }
 
 /** Terms that an embedded city sells under. Times in seconds. */
@@ -213,11 +253,5 @@ export async function publishOffers(
     const data = Subscription.interface.encodeFunctionData("publish", [streamOf(preimage), offer]);
     calls.push({ to: deployment.addresses.Subscription, data });
   }
-  const sender = new Sender(device.owner.key, provider, deployment.chainId);
-  const first = await sender.nonce();
-  const signed = await Promise.all(calls.map((call, i) => sender.sign(call, first + i)));
-  for (const { raw } of signed) await sender.broadcast(raw);
-  for (const { hash, raw } of signed)
-    if ((await sender.wait(hash, raw)).status !== 1)
-      throw new Error(`${device.name}: transaction ${hash}, which consents or offers, was reverted`);
+  await sendInOrder(new Sender(device.owner.key, provider, deployment.chainId), calls);
 }

@@ -49,6 +49,17 @@ export class Layout {
   device(name: string) {
     return join(this.root, "devices", name);
   }
+  deviceConfig(name: string) {
+    return join(this.device(name), "config.json");
+  }
+  /** The emulated TPM of a device: its memory, and the socket that it answers at. */
+  tpm(name: string) {
+    return join(this.device(name), "tpm");
+  }
+  /** The certification authority of whoever makes the emulated TPMs. */
+  get tpmMaker() {
+    return join(this.root, "tpm-maker");
+  }
   person(name: string) {
     return join(this.root, "people", name);
   }

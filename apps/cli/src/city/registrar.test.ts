@@ -69,7 +69,7 @@ test("a registrar does not sign for a key that the device does not hold", () => 
   refuse({}, signed(privateKey, typedDataDigest(other, ENROL, enrol))).toThrow(/has not signed/);
 });
 
-test("a registrar does not sign for another name, key or algorithm, nor for a TPM that it cannot judge", () => {
+test("a registrar does not sign for another name, key or algorithm, nor for a TPM without its evidence", () => {
   const { spki, enrol } = device("ec");
   const word: Hex = `0x${"33".repeat(32)}`;
   const refuse = (change: Partial<Enrol>, why: RegExp) =>
@@ -77,5 +77,5 @@ test("a registrar does not sign for another name, key or algorithm, nor for a TP
   refuse({ deviceId: word }, /named after its first key/);
   refuse({ keyHash: word }, /another key/);
   refuse({ keyAlg: KEY_ALG.RS256 }, /another algorithm/);
-  refuse({ akName: word, ekHash: word }, /software elements only/);
+  refuse({ akName: word, ekHash: word }, /claims a TPM without its evidence/);
 });

@@ -20,6 +20,7 @@ import {
 } from "@msec/chain";
 import { type DatabaseServer, type EmbeddedPostgres, ownServer, startPostgres } from "@msec/companion-db";
 import { type Hex } from "@msec/core";
+import { missingSwtpm } from "@msec/secure-element/swtpm";
 import { type JsonRpcProvider } from "ethers";
 import { type DevicePlan, enrolDevice, type EnrolledDevice, publishOffers } from "./devices.ts";
 import {
@@ -36,6 +37,8 @@ import {
   writeJson,
 } from "./layout.ts";
 import { isAlive, Processes } from "./processes.ts";
+import { publishPolicies, sendInOrder } from "./attestation.ts";
+import { CityTpms, emulatorProfile } from "./tpms.ts";
 
 /** What runs, for every other command. */
 export interface Run {
@@ -48,6 +51,8 @@ export interface Run {
   operators: { name: string; address: Hex; url: string }[];
   markets: { name: string; address: Hex; url: string }[];
   processes: Record<string, number>;
+  /** The emulated TPMs, by device. */
+  tpms: Record<string, number>;
   deployment: Deployment;
   devices: { name: string; deviceId: Hex; streams: { streamId: Hex; name: string; mode: number }[] }[];
 }
@@ -60,6 +65,8 @@ export interface City {
   provider: JsonRpcProvider;
   devices: EnrolledDevice[];
   processes: Processes;
+  /** Missing where the devices have software elements. */
+  tpms?: CityTpms;
   stop(): Promise<void>;
 }
 
@@ -74,6 +81,8 @@ export interface UpOptions {
   /** How many operators and deliverers; the same at every start of one folder. */
   size?: Size;
   silenceMs?: number;
+  /** Gives devices no TPM even where swtpm is installed. */
+  software?: boolean;
 }
 
 const script = (path: string) => fileURLToPath(new URL(`../../../../${path}`, import.meta.url));
@@ -104,14 +113,30 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
   let chain: EmbeddedChain | undefined;
   let provider: JsonRpcProvider | undefined;
   let processes: Processes | undefined;
+  let tpms: CityTpms | undefined;
+  let noteTpms: () => void = () => undefined;
   let stopping = false;
   const restarts: Record<"chain" | "postgres", Promise<void>> = {
     chain: Promise.resolve(),
     postgres: Promise.resolve(),
   };
+  const why = options.software ? "software elements were asked for" : missingSwtpm();
+  // A device that was enrolled as software stays so: its key would be another one in a TPM.
+  const withTpm = plans.map(({ name }) => name).filter((name) => !why && !isSoftware(layout, name));
+  progress(withTpm.length > 0 ? "devices: a TPM each (swtpm)" : `devices: software elements${why ? ` (${why})` : ""}`);
+  const tpmsReady =
+    withTpm.length === 0
+      ? Promise.resolve()
+      : CityTpms.start(layout, withTpm, () => noteTpms()).then((started) => {
+          tpms = started;
+        });
+  // Told where it is waited for.
+  tpmsReady.catch(() => undefined);
   const stop = async () => {
     stopping = true;
     await processes?.stop();
+    await tpmsReady.catch(() => undefined);
+    await tpms?.stop();
     await Promise.all(Object.values(restarts));
     provider?.destroy();
     await chain?.stop();
@@ -119,6 +144,8 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     rmSync(layout.run, { force: true });
   };
   try {
+    const needed = plans.find(({ name }) => why && existsSync(layout.tpm(name)));
+    if (needed) throw new Error(`${needed.name} has its keys in a TPM, and ${why}`);
     const ownUrl = process.env.DATABASE_URL;
     progress(ownUrl ? `database: PostgreSQL at ${new URL(ownUrl).host}` : "database: PostgreSQL");
     if (!ownUrl) postgres = await startPostgres(layout.postgres);
@@ -126,6 +153,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     progress("chain: anvil at Istanbul rules, a block a second");
     chain = await startChain(layout.chain, ports.chain);
     provider = connectChain(embedded(chain.rpc, chain.chainId));
+    const connectedTo = provider;
     progress("contracts");
     const founding: Founding = {
       committee: all.committee,
@@ -165,6 +193,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
         url: `http://127.0.0.1:${ports.markets[i]}`,
       })),
       processes: {},
+      tpms: {},
       deployment,
       devices: [],
     };
@@ -177,6 +206,10 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
       onExit,
     );
     const supervised = processes;
+    noteTpms = () => {
+      run.tpms = tpms?.pids ?? {};
+      writeJson(layout.run, run);
+    };
     /** Starts a server again whenever it ends by itself. */
     const keep = <T extends { pid: number; exited: Promise<unknown> }>(
       name: "chain" | "postgres",
@@ -205,6 +238,12 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     };
     keep("chain", chain, async () => (chain = await startChain(layout.chain, ports.chain)));
     if (postgres) keep("postgres", postgres, async () => (postgres = await startPostgres(layout.postgres)));
+    const published = tpmsReady.then(async () => {
+      if (!tpms) return;
+      noteTpms();
+      await publishPolicies(tpms, await emulatorProfile(layout), all.deployer, deployment, contracts, connectedTo);
+    });
+    published.catch(() => undefined);
     const env = (name: string) => (options.env?.[name] ? { env: options.env[name] } : {});
 
     progress(`broker and ${size.operators} operators`);
@@ -224,9 +263,15 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
       });
     }
     progress("devices: keys, enrolment, seeds");
-    const devices: EnrolledDevice[] = [];
-    for (const plan of plans)
-      devices.push(await enrolDevice(plan, layout, all, ports, deployment, contracts, provider));
+    await published;
+    const enrolled = await Promise.all(
+      plans.map((plan) => enrolDevice(plan, layout, all, ports, deployment, contracts, tpms)),
+    );
+    await sendInOrder(
+      new Sender(all.deployer.key, provider, deployment.chainId),
+      enrolled.flatMap(({ calls }) => calls),
+    );
+    const devices = enrolled.map(({ device }) => device);
     run.devices = devices.map((d) => ({
       name: d.name,
       deviceId: d.deviceId,
@@ -236,7 +281,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     for (const device of devices)
       processes.start({
         name: device.name,
-        script: script("device-firmware/src/main.ts"),
+        script: script("device-firmware/src/start.ts"),
         args: ["run", "--config", device.configFile],
         ...env(device.name),
       });
@@ -253,18 +298,21 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     }
     for (const device of devices) await publishOffers(device, all, deployment, contracts, provider);
     await Promise.all(run.markets.map((m) => answers(`${m.url}/status`, m.name, layout)));
-    return { layout, run, people: all, contracts, provider, devices, processes, stop };
+    return { layout, run, people: all, contracts, provider, devices, processes, ...(tpms ? { tpms } : {}), stop };
   } catch (error) {
     await stop();
     throw error;
   }
 }
 
+const isSoftware = (layout: Layout, name: string): boolean =>
+  existsSync(join(layout.device(name), "element.json")) && !existsSync(layout.tpm(name));
+
 /** Ends what a supervisor that was killed left behind: processes of this folder only, by their ids. */
 function endLeftovers(layout: Layout): void {
   const run = readJson<Run>(layout.run);
   if (!run) return;
-  for (const pid of [run.chain.pid, ...Object.values(run.processes)]) {
+  for (const pid of [run.chain.pid, ...Object.values(run.processes), ...Object.values(run.tpms ?? {})]) {
     if (!isAlive(pid) || !commandOf(pid).includes(layout.root)) continue;
     process.kill(pid, "SIGKILL");
   }

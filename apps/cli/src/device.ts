@@ -1,0 +1,233 @@
+import { existsSync } from "node:fs";
+import { Sender } from "@msec/chain";
+import { type Hex } from "@msec/core";
+import { measureAgent, parseConfig, paths, readConfig } from "@msec/device";
+import { connectService, type ElementService } from "@msec/secure-element";
+import { Attestation, policyOf, type Registry, sendInOrder } from "./city/attestation.ts";
+import { registration } from "./city/devices.ts";
+import { type Account, people, readJson } from "./city/layout.ts";
+import { BOOT_POLICY, emulatorProfile } from "./city/tpms.ts";
+import { type Session } from "./context.ts";
+import { time } from "./output.ts";
+import { Problem } from "./problem.ts";
+
+/** What is done to a device of a city, by its owner, its registrars and the officer. */
+
+const STATUS = ["unknown", "active", "suspended", "quarantined", "retired"];
+const ACTIVE = 1;
+const QUARANTINED = 3;
+const TPM = 2;
+
+type Device = Session["run"]["devices"][number];
+
+function deviceOf(session: Session, name: string): Device {
+  const known = session.run.devices.find((d) => d.name === name || d.deviceId === name);
+  if (!known) throw new Problem(`no device ${name}: see msec devices`, 2);
+  return known;
+}
+
+async function registryOf(session: Session): Promise<Registry> {
+  const { deployment, contracts, layout } = session;
+  return { people: people(layout), deployment, contracts, profile: await emulatorProfile(layout) };
+}
+
+const deployerOf = (session: Session): Sender =>
+  new Sender(people(session.layout).deployer.key, session.provider, session.run.chain.chainId);
+
+/** Asks the agent that owns the device's TPM. */
+async function withAgent<T>(session: Session, device: Device, work: (agent: ElementService) => Promise<T>): Promise<T> {
+  const folder = session.layout.device(device.name);
+  const config = parseConfig(readJson(session.layout.deviceConfig(device.name)), folder);
+  if (config.element.kind !== "tpm")
+    throw new Problem(`${device.name} has a software element: there is no TPM that could answer a challenge`);
+  const agent = await connectService(paths(config).service);
+  if (!agent)
+    throw new Problem(`the agent of ${device.name} is not running: see ${session.layout.logs}/${device.name}.log`);
+  try {
+    return await work(agent);
+  } finally {
+    agent.close();
+  }
+}
+
+async function ownerOf(session: Session, device: Device): Promise<Account> {
+  const { owner } = await session.contracts.DeviceRegistry.device(device.deviceId);
+  const { city, citizen } = people(session.layout);
+  const account = [city, citizen].find((a) => a.address === owner.toLowerCase());
+  if (!account) throw new Problem(`the key of ${owner}, the device's owner, is not in this city's folder`);
+  return account;
+}
+
+/** Enrols the device of a configuration file, whose agent must not run; the city becomes its owner. */
+export async function enrolDevice(session: Session, file: string): Promise<{ deviceId: Hex; transactions: number }> {
+  if (!existsSync(file)) throw new Problem(`there is no configuration ${file}: name the device's own`, 2);
+  const config = await readConfig(file);
+  const registry = await registryOf(session);
+  if (config.element.kind === "tpm") await measureAgent(config);
+  const profile = config.element.kind === "tpm" ? registry.profile : undefined;
+  const { people: all, deployment, contracts } = registry;
+  const { made, calls } = await registration(config, all.city, all, deployment, contracts, profile);
+  await sendInOrder(deployerOf(session), calls);
+  return { deviceId: made.deviceId, transactions: calls.length };
+}
+
+export interface Attested {
+  device: string;
+  deviceId: Hex;
+  pcrDigest: Hex;
+  resetCount: number;
+  restartCount: number;
+  clockSafe: boolean;
+  tpm: { manufacturer: string; model: string; version: string };
+}
+
+/** Has each registrar challenge the device now, and the registry learn what they found. */
+export async function attestDevice(session: Session, name: string): Promise<Attested> {
+  const device = deviceOf(session, name);
+  const registry = await registryOf(session);
+  return withAgent(session, device, async (agent) => {
+    const attestation = await Attestation.of(agent, "current", registry);
+    await sendInOrder(deployerOf(session), [attestation.quoteCall()]);
+    return shown(device, attestation);
+  });
+}
+
+const shown = (device: Device, { evidence, judged }: Attestation): Attested => ({
+  device: device.name,
+  deviceId: evidence.deviceId,
+  pcrDigest: judged.pcrDigest,
+  resetCount: judged.resetCount,
+  restartCount: judged.restartCount,
+  clockSafe: judged.safe,
+  tpm: evidence.tpm,
+});
+
+/** Gives the device a new signing key; with `revoke` nothing that the old one signed enters from this block on. */
+export async function rotateDevice(
+  session: Session,
+  name: string,
+  revoke: boolean,
+): Promise<{ device: string; keyEpoch: number; keyHash: Hex }> {
+  const device = deviceOf(session, name);
+  const registry = await registryOf(session);
+  const owner = await ownerOf(session, device);
+  return withAgent(session, device, async (agent) => {
+    await agent.prepareRotation();
+    const attestation = await Attestation.of(agent, "next", registry);
+    const { keyEpoch, keyHash } = attestation.evidence;
+    const { DeviceRegistry } = session.contracts;
+    // An earlier call may have been cut off between the registry and the device.
+    if (Number(await DeviceRegistry.currentKeyEpoch(device.deviceId)) < keyEpoch)
+      await sendInOrder(deployerOf(session), [
+        await attestation.rotateCall(agent, owner, revoke),
+        attestation.quoteCall(),
+      ]);
+    await agent.rotate();
+    return { device: device.name, keyEpoch, keyHash };
+  });
+}
+
+/** Takes nothing of the device any more, or takes it in again. */
+export async function quarantineDevice(
+  session: Session,
+  name: string,
+  release: boolean,
+): Promise<{ device: string; status: string; block: number }> {
+  const device = deviceOf(session, name);
+  const status = release ? ACTIVE : QUARANTINED;
+  const { DeviceRegistry } = session.contracts;
+  const now = Number((await DeviceRegistry.device(device.deviceId)).status);
+  if (now === status) throw new Problem(`${name} is ${STATUS[status]} already`);
+  const receipt = await deployerOf(session).transact({
+    to: session.deployment.addresses.DeviceRegistry,
+    data: DeviceRegistry.interface.encodeFunctionData("setStatus", [device.deviceId, status]),
+  });
+  return { device: device.name, status: STATUS[status] as string, block: receipt.blockNumber };
+}
+
+export interface Finding {
+  /** Whether this speaks for the device. */
+  good: boolean;
+  text: string;
+}
+
+export interface Explanation {
+  device: string;
+  deviceId: Hex;
+  believed: boolean;
+  findings: Finding[];
+  evidence: Record<string, unknown>;
+}
+
+/** Why a device is or is not believed, from the chain and from what its TPM answers now. */
+export async function explainDevice(session: Session, name: string): Promise<Explanation> {
+  const device = deviceOf(session, name);
+  const { DeviceRegistry } = session.contracts;
+  const { deviceId } = device;
+  const view = await DeviceRegistry.device(deviceId);
+  const status = Number(view.status);
+  const withTpm = Number(view.assurance) === TPM;
+  const findings: Finding[] = [];
+  const find = (good: boolean, text: string) => findings.push({ good, text });
+  find(
+    status === ACTIVE,
+    status === ACTIVE
+      ? `the registry has it as active, under key ${view.keyEpoch}`
+      : `the registry has it as ${STATUS[status]}: no pack of it is taken; what was anchored before stays provable`,
+  );
+  find(
+    withTpm,
+    withTpm
+      ? "its keys are in a TPM: registrars of different organisations checked the maker's certificate and challenged it"
+      : "its keys are software: whoever copies its disk is the device; an organisation vouches for it, nothing proves it",
+  );
+  const revoked = (await DeviceRegistry.keyRevokedAt(deviceId, view.keyEpoch)) !== 0n;
+  if (revoked) find(false, `its key ${view.keyEpoch} is revoked: it needs a new one (msec device rotate)`);
+  const evidence: Record<string, unknown> = {
+    status: STATUS[status],
+    secureElement: withTpm ? "TPM" : "software",
+    owner: view.owner,
+    keyEpoch: Number(view.keyEpoch),
+    keyHash: view.keyHash,
+    policyId: view.policyId,
+  };
+  if (withTpm) Object.assign(evidence, await explainTpm(session, device, find));
+  return { device: device.name, deviceId, believed: findings.every((f) => f.good), findings, evidence };
+}
+
+async function explainTpm(session: Session, device: Device, find: (good: boolean, text: string) => void) {
+  const { DeviceRegistry } = session.contracts;
+  const last = await DeviceRegistry.freshnessOf(device.deviceId);
+  const [quotedAt, until] = [Number(last.quotedAtMs), Number(last.validUntilMs)];
+  if (quotedAt === 0) find(false, "no registrar has reported what it booted (msec device attest)");
+  else {
+    const accepted = await policyOf(session.contracts).acceptsBoot(BOOT_POLICY, last.pcrDigest as Hex, Date.now());
+    find(
+      accepted && Date.now() <= until,
+      accepted
+        ? `its last attestation is of ${time(quotedAt)}, ${Date.now() <= until ? "good until" : "over since"} ${time(until)}`
+        : "what it booted when it was last attested is no longer accepted by the boot policy: install the new firmware",
+    );
+  }
+  const chain = { quotedAt, validUntil: until, resetCount: Number(last.resetCount), pcrDigest: last.pcrDigest };
+  try {
+    const registry = await registryOf(session);
+    const now = await withAgent(session, device, (agent) => Attestation.of(agent, "current", registry));
+    const { tpm } = now.evidence;
+    find(true, `its TPM (${tpm.manufacturer} ${tpm.model} ${tpm.version}) answered a fresh challenge just now`);
+    find(true, `what has booted is what the boot policy accepts: ${now.judged.log.map((e) => e.what).join(", ")}`);
+    return {
+      attested: chain,
+      now: {
+        ...shown(device, now),
+        endorsementKeys: now.evidence.ekHashes,
+        attestationKey: now.evidence.akName,
+        evidenceDigest: now.evidence.digest,
+      },
+    };
+  } catch (error) {
+    const { code, message } = error as { code?: string; message: string };
+    find(false, `it does not pass a challenge now: ${message}`);
+    return { attested: chain, refused: { code: code ?? "unexpected", message } };
+  }
+}

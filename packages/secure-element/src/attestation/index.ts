@@ -1,0 +1,4 @@
+export * from "./certificate.ts";
+export * from "./errors.ts";
+export * from "./evidence.ts";
+export * from "./verify.ts";
