@@ -3,13 +3,15 @@ import { checkBytecode } from "./contracts/bytecode.mjs";
 import { checkCoverage } from "./contracts/coverage.mjs";
 import { checkMutation } from "./contracts/mutation.mjs";
 import { checkSemgrep } from "./contracts/semgrep.mjs";
-import { checkSmt } from "./contracts/smt.mjs";
 import { checkSlither } from "./contracts/slither.mjs";
+import { checkSmt } from "./contracts/smt.mjs";
+import { checkWycheproof } from "./contracts/wycheproof.mjs";
 
 const checks = {
   bytecode: checkBytecode,
   semgrep: checkSemgrep,
   slither: checkSlither,
+  wycheproof: checkWycheproof,
   smt: checkSmt,
   coverage: checkCoverage,
   mutation: checkMutation,
