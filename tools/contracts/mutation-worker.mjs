@@ -18,10 +18,14 @@ const { isTestSuiteArtifact, solidityTestConfigToSolidityTestRunnerConfigArgs } 
   await inner("solidity-test/helpers.js");
 const { ArtifactManagerImplementation } = await inner("artifacts/artifact-manager.js");
 
-// Without IR and optimiser a contract compiles in a tenth of the time; what the tests see of it is the same.
-const QUICK = { enabled: false };
+// From the quickest on, until one has stack enough for the contract. What the tests see of it is the same.
+const QUICK = [
+  { viaIR: false, optimizer: { enabled: false } },
+  { viaIR: false, optimizer: { enabled: true, runs: 1 } },
+  { viaIR: true, optimizer: { enabled: false } },
+];
 // What survives and is the same to the optimiser is the same contract.
-const THOROUGH = { enabled: true, runs: 1 };
+const THOROUGH = { viaIR: true, optimizer: { enabled: true, runs: 1 } };
 const FUZZ_RUNS = 32;
 const INVARIANT = { runs: 6, depth: 24 };
 
@@ -32,7 +36,7 @@ const read = (path) => {
   return { contents: sources.get(path) };
 };
 
-function compile(file, name, content, optimizer) {
+function compile(file, name, content, settings) {
   const output = JSON.parse(
     solc.compile(
       JSON.stringify({
@@ -40,7 +44,7 @@ function compile(file, name, content, optimizer) {
         sources: { [file]: { content } },
         settings: {
           evmVersion: "istanbul",
-          optimizer,
+          ...settings,
           metadata: { bytecodeHash: "none", appendCBOR: false },
           outputSelection: { [file]: { [name]: ["evm.bytecode.object", "evm.deployedBytecode.object"], "": ["ast"] } },
         },
@@ -108,12 +112,10 @@ async function testsOf(suites, name) {
 process.on("message", async ({ file, name, suites, share, shares }) => {
   try {
     const source = read(file).contents;
-    let settings = QUICK;
-    let original = compile(file, name, source, settings);
-    // Too many variables for the stack: the optimiser sorts them.
-    if (original.error) original = compile(file, name, source, (settings = THOROUGH));
-    if (original.error) throw new Error(original.error);
-    const optimised = compile(file, name, source, THOROUGH).bytecode;
+    const settings = QUICK.find((quick) => !compile(file, name, source, quick).error);
+    if (!settings) throw new Error(compile(file, name, source, THOROUGH).error ?? `${file} does not compile`);
+    const original = compile(file, name, source, settings);
+    let optimised;
     const failing = await testsOf(suites, name);
     const before = await failing(original.bytecode, original.deployed);
     if (before.length > 0) throw new Error(`tests fail without a mutant: ${before.slice(0, 5).join(", ")}`);
@@ -127,7 +129,8 @@ process.on("message", async ({ file, name, suites, share, shares }) => {
           ? "equal"
           : (await failing(compiled.bytecode, compiled.deployed)).length > 0
             ? "killed"
-            : compile(file, name, changed, THOROUGH).bytecode === optimised
+            : compile(file, name, changed, THOROUGH).bytecode ===
+                (optimised ??= compile(file, name, source, THOROUGH).bytecode)
               ? "equal"
               : "survived";
       process.send({ mutant, outcome });
