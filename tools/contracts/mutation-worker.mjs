@@ -36,7 +36,7 @@ const read = (path) => {
   return { contents: sources.get(path) };
 };
 
-function compile(file, name, content, settings) {
+function compile(file, name, content, settings, ast = false) {
   const output = JSON.parse(
     solc.compile(
       JSON.stringify({
@@ -46,7 +46,9 @@ function compile(file, name, content, settings) {
           evmVersion: "istanbul",
           ...settings,
           metadata: { bytecodeHash: "none", appendCBOR: false },
-          outputSelection: { [file]: { [name]: ["evm.bytecode.object", "evm.deployedBytecode.object"], "": ["ast"] } },
+          outputSelection: {
+            [file]: { [name]: ["evm.bytecode.object", "evm.deployedBytecode.object"], ...(ast && { "": ["ast"] }) },
+          },
         },
       }),
       { import: read },
@@ -55,7 +57,7 @@ function compile(file, name, content, settings) {
   const error = output.errors?.find((e) => e.severity === "error");
   if (error) return { error: error.formattedMessage };
   const { evm } = output.contracts[file][name];
-  return { ast: output.sources[file].ast, bytecode: evm.bytecode.object, deployed: evm.deployedBytecode.object };
+  return { ast: output.sources?.[file]?.ast, bytecode: evm.bytecode.object, deployed: evm.deployedBytecode.object };
 }
 
 /** What is likely to notice a mutant soonest comes first: unit tests, then fuzz tests, then invariants. */
@@ -109,18 +111,18 @@ async function testsOf(suites, name) {
   };
 }
 
-process.on("message", async ({ file, name, suites, share, shares }) => {
+process.on("message", async ({ file, name, suites, step, share, shares }) => {
   try {
     const source = read(file).contents;
     const settings = QUICK.find((quick) => !compile(file, name, source, quick).error);
     if (!settings) throw new Error(compile(file, name, source, THOROUGH).error ?? `${file} does not compile`);
-    const original = compile(file, name, source, settings);
+    const original = compile(file, name, source, settings, true);
     let optimised;
     const failing = await testsOf(suites, name);
     const before = await failing(original.bytecode, original.deployed);
     if (before.length > 0) throw new Error(`tests fail without a mutant: ${before.slice(0, 5).join(", ")}`);
     for (const [i, mutant] of mutantsOf(original.ast, source).entries()) {
-      if (i % shares !== share) continue;
+      if (i % step !== 0 || (i / step) % shares !== share) continue;
       const changed = mutate(source, mutant);
       const compiled = compile(file, name, changed, settings);
       const outcome = compiled.error
