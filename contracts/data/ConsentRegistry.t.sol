@@ -327,7 +327,11 @@ contract ConsentRegistryTest is ConsentBase {
     function test_grantBySignature_whenSealedAndNoSubjectIsBound_itReverts() external {
         Stream memory s = sealedStream();
         IConsentRegistry.Grant memory g = grantOf(s, buyer);
-        grantSigned(s, g, OWNER_KEY, 0, IConsentRegistry.ConsentRegistry_SubjectMustSign.selector);
+        bytes memory signature = signed(OWNER_KEY, keccak256(abi.encode(GRANT, g)));
+        vm.expectRevert(
+            abi.encodeWithSelector(IConsentRegistry.ConsentRegistry_SubjectMustSign.selector, g.streamId, address(0))
+        );
+        consent.grantBySignature(s, g, signature, "");
     }
 
     function test_grant_whenSealed_itTakesOwnerAndSubject() external {
