@@ -1,14 +1,20 @@
 // What an auditor runs: every check of the contracts, one after the other, each saying what it looked at.
 import { checkBytecode } from "./contracts/bytecode.mjs";
 import { checkCoverage } from "./contracts/coverage.mjs";
+import { checkForks } from "./contracts/forks.mjs";
 import { checkMutation } from "./contracts/mutation.mjs";
 import { checkSemgrep } from "./contracts/semgrep.mjs";
 import { checkSlither } from "./contracts/slither.mjs";
+import { checkSmt } from "./contracts/smt.mjs";
+import { checkWycheproof } from "./contracts/wycheproof.mjs";
 
 const checks = {
   bytecode: checkBytecode,
   semgrep: checkSemgrep,
   slither: checkSlither,
+  wycheproof: checkWycheproof,
+  smt: checkSmt,
+  forks: checkForks,
   coverage: checkCoverage,
   mutation: checkMutation,
 };

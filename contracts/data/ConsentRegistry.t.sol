@@ -154,6 +154,26 @@ contract ConsentRegistryTest is ConsentBase {
         assertTrue(!consent.authorised(hashStream(sealedStream()), PURPOSE, buyer), "another stream");
     }
 
+    function test_grant_holdsUpToAndWithItsLastMillisecond() external {
+        uint64 until = nowMs();
+        vm.prank(owner);
+        consent.grant(stream(), PURPOSE, buyer, until, until);
+        assertTrue(consent.authorised(_id, PURPOSE, buyer), "the only millisecond");
+        pass(1);
+        assertTrue(!consent.authorised(_id, PURPOSE, buyer), "over");
+    }
+
+    function test_grantOf_saysWhatWasGrantedAndWithdrawn() external {
+        vm.startPrank(owner);
+        consent.grant(stream(), PURPOSE, buyer, 1, type(uint64).max);
+        IConsentRegistry.GrantState memory g = consent.grantOf(_id, PURPOSE, buyer);
+        assertTrue(g.fromMs == 1 && g.untilMs == type(uint64).max && g.changes == 1 && !g.revoked, "granted");
+        consent.revoke(stream(), PURPOSE, buyer);
+        vm.stopPrank();
+        g = consent.grantOf(_id, PURPOSE, buyer);
+        assertTrue(g.fromMs == 0 && g.untilMs == 0 && g.epoch == 0 && g.changes == 2 && g.revoked, "withdrawn");
+    }
+
     function testFuzz_grant_whenToAnyone_itHoldsForEverybody(address who) external {
         grantToAnyone(stream());
         assertTrue(consent.authorised(_id, PURPOSE, who), "anyone");
@@ -303,6 +323,16 @@ contract ConsentRegistryTest is ConsentBase {
     }
 
     /* the person measured */
+
+    function test_grantBySignature_whenSealedAndNoSubjectIsBound_itReverts() external {
+        Stream memory s = sealedStream();
+        IConsentRegistry.Grant memory g = grantOf(s, buyer);
+        bytes memory signature = signed(OWNER_KEY, keccak256(abi.encode(GRANT, g)));
+        vm.expectRevert(
+            abi.encodeWithSelector(IConsentRegistry.ConsentRegistry_SubjectMustSign.selector, g.streamId, address(0))
+        );
+        consent.grantBySignature(s, g, signature, "");
+    }
 
     function test_grant_whenSealed_itTakesOwnerAndSubject() external {
         Stream memory s = sealedStream();
@@ -603,6 +633,39 @@ contract ConsentRegistryTest is ConsentBase {
         IConsentRegistry.Holders memory grown = holdersOf(stream(), 2, 4);
         setHolders(stream(), grown, h, OWNER_KEY, 0);
         assertEq(consent.completeAt(_id, 1), latest, "stays complete");
+    }
+
+    function test_receiptsOf_keepTheLatestTimesAndTheFirstWordOfEachHolder() external {
+        IConsentRegistry.Holders memory h = holdersOf(stream(), 1, 3);
+        setHolders(stream(), h, h, OWNER_KEY, 0);
+        vm.prank(owner);
+        consent.requestErasure(stream(), 5, 9);
+        IConsentRegistry.Erased memory e = erasedOf(_id, 1);
+        // the clocks of holders may be two minutes ahead, and there may be no backups at all
+        e.keysDestroyedAt = nowMs() + 120_000;
+        e.backupsExpireAt = e.keysDestroyedAt;
+        submit(e, h, memberKeys[0], 0);
+        uint64 first = e.keysDestroyedAt;
+        e.keysDestroyedAt -= 60_000;
+        submit(e, h, memberKeys[1], 0);
+        assertEq(consent.receiptsOf(_id, 1).keysDestroyedAt, first, "not the earlier one");
+        e.backupsExpireAt += 1000;
+        submit(e, h, memberKeys[0], 0);
+        assertEq(consent.receiptsOf(_id, 1).backupsExpireAt, first, "a second word of one holder counts for nothing");
+        pass(60);
+        e.keysDestroyedAt = first + 60_000;
+        e.backupsExpireAt = e.keysDestroyedAt;
+        submit(e, h, memberKeys[2], 0);
+        assertEq(consent.receiptsOf(_id, 1).keysDestroyedAt, first + 60_000, "the later one");
+        assertEq(consent.completeAt(_id, 1), first + 60_000, "complete");
+    }
+
+    function test_setHolders_theFirstOfTheListStaysToo() external {
+        IConsentRegistry.Holders memory first = holdersOf(stream(), 1, 2);
+        setHolders(stream(), first, first, OWNER_KEY, 0);
+        IConsentRegistry.Holders memory next = holdersOf(stream(), 2, 3);
+        next.holders[0] = stranger;
+        setHolders(stream(), next, first, OWNER_KEY, IConsentRegistry.ConsentRegistry_HolderLeftOut.selector);
     }
 
     function test_completeAt_whenAHolderIsAddedBefore_itTakesThatOneToo() external {

@@ -208,6 +208,20 @@ contract DataAnchorTest is Fixture {
         successor.anchor(first, "");
     }
 
+    function test_predecessor_whenItsLastEpochComesAgain_itReturnsQuietly() external {
+        Epoch memory first = lastEpoch;
+        anchor = IDataAnchor(create("DataAnchor", abi.encode(committee, anchor)));
+        anchor.anchor(first, first, new bytes[](0));
+        assertEq(anchor.firstNumber(), 0, "nothing is anchored twice");
+        Epoch memory later = nextEpoch("later", 1);
+        later.number += 1;
+        bytes[] memory s = committeeSignatures(later);
+        vm.expectRevert(
+            abi.encodeWithSelector(IDataAnchor.DataAnchor_WrongNumber.selector, first.number + 1, later.number)
+        );
+        anchor.anchor(first, later, s);
+    }
+
     /* proofs */
 
     function testFuzz_verifyPack(uint8 n, uint8 which, bytes32 seed) external {
@@ -276,6 +290,15 @@ contract DataAnchorTest is Fixture {
 
     function _in(Epoch memory e, Pack memory p, Reading memory r) private view returns (bool) {
         return anchor.verifyReading(e, p, new bytes32[](0), r.salt, r.index, r.record, r.proof);
+    }
+
+    function test_verifyReading_whenTheTreeHoldsMoreThanThePackSays_itIsNotIn() external {
+        Pack memory p = pack("node", 26, F);
+        Reading memory r;
+        (p.root, r) = _readings(3, 2, "salt", "record");
+        p.count = 2;
+        Epoch memory e = anchorNext(hashPack(p), 1);
+        assertTrue(!_in(e, p, r), "the third of two");
     }
 
     function testFuzz_verifyHeader(bytes calldata header, uint128 key) external view {

@@ -69,6 +69,15 @@ abstract contract ArbitrationBase is EscrowBase {
         pass(REVEAL_SECONDS);
     }
 
+    function escrowWith(address other) internal {
+        escrow = IEscrow(create("Escrow", abi.encode(manager, directory, registry, consent, other)));
+        Roles.apply_(manager, Roles.table(), "Escrow", address(escrow));
+        escrow.setToken(address(token), true);
+        Payer payer = new Payer(address(escrow));
+        market = IMarketplace(address(payer));
+        directory.setModule("Marketplace", address(payer), 2);
+    }
+
     function three(uint16 a, uint16 b_, uint16 c) internal pure returns (uint16[] memory votes) {
         votes = new uint16[](3);
         (votes[0], votes[1], votes[2]) = (a, b_, c);
@@ -227,7 +236,7 @@ contract ComplaintTest is ArbitrationBase {
 
     function test_resolve_whenTheArbitrationIsHostile_timeEndsIt() external {
         HostileArbitration hostile = new HostileArbitration();
-        _escrowWith(address(hostile));
+        escrowWith(address(hostile));
         for (uint8 mode = 0; mode < 5; ++mode) {
             hostile.set(mode, escrow);
             pass(1);
@@ -247,7 +256,7 @@ contract ComplaintTest is ArbitrationBase {
     }
 
     function test_dispute_whenTheEscrowHasNoArbitration_itReverts() external {
-        _escrowWith(address(0));
+        escrowWith(address(0));
         st = openDeal(d, list);
         depositBond(deliverer, d.bond);
         serve(9);
@@ -256,14 +265,108 @@ contract ComplaintTest is ArbitrationBase {
         vm.expectRevert(IEscrow.Escrow_NoArbitration.selector);
         escrow.dispute(d, st, 0);
     }
+}
 
-    function _escrowWith(address other) private {
-        escrow = IEscrow(create("Escrow", abi.encode(manager, directory, registry, consent, other)));
-        Roles.apply_(manager, Roles.table(), "Escrow", address(escrow));
-        escrow.setToken(address(token), true);
-        Payer payer = new Payer(address(escrow));
-        market = IMarketplace(address(payer));
-        directory.setModule("Marketplace", address(payer), 2);
+/// @dev Rulings at the edges of what the escrow takes from its arbitration.
+contract RulingTest is ArbitrationBase {
+    ScriptedArbitration private _court;
+
+    function setUp() external {
+        prepare(3, 26);
+        _court = new ScriptedArbitration();
+        escrowWith(address(_court));
+        _case("first");
+    }
+
+    function test_resolve_whenTheRulingIsAtTheLimits_itIsTaken() external {
+        _court.rule(1000, _judges(64));
+        escrow.resolve(d, st);
+        uint256 share = d.price / 10 / 64;
+        assertEq(_credit(vm.addr(64)), share, "the last of 64 judges");
+        assertEq(
+            _credit(buyer),
+            d.price - d.fee + d.price / 10 - 64 * share,
+            "the seller's part and what is left over"
+        );
+        assertEq(_credit(owner), 0, "seller");
+    }
+
+    function test_resolve_whenTheRulingIsBeyondTheLimits_itReverts() external {
+        _court.rule(1001, _judges(3));
+        vm.expectRevert(abi.encodeWithSelector(IEscrow.Escrow_RulingMalformed.selector, uint16(1001), 3));
+        escrow.resolve(d, st);
+        _court.rule(1000, _judges(65));
+        vm.expectRevert(abi.encodeWithSelector(IEscrow.Escrow_RulingMalformed.selector, uint16(1000), 65));
+        escrow.resolve(d, st);
+    }
+
+    function test_resolve_whenOneJudgeOrNone_theBondIsItsOrTheBuyers() external {
+        _court.rule(0, _judges(1));
+        escrow.resolve(d, st);
+        assertEq(_credit(vm.addr(1)), d.price / 10, "all of the bond");
+        _case("nobody judged");
+        _court.rule(0, _judges(0));
+        escrow.resolve(d, st);
+        assertEq(_credit(buyer), d.price / 10, "back to the buyer");
+    }
+
+    function test_resolve_ofSeveralDeals_addsUp() external {
+        _court.rule(500, _judges(3));
+        escrow.resolve(d, st);
+        (uint256 ofBuyer, uint256 ofJudge) = (_credit(buyer), _credit(vm.addr(3)));
+        _case("second");
+        escrow.resolve(d, st);
+        assertEq(_credit(buyer), 2 * ofBuyer, "buyer");
+        assertEq(_credit(vm.addr(3)), 2 * ofJudge, "judge");
+        assertEq(_credit(owner), d.price - d.fee, "seller, twice the half");
+    }
+
+    function test_dispute_asksForThePanelThatWasKnownBeforeTheDeal() external {
+        assertEq(_court.asOfMs(), st.at - uint64(d.deliverSeconds) * 1000, "the time to deliver before the delivery");
+        d.deliverSeconds = type(uint32).max;
+        _case("longer than the clock runs");
+        assertEq(_court.asOfMs(), 0, "from the beginning");
+    }
+
+    function _case(string memory nonce) private {
+        d.nonce = keccak256(bytes(nonce));
+        st = openDeal(d, list);
+        depositBond(deliverer, d.bond);
+        stake();
+        serve(9);
+        complain();
+    }
+
+    function _judges(uint256 n) private pure returns (address[] memory list_) {
+        list_ = new address[](n);
+        for (uint256 i = 0; i < n; ++i) list_[i] = vm.addr(i + 1);
+    }
+
+    function _credit(address who) private view returns (uint256) {
+        return escrow.creditOf(who, address(token));
+    }
+}
+
+/// @dev Rules what it is told, and remembers what it was asked.
+contract ScriptedArbitration {
+    uint64 public asOfMs;
+    uint16 private _perMille;
+    address[] private _judges;
+
+    function rule(uint16 perMille, address[] calldata judges) external {
+        (_perMille, _judges) = (perMille, judges);
+    }
+
+    function open(bytes32, address[4] calldata, uint64 asOfMs_) external {
+        asOfMs = asOfMs_;
+    }
+
+    function caseSeconds() external pure returns (uint32) {
+        return 100;
+    }
+
+    function ruling(address, bytes32) external view returns (uint16, address[] memory) {
+        return (_perMille, _judges);
     }
 }
 

@@ -234,6 +234,13 @@ contract EscrowTest is EscrowBase {
         _refused(x, IEscrow.Escrow_UnknownAnchor.selector);
     }
 
+    function test_open_whenTheCityHasNoAnchor_itReverts() external {
+        vm.mockCall(address(directory), abi.encodeCall(directory.addressOf, ("DataAnchor")), abi.encode(address(0)));
+        Deal memory x = d;
+        x.anchor = address(0);
+        _refused(x, IEscrow.Escrow_UnknownAnchor.selector);
+    }
+
     function test_open_whenEpochIsNotAnchored_itReverts() external {
         Deal memory x = d;
         x.asOfEpoch = 2;
@@ -597,6 +604,29 @@ contract EscrowTest is EscrowBase {
         assertEq(token.balanceOf(address(escrow)), d.bond, "only the fallback's bond is left");
     }
 
+    function test_balances_ofSeveralDeals_addUp() external {
+        fund();
+        serve(9);
+        pass(1201);
+        escrow.release(d, st);
+        d.nonce = keccak256("the next");
+        st = openDeal(d, list);
+        serve(9);
+        pass(1201);
+        escrow.release(d, st);
+        assertEq(escrow.creditOf(owner, address(token)), 2 * (d.price - d.fee), "seller");
+        assertEq(escrow.bondOf(deliverer, address(token)), uint256(d.bond) + 2 * d.fee, "deliverer");
+        vm.prank(owner);
+        escrow.withdraw(address(token));
+        assertEq(escrow.creditOf(owner, address(token)), 0, "all of it, once");
+    }
+
+    function test_setToken_whatIsAllowedCanBeAsked() external {
+        assertTrue(escrow.isTokenAllowed(address(token)), "in");
+        escrow.setToken(address(token), false);
+        assertTrue(!escrow.isTokenAllowed(address(token)), "out");
+    }
+
     function test_withdraw_whenNothing_itReverts() external {
         vm.expectPartialRevert(IEscrow.Escrow_NothingToWithdraw.selector);
         escrow.withdraw(address(token));
@@ -614,6 +644,13 @@ contract EscrowTest is EscrowBase {
         escrow.setToken(address(odd), true);
         vm.expectPartialRevert(IEscrow.Escrow_NotFunded.selector);
         escrow.depositBond(address(odd), 100);
+    }
+
+    function test_depositBond_whenTheBalanceShrinks_itReverts() external {
+        ShrinkingToken odd = new ShrinkingToken();
+        escrow.setToken(address(odd), true);
+        vm.expectRevert(abi.encodeWithSelector(IEscrow.Escrow_NotFunded.selector, address(odd), 1, 0));
+        escrow.depositBond(address(odd), 1);
     }
 
     function test_withdrawBond_whenTokenReenters_itReverts() external {
@@ -897,11 +934,49 @@ contract WrongKeyTest is EscrowBase {
     }
 }
 
+/// @dev Two nodes of one slot each: the smallest there are.
+contract WrongKeySmallestNodeTest is EscrowBase {
+    function setUp() external {
+        prepare(2, 32);
+    }
+
+    function test_whenTheNodeIsOneSlot_itCanBeProvedWrong() external {
+        fund();
+        serve(0);
+        escrow.proveWrongKey(d, st, out, claim(0, 0));
+        assertEq(escrow.creditOf(buyer, address(token)), d.price + d.bond, "price and bond to the buyer");
+    }
+
+    function test_whenTheNodeIsTheSlotAfterTheWindow_itReverts() external {
+        d.toSlot = F;
+        d.endMs = 60_000 * (uint64(F) + 1) - 1;
+        fund();
+        serve(1);
+        WrongKey memory c = claim(1, 2);
+        vm.expectRevert(abi.encodeWithSelector(IEscrow.Escrow_NodeMisplaced.selector, uint8(32), F + 1, F + 1));
+        escrow.proveWrongKey(d, st, out, c);
+    }
+}
+
 /// @dev A marketplace that pays what it has.
 contract ShortPayer {
     function pay(IERC20 token, address, uint256) external {
         // solhint-disable-next-line reentrancy
         token.transfer(msg.sender, token.balanceOf(address(this)));
+    }
+}
+
+/// @dev Takes from whom it pays.
+contract ShrinkingToken {
+    uint256 private _balance = 100;
+
+    function transferFrom(address, address, uint256) external returns (bool) {
+        _balance -= 50;
+        return true;
+    }
+
+    function balanceOf(address) external view returns (uint256) {
+        return _balance;
     }
 }
 

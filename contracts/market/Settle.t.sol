@@ -128,6 +128,12 @@ contract SettleTest is Fixture {
         _settle();
     }
 
+    function test_settle_whenItFillsTheOfferExactly_itIsTaken() external {
+        _o.amount = 400;
+        _settle();
+        assertEq(market.filledOf(owner, _o.salt), 400, "filled to the last reading");
+    }
+
     function test_settle_whenARequestOrAnAlternativeWasFilled_itReverts() external {
         _settle();
         bytes memory used = abi.encodeWithSelector(IMarketplace.Marketplace_RequestUsed.selector, buyer, _r.nonce);

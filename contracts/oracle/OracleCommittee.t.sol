@@ -3,6 +3,7 @@ pragma solidity 0.8.36;
 
 import {Config, ProtocolTypes} from "../data/ProtocolTypes.sol";
 import {Fixture} from "../test/Fixture.t.sol";
+import {Roles} from "../test/Roles.t.sol";
 import {IOracleCommittee} from "./IOracleCommittee.sol";
 
 contract OracleCommitteeTest is Fixture {
@@ -106,6 +107,45 @@ contract OracleCommitteeTest is Fixture {
         _verifyRefused(_of(0, 0, 2), IOracleCommittee.OracleCommittee_SignersNotAscending.selector);
         _verifyRefused(_of(0, 2, 1), IOracleCommittee.OracleCommittee_SignersNotAscending.selector);
         _verifyRefused(_of(0, 2, 2), IOracleCommittee.OracleCommittee_SignersNotAscending.selector);
+    }
+
+    function test_verify_whenTheNextConfigHolds_theOneBeforeDoesNot() external {
+        bytes32 before = _config();
+        uint256[] memory keys = _sortedKeys(1, 0x7000);
+        Config memory c = config(keys, 50);
+        committee.setConfig(c);
+        committee.verify(49, before, DIGEST, _signatures(3));
+        bytes[] memory s = _signatures(3);
+        vm.expectRevert(
+            abi.encodeWithSelector(IOracleCommittee.OracleCommittee_NotInForce.selector, uint64(50), before)
+        );
+        committee.verify(50, before, DIGEST, s);
+        bytes[] memory alone = new bytes[](1);
+        alone[0] = sign(keys[0], DIGEST);
+        committee.verify(50, ProtocolTypes.hashConfig(c), DIGEST, alone);
+    }
+
+    function test_setConfig_whenThereAreSixtyFourMembers_theyAreTaken() external {
+        Config memory c = config(_sortedKeys(64, 0x7000), 50);
+        committee.setConfig(c);
+        assertTrue(committee.isMember(50, c.members[63]), "the last one");
+    }
+
+    function test_setConfig_whenTheFirst_itMayHoldFromEpochOneOn() external {
+        vm.mockCall(address(directory), abi.encodeCall(directory.addressOf, ("DataAnchor")), abi.encode(address(0)));
+        committee = IOracleCommittee(create("OracleCommittee", abi.encode(manager, directory)));
+        Roles.apply_(manager, Roles.table(), "OracleCommittee", address(committee));
+        Config memory c = config(_sortedKeys(4, 0x7000), 0);
+        _refused(c, IOracleCommittee.OracleCommittee_EpochNotFuture.selector);
+        c.fromEpoch = 1;
+        committee.setConfig(c);
+        assertEq(committee.configDigestAt(1), ProtocolTypes.hashConfig(c), "from the first epoch on");
+    }
+
+    function test_configDigestAt_whenTheEpochIsFarAway_itIsTheLast() external view {
+        bytes32 last = committee.configDigestAt(1);
+        assertEq(committee.configDigestAt(uint64(1) << 48), last, "beyond 48 bits");
+        assertEq(committee.configDigestAt((uint64(1) << 48) - 1), last, "the last of 48 bits");
     }
 
     function testFuzz_verify_whenASignerIsNoMember_itReverts(uint256 key) external {

@@ -18,13 +18,14 @@ const { isTestSuiteArtifact, solidityTestConfigToSolidityTestRunnerConfigArgs } 
   await inner("solidity-test/helpers.js");
 const { ArtifactManagerImplementation } = await inner("artifacts/artifact-manager.js");
 
-// Without IR a contract compiles in a fifth of the time; what the tests see of it is the same.
-const SETTINGS = {
-  evmVersion: "istanbul",
-  viaIR: false,
-  optimizer: { enabled: true, runs: 1 },
-  metadata: { bytecodeHash: "none", appendCBOR: false },
-};
+// From the quickest on, until one has stack enough for the contract. What the tests see of it is the same.
+const QUICK = [
+  { viaIR: false, optimizer: { enabled: false } },
+  { viaIR: false, optimizer: { enabled: true, runs: 1 } },
+  { viaIR: true, optimizer: { enabled: false } },
+];
+// What survives and is the same to the optimiser is the same contract.
+const THOROUGH = { viaIR: true, optimizer: { enabled: true, runs: 1 } };
 const FUZZ_RUNS = 32;
 const INVARIANT = { runs: 6, depth: 24 };
 
@@ -35,15 +36,19 @@ const read = (path) => {
   return { contents: sources.get(path) };
 };
 
-function compile(file, name, content) {
+function compile(file, name, content, settings, ast = false) {
   const output = JSON.parse(
     solc.compile(
       JSON.stringify({
         language: "Solidity",
         sources: { [file]: { content } },
         settings: {
-          ...SETTINGS,
-          outputSelection: { [file]: { [name]: ["evm.bytecode.object", "evm.deployedBytecode.object"], "": ["ast"] } },
+          evmVersion: "istanbul",
+          ...settings,
+          metadata: { bytecodeHash: "none", appendCBOR: false },
+          outputSelection: {
+            [file]: { [name]: ["evm.bytecode.object", "evm.deployedBytecode.object"], ...(ast && { "": ["ast"] }) },
+          },
         },
       }),
       { import: read },
@@ -52,68 +57,84 @@ function compile(file, name, content) {
   const error = output.errors?.find((e) => e.severity === "error");
   if (error) return { error: error.formattedMessage };
   const { evm } = output.contracts[file][name];
-  return { ast: output.sources[file].ast, bytecode: evm.bytecode.object, deployed: evm.deployedBytecode.object };
+  return { ast: output.sources?.[file]?.ast, bytecode: evm.bytecode.object, deployed: evm.deployedBytecode.object };
 }
 
-/** Artifacts of the build and a function that says which test fails once a contract has other code. */
+/** What is likely to notice a mutant soonest comes first: unit tests, then fuzz tests, then invariants. */
+const KINDS = ["test_", "testFuzz_", "invariant_"];
+
+/** Artifacts of the build and a function that says whether a test fails once a contract has other code. */
 async function testsOf(suites, name) {
   const manager = new ArtifactManagerImplementation(await hre.solidity.getArtifactsDirectory("contracts"));
   const artifacts = (await buildEdrArtifactsWithMetadata(manager)).map(({ edrArtifact }) => edrArtifact);
-  const ids = artifacts
-    .filter((a) => isTestSuiteArtifact(a) && suites.some((suite) => a.id.source.endsWith(suite)))
-    .map((a) => a.id);
-  if (ids.length === 0) throw new Error(`no tests are built in ${suites.join(", ")}`);
   const config = { ...hre.config.test.solidity.profiles.default };
   delete config.eip712Types;
-  const runner = await solidityTestConfigToSolidityTestRunnerConfigArgs({
-    chainType: "l1",
-    projectRoot: hre.config.paths.root,
-    hardfork: "istanbul",
-    config: {
-      ...config,
-      fuzz: { ...config.fuzz, runs: FUZZ_RUNS, seed: "0x2a" },
-      invariant: { ...config.invariant, ...INVARIANT },
-    },
-    verbosity: 0,
-    // Figures of gas belong to the real build.
-    excludeTestPattern: "[gG]as",
-    generateGasReport: false,
-    eip712CanonicalTypes: [],
-    testSourcePaths: {},
-  });
+  const parts = [];
+  for (const kind of KINDS) {
+    const runner = await solidityTestConfigToSolidityTestRunnerConfigArgs({
+      chainType: "l1",
+      projectRoot: hre.config.paths.root,
+      hardfork: "istanbul",
+      config: {
+        ...config,
+        fuzz: { ...config.fuzz, runs: FUZZ_RUNS, seed: "0x2a" },
+        invariant: { ...config.invariant, ...INVARIANT },
+      },
+      verbosity: 0,
+      testPattern: `^${kind}`,
+      // Figures of gas belong to the real build.
+      excludeTestPattern: "[gG]as",
+      generateGasReport: false,
+      eip712CanonicalTypes: [],
+      testSourcePaths: {},
+    });
+    for (const suite of suites) {
+      const ids = artifacts.filter((a) => isTestSuiteArtifact(a) && a.id.source.endsWith(suite)).map((a) => a.id);
+      if (ids.length === 0) throw new Error(`no tests are built in ${suite}`);
+      parts.push({ runner, ids });
+    }
+  }
   return async (bytecode, deployed) => {
     const changed = artifacts.map((a) =>
       a.id.name === name
         ? { id: a.id, contract: { ...a.contract, bytecode: `0x${bytecode}`, deployedBytecode: `0x${deployed}` } }
         : a,
     );
-    const failed = [];
-    for await (const event of run("l1", changed, ids, runner, { buildInfos: [], ignoreContracts: true }, new Map()))
-      if (event.type === "suite:done")
-        for (const test of event.data.testResults) if (test.status === "Failure") failed.push(test.name);
-    return failed;
+    for (const { runner, ids } of parts) {
+      const failed = [];
+      for await (const event of run("l1", changed, ids, runner, { buildInfos: [], ignoreContracts: true }, new Map()))
+        if (event.type === "suite:done")
+          for (const test of event.data.testResults) if (test.status === "Failure") failed.push(test.name);
+      if (failed.length > 0) return failed;
+    }
+    return [];
   };
 }
 
-process.on("message", async ({ file, name, suites, share, shares }) => {
+process.on("message", async ({ file, name, suites, step, share, shares }) => {
   try {
     const source = read(file).contents;
-    const original = compile(file, name, source);
-    if (original.error) throw new Error(original.error);
+    const settings = QUICK.find((quick) => !compile(file, name, source, quick).error);
+    if (!settings) throw new Error(compile(file, name, source, THOROUGH).error ?? `${file} does not compile`);
+    const original = compile(file, name, source, settings, true);
+    let optimised;
     const failing = await testsOf(suites, name);
     const before = await failing(original.bytecode, original.deployed);
     if (before.length > 0) throw new Error(`tests fail without a mutant: ${before.slice(0, 5).join(", ")}`);
-    const mutants = mutantsOf(original.ast, source);
-    for (const [i, mutant] of mutants.entries()) {
-      if (i % shares !== share) continue;
-      const compiled = compile(file, name, mutate(source, mutant));
+    for (const [i, mutant] of mutantsOf(original.ast, source).entries()) {
+      if (i % step !== 0 || (i / step) % shares !== share) continue;
+      const changed = mutate(source, mutant);
+      const compiled = compile(file, name, changed, settings);
       const outcome = compiled.error
         ? "invalid"
         : compiled.bytecode === original.bytecode
           ? "equal"
           : (await failing(compiled.bytecode, compiled.deployed)).length > 0
             ? "killed"
-            : "survived";
+            : compile(file, name, changed, THOROUGH).bytecode ===
+                (optimised ??= compile(file, name, source, THOROUGH).bytecode)
+              ? "equal"
+              : "survived";
       process.send({ mutant, outcome });
     }
     process.send({ done: true });

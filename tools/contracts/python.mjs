@@ -20,7 +20,7 @@ export function python(command) {
   const wanted = createHash("sha256").update(readFileSync(requirements)).digest("hex");
   const stamp = join(folder, "installed");
   if (!existsSync(stamp) || readFileSync(stamp, "utf8") !== wanted) {
-    process.stderr.write("installing Slither and semgrep (once) …\n");
+    process.stderr.write("installing Slither, semgrep and the Wycheproof cases (once) …\n");
     rmSync(folder, { recursive: true, force: true });
     must("python3", ["-m", "venv", folder]);
     must(join(folder, "bin", "pip"), ["install", "--quiet", "--disable-pip-version-check", "-r", requirements]);
