@@ -211,15 +211,15 @@ contract DataAnchorTest is Fixture {
     function test_predecessor_whenItsLastEpochComesAgain_itReturnsQuietly() external {
         Epoch memory first = lastEpoch;
         anchor = IDataAnchor(create("DataAnchor", abi.encode(committee, anchor)));
-        anchor.anchor(first, first, new bytes[](0));
+        anchor.anchor(first, "");
         assertEq(anchor.firstNumber(), 0, "nothing is anchored twice");
         Epoch memory later = nextEpoch("later", 1);
         later.number += 1;
-        bytes[] memory s = committeeSignatures(later);
+        bytes memory s = committeeSignatures(later);
         vm.expectRevert(
             abi.encodeWithSelector(IDataAnchor.DataAnchor_WrongNumber.selector, first.number + 1, later.number)
         );
-        anchor.anchor(first, later, s);
+        anchor.anchor(later, s);
     }
 
     /* proofs */

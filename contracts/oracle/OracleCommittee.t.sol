@@ -114,15 +114,13 @@ contract OracleCommitteeTest is Fixture {
         uint256[] memory keys = _sortedKeys(1, 0x7000);
         Config memory c = config(keys, 50);
         committee.setConfig(c);
-        committee.verify(49, before, DIGEST, _signatures(3));
-        bytes[] memory s = _signatures(3);
+        bytes memory s = membersSignatures(DIGEST, 3);
+        committee.verify(49, before, DIGEST, s);
         vm.expectRevert(
             abi.encodeWithSelector(IOracleCommittee.OracleCommittee_NotInForce.selector, uint64(50), before)
         );
         committee.verify(50, before, DIGEST, s);
-        bytes[] memory alone = new bytes[](1);
-        alone[0] = sign(keys[0], DIGEST);
-        committee.verify(50, ProtocolTypes.hashConfig(c), DIGEST, alone);
+        committee.verify(50, ProtocolTypes.hashConfig(c), DIGEST, sign(keys[0], DIGEST));
     }
 
     function test_setConfig_whenThereAreSixtyFourMembers_theyAreTaken() external {

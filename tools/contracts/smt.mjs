@@ -13,6 +13,7 @@ const PROVED = "9576";
 const MODELS = {
   "EscrowModel.t.sol": ["EscrowModel", "EscrowShares"],
   "ReputationModel.t.sol": ["PairModel", "CitizensModel", "DecayDown", "DecayUp", "Mean", "Objective", "Weight"],
+  "SubscriptionModel.t.sol": ["SubscriptionMoney", "SubscriptionTime", "SubscriptionShares"],
 };
 
 /** What must be found out. */

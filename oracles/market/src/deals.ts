@@ -236,6 +236,11 @@ export class Deals {
     const { contracts, store, custody, metrics, log, chainId } = this.#parts;
     const { deal, dealId: id } = row;
     const escrow = contracts.Escrow.interface;
+    // Calldata is public even where the escrow refunds instead: so no key goes out once consent is gone.
+    if (await this.#isGone(deal)) {
+      await this.#send(row, escrow.encodeFunctionData("deliver", [deal, status, 0, 0, []]));
+      return;
+    }
     let { delivery } = row;
     if (!delivery) {
       const context = { chainId, escrow: (await contracts.Escrow.getAddress()).toLowerCase() as Hex, dealId: id };
@@ -257,6 +262,13 @@ export class Deals {
       metrics.delivered.inc();
       log.info({ deal: id, nodes: masked.length }, "keys delivered");
     }
+  }
+
+  /** Whether a tombstone came, or consent went. */
+  async #isGone(deal: Deal): Promise<boolean> {
+    const { ConsentRegistry } = this.#parts.contracts;
+    const [erasures, authorised] = await ConsentRegistry.consentOf(deal.streamId, deal.purpose, deal.buyer);
+    return Number(erasures) > deal.erasures || !authorised;
   }
 
   /** The erasures that the deal counts: later ones end in a refund without fault. */
