@@ -417,6 +417,23 @@ contract ArbitrationTest is ArbitrationBase {
         _id = hashDeal(d);
     }
 
+    function test_constructor_whenADurationIsZero_itReverts() external {
+        uint32[2][2] memory durations = [[uint32(0), REVEAL_SECONDS], [COMMIT_SECONDS, uint32(0)]];
+        for (uint256 i = 0; i < 2; ++i) {
+            bytes memory code = bytes.concat(
+                vm.getCode("Arbitration.sol:Arbitration"),
+                abi.encode(manager, directory, durations[i][0], durations[i][1])
+            );
+            address made;
+            assembly ("memory-safe") {
+                made := create(0, add(code, 32), mload(code))
+            }
+            assertEq(made, address(0), "no time to commit or to reveal");
+        }
+        assertEq(arbitration.commitSeconds(), COMMIT_SECONDS, "to commit");
+        assertEq(arbitration.caseSeconds(), COMMIT_SECONDS + REVEAL_SECONDS, "in all");
+    }
+
     function test_setPanel_whenByAStranger_itReverts() external {
         vm.prank(stranger);
         vm.expectRevert(abi.encodeWithSelector(IAccessManaged.AccessManagedUnauthorized.selector, stranger));

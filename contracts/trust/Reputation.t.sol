@@ -23,6 +23,25 @@ contract ReenteringToken {
     }
 }
 
+/// @dev What the graph takes from the ratings.
+contract ReputationGraphTest is TrustFixture {
+    function test_graph_whenAFounderIsContent_itsTrustGoesToWhomItRated() external {
+        deployTrust();
+        (address founder, address praised, address blamed) = (member(0), member(11), member(12));
+        reputation.enter(praised);
+        reputation.enter(blamed);
+        rate(founder, praised, all(100), 1e6);
+        rate(founder, blamed, all(0), 1e6);
+        vm.warp(block.timestamp + 1 days);
+        reputation.begin();
+        reputation.compute(20);
+        (uint32 ofPraised, ) = reputation.graphScoreOf(organisation(11));
+        (uint32 ofBlamed, ) = reputation.graphScoreOf(organisation(12));
+        assertTrue(ofPraised > 0, "rated well by a founder");
+        assertEq(ofBlamed, 0, "a bad rating is no trust");
+    }
+}
+
 contract ReputationTest is TrustFixture {
     address private _buyer;
     address private _seller;
