@@ -2,6 +2,7 @@
 import { checkBytecode } from "./contracts/bytecode.mjs";
 import { checkCoverage } from "./contracts/coverage.mjs";
 import { checkForks } from "./contracts/forks.mjs";
+import { checkHalmos } from "./contracts/halmos.mjs";
 import { checkMutation } from "./contracts/mutation.mjs";
 import { checkSemgrep } from "./contracts/semgrep.mjs";
 import { checkSlither } from "./contracts/slither.mjs";
@@ -14,6 +15,7 @@ const checks = {
   slither: checkSlither,
   wycheproof: checkWycheproof,
   smt: checkSmt,
+  halmos: checkHalmos,
   forks: checkForks,
   coverage: checkCoverage,
   mutation: checkMutation,

@@ -127,6 +127,7 @@ contract SubscriptionModelTest is SubscriptionBase {
         uint256 bonds = subscription.bondOf(deliverer, held) + subscription.bondOf(fallbackDeliverer, held);
         assertEq(bonds, _money.bonds(), "bonds");
         assertEq(s.balance, _money.deposit(), "deposit");
+        assertTrue(s.phase != Phase.Ended || s.balance == 0, "what has ended holds no deposit");
         assertEq(_pending.length * 10_000, _money.pending(), "pending");
         assertEq(s.next - first, _time.next(), "next");
         _money.holds();

@@ -1,15 +1,14 @@
 // Other people's contracts, fetched from their npm packages when they are measured; nothing of them is in this repository.
-import { spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
+import { fetchPackage } from "../npm-package.mjs";
 import { root } from "../setup.mjs";
 
 const folder = join(root, "node_modules", ".cache", "msec-peers");
 const require = createRequire(join(root, "package.json"));
 
-/** Version and integrity, as a lock file states them. Only the packages themselves are fetched, not what they depend on. */
+/** Version and integrity, as a lock file states them. */
 const packages = {
   "@ethereum-attestation-service/eas-contracts": [
     "1.9.0",
@@ -75,40 +74,13 @@ const compiled = {
  * @throws Where a package can't be fetched, or isn't the one that was measured before.
  */
 export function peers(say) {
-  for (const name of Object.keys(packages)) fetchPackage(name, say);
+  for (const [name, [version, integrity]] of Object.entries(packages))
+    fetchPackage(folder, name, version, integrity, say);
   const codes = {};
   for (const [name, [of, path]] of Object.entries(published))
     codes[name] = JSON.parse(readFileSync(join(folder, of, path), "utf8")).bytecode;
   for (const [name, [source, runs]] of Object.entries(compiled)) codes[name] = compile(name, source, runs, say);
   return codes;
-}
-
-function fetchPackage(name, say) {
-  const [version, integrity] = packages[name];
-  const target = join(folder, name);
-  const stamp = join(target, "package.json");
-  if (existsSync(stamp) && JSON.parse(readFileSync(stamp, "utf8")).version === version) return;
-  say(`fetching ${name} ${version}`);
-  const inbox = join(folder, "inbox");
-  rmSync(inbox, { recursive: true, force: true });
-  mkdirSync(inbox, { recursive: true });
-  const file = must("npm", ["pack", "--silent", "--pack-destination", inbox, `${name}@${version}`]).trim();
-  const found = `sha512-${createHash("sha512")
-    .update(readFileSync(join(inbox, file)))
-    .digest("base64")}`;
-  if (found !== integrity)
-    throw new Error(`${name} ${version} is not the package that is pinned: it hashes to ${found}`);
-  must("tar", ["-xzf", join(inbox, file), "-C", inbox]);
-  rmSync(target, { recursive: true, force: true });
-  mkdirSync(join(target, ".."), { recursive: true });
-  renameSync(join(inbox, "package"), target);
-  rmSync(inbox, { recursive: true, force: true });
-}
-
-function must(command, args) {
-  const { status, stdout, stderr, error } = spawnSync(command, args, { cwd: root, encoding: "utf8" });
-  if (status !== 0) throw new Error(`${command} ${args.join(" ")} failed: ${error?.message ?? stderr.slice(-1000)}`);
-  return stdout;
 }
 
 function compile(name, source, runs, say) {
