@@ -10,6 +10,7 @@ const commands = {
   load: ["--disable-warning=ExperimentalWarning", join(root, "test/load/load.ts")],
   "load:devices": ["--disable-warning=ExperimentalWarning", join(root, "test/load/devices.ts")],
   test: [join(root, "tools/test.mjs")],
+  "test:quorum": ["--disable-warning=ExperimentalWarning", join(root, "tools/test-quorum.mjs")],
   check: [join(root, "tools/check.mjs")],
   "check:contracts": [join(root, "tools/check-contracts.mjs")],
   gas: [join(root, "tools/gas/gas.mjs")],

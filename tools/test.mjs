@@ -54,7 +54,7 @@ await suite("contracts (Solidity, Istanbul)", async () => {
 });
 
 for (const [name, filters] of [
-  ["units", ["packages", "oracles", "device-firmware", "apps"]],
+  ["units", ["packages", "oracles", "deploy", "device-firmware", "apps"]],
   ["browser", ["test/browser"]],
   ["whole system", ["test/interop", "test/integration", "test/faults"]],
 ])

@@ -138,7 +138,7 @@ async function measure(o: Options, root: string, signal: AbortSignal, cleanUp: (
 
   const processes: Record<string, number> = {
     ...city.run.processes,
-    chain: city.run.chain.pid,
+    ...city.run.chain.pids,
     ...(city.run.postgres ? { postgres: city.run.postgres.pid } : {}),
     devices: process.pid,
   };

@@ -114,14 +114,19 @@ export class TestCity {
 
   #note(): void {
     const { run } = this.city;
-    const all = [run.chain.pid, run.postgres?.pid, ...Object.values(run.processes), ...Object.values(run.tpms)];
+    const all = [
+      ...Object.values(run.chain.pids),
+      run.postgres?.pid,
+      ...Object.values(run.processes),
+      ...Object.values(run.tpms),
+    ];
     for (const pid of all) if (pid) this.#pids.add(pid);
   }
 
   pid(name: string): number {
     this.#note();
     const { run } = this.city;
-    const pid = name === "chain" || name === "postgres" ? run[name]?.pid : run.processes[name];
+    const pid = name === "postgres" ? run.postgres?.pid : (run.chain.pids[name] ?? run.processes[name]);
     if (pid === undefined) throw new Error(`there is no process ${name}`);
     return pid;
   }

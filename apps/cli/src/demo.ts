@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { decodeBundle, encodeBundle, FLAG, type Hex, MODE, ProtocolError, verify } from "@msec/core";
+import { type Network } from "./city/chain.ts";
 import { type City, up } from "./city/up.ts";
 import { ownCsvPlan } from "./city/own-csv.ts";
 import { cityPlans } from "./city/plans.ts";
@@ -160,6 +161,7 @@ function showRefusals(bundle: Purchase["bundle"], story: Story): void {
 export interface DemoOptions {
   out: string;
   csv?: string;
+  network?: Network;
   quiet?: boolean;
 }
 
@@ -182,10 +184,13 @@ export async function demo(options: DemoOptions): Promise<Record<string, unknown
   process.once("SIGINT", interrupt);
   process.once("SIGTERM", interrupt);
   try {
-    city = await up(root, plans, { progress: () => undefined });
+    city = await up(root, plans, {
+      progress: () => undefined,
+      ...(options.network ? { network: options.network } : {}),
+    });
     story.tell(
       "a city of its own",
-      `chain, database, broker, ${city.run.operators.length} operators, ${city.run.markets.length} deliverers, ${city.devices.length} device${city.devices.length === 1 ? "" : "s"}`,
+      `${city.run.chain.network === "quorum" ? "four GoQuorum validators" : "chain"}, database, broker, ${city.run.operators.length} operators, ${city.run.markets.length} deliverers, ${city.devices.length} device${city.devices.length === 1 ? "" : "s"}`,
     );
     if (own)
       story.tell(

@@ -14,6 +14,7 @@ import {
 } from "@msec/core";
 import { type TransactionReceipt } from "ethers";
 import { Command, CommanderError, Option } from "commander";
+import { type Network, NETWORKS } from "./city/chain.ts";
 import { RESEARCH } from "./city/consent.ts";
 import { cityPlans } from "./city/plans.ts";
 import { people } from "./city/layout.ts";
@@ -38,6 +39,7 @@ import {
   topUp,
   withdraw,
 } from "./market/subscribe.ts";
+import { addNetworkCommands } from "./network.ts";
 import { bad, bold, dim, good, print, printJson, short, table, time, tokens, warn } from "./output.ts";
 import { seriesOf, svgPlot, textPlot } from "./plot.ts";
 import { Problem } from "./problem.ts";
@@ -62,6 +64,8 @@ Start here:
   );
 
 const dirOption = () => new Option("--dir <DIR>", "folder of the city").default(".msec/city").env("MSEC_DIR");
+const networkOption = () =>
+  new Option("--network <NAME>", "what a new city's contracts live on (default: embedded)").choices(NETWORKS);
 const jsonOption = () => new Option("--json", "print JSON for scripts");
 
 function command(name: string, description: string): Command {
@@ -72,12 +76,14 @@ type Common = { dir: string; json?: boolean };
 
 command("up", "bring up an embedded city on recorded data; it stays up until Ctrl-C and goes on where it was")
   .option("--no-purchase", "do not make the first purchase")
-  .action(async ({ dir, json, purchase }: Common & { purchase: boolean }) => {
+  .addOption(networkOption())
+  .action(async ({ dir, json, purchase, network }: Common & { purchase: boolean; network?: Network }) => {
     const root = resolve(dir);
     const started = Date.now();
     const again = existsSync(join(root, "deployment.json"));
     if (!json) print(bold(again ? `The city in ${dir} comes up again` : `A new city in ${dir}`));
     const city = await up(root, cityPlans(), {
+      ...(network ? { network } : {}),
       progress: (line) => !json && print(dim(`  ${((Date.now() - started) / 1000).toFixed(1).padStart(5)} s  ${line}`)),
       onExit: (name, code, signal) =>
         process.stderr.write(
@@ -103,7 +109,7 @@ command("up", "bring up an embedded city on recorded data; it stays up until Ctr
         [
           ...city.run.operators.map((o) => [o.name, `${o.url}/health`]),
           ...city.run.markets.map((m) => [m.name, `${m.url}/health`]),
-          ["chain", city.run.chain.rpc],
+          [city.run.chain.network === "quorum" ? "chain (GoQuorum)" : "chain", city.run.chain.rpc],
           ["broker", city.run.broker],
         ],
       );
@@ -135,8 +141,9 @@ command("up", "bring up an embedded city on recorded data; it stays up until Ctr
 command("demo", "one pass in a city of its own: measure, anchor, buy, verify; results in a folder")
   .requiredOption("--out <DIR>", "folder for bought.csv, bought.svg, proof.json and report.json")
   .option("--csv <FILE>", "sell your own file instead: CSV with a header and a time column")
-  .action(async ({ out, csv, json }: Common & { out: string; csv?: string }) => {
-    const summary = await demo({ out, ...(csv ? { csv } : {}), quiet: Boolean(json) });
+  .addOption(networkOption())
+  .action(async ({ out, csv, network, json }: Common & { out: string; csv?: string; network?: Network }) => {
+    const summary = await demo({ out, ...(csv ? { csv } : {}), ...(network ? { network } : {}), quiet: Boolean(json) });
     if (json) printJson(summary);
     else print(good(`done in ${String(summary.seconds)} s: see ${out}`));
   });
@@ -211,6 +218,8 @@ command("devices", "devices as the registry has them").action(async ({ dir, json
     session.close();
   }
 });
+
+addNetworkCommands(program);
 
 const device = program
   .command("device")

@@ -23,6 +23,10 @@ export class Layout {
   get chain() {
     return join(this.root, "chain");
   }
+  /** The nodes of a city on Quorum. */
+  get network() {
+    return join(this.root, "network");
+  }
   get deployment() {
     return join(this.root, "deployment.json");
   }

@@ -11,10 +11,7 @@ import {
   type Founding,
   manifestOf,
   embedded,
-  EMBEDDED_CHAIN_ID,
-  type EmbeddedChain,
   Sender,
-  startChain,
   writeDeployment,
   writeManifest,
 } from "@msec/chain";
@@ -22,6 +19,7 @@ import { type DatabaseServer, type EmbeddedPostgres, ownServer, startPostgres } 
 import { type Hex } from "@msec/core";
 import { missingSwtpm } from "@msec/secure-element/swtpm";
 import { type JsonRpcProvider } from "ethers";
+import { type CityChain, type Network, networkOf, openChain } from "./chain.ts";
 import { type DevicePlan, enrolDevice, type EnrolledDevice, publishOffers } from "./devices.ts";
 import {
   type Account,
@@ -44,7 +42,8 @@ import { CityTpms, emulatorProfile } from "./tpms.ts";
 export interface Run {
   /** The supervising process. */
   pid: number;
-  chain: { pid: number; rpc: string; chainId: number };
+  /** Its process on the embedded chain; on Quorum one of each node. */
+  chain: { network: Network; pids: Record<string, number>; rpc: string; chainId: number };
   /** Missing where DATABASE_URL names a server of one's own. */
   postgres?: { pid: number };
   broker: string;
@@ -81,6 +80,8 @@ export interface UpOptions {
   /** How many operators and deliverers; the same at every start of one folder. */
   size?: Size;
   silenceMs?: number;
+  /** What a new city lives on; the embedded chain if left out. */
+  network?: Network;
   /** Gives devices no TPM even where swtpm is installed. */
   software?: boolean;
 }
@@ -106,20 +107,18 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
   const layout = new Layout(root);
   endLeftovers(layout);
   const { progress, onExit = () => undefined, size = CITY } = options;
+  const network = networkOf(layout, options.network);
   const all = people(layout, size);
   const ports = await choosePorts(layout, size);
 
   let postgres: EmbeddedPostgres | undefined;
-  let chain: EmbeddedChain | undefined;
+  let chain: CityChain | undefined;
   let provider: JsonRpcProvider | undefined;
   let processes: Processes | undefined;
   let tpms: CityTpms | undefined;
   let noteTpms: () => void = () => undefined;
   let stopping = false;
-  const restarts: Record<"chain" | "postgres", Promise<void>> = {
-    chain: Promise.resolve(),
-    postgres: Promise.resolve(),
-  };
+  let restarting: Promise<void> = Promise.resolve();
   const why = options.software ? "software elements were asked for" : missingSwtpm();
   // A device that was enrolled as software stays so: its key would be another one in a TPM.
   const withTpm = plans.map(({ name }) => name).filter((name) => !why && !isSoftware(layout, name));
@@ -137,7 +136,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     await processes?.stop();
     await tpmsReady.catch(() => undefined);
     await tpms?.stop();
-    await Promise.all(Object.values(restarts));
+    await restarting;
     provider?.destroy();
     await chain?.stop();
     await postgres?.stop();
@@ -150,9 +149,9 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     progress(ownUrl ? `database: PostgreSQL at ${new URL(ownUrl).host}` : "database: PostgreSQL");
     if (!ownUrl) postgres = await startPostgres(layout.postgres);
     const databases = postgres ?? ownServer(ownUrl as string, `msec_${all.deployer.address.slice(2, 10)}`);
-    progress("chain: anvil at Istanbul rules, a block a second");
-    chain = await startChain(layout.chain, ports.chain);
-    provider = connectChain(embedded(chain.rpc, chain.chainId));
+    chain = await openChain(network, layout, ports.chain, progress);
+    const { rpc, chainId, rpcOf } = chain;
+    provider = connectChain(embedded(rpc, chainId));
     const connectedTo = provider;
     progress("contracts");
     const founding: Founding = {
@@ -168,18 +167,18 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
         ...all.deliverers.map(({ address }) => ({ account: address, amount: DELIVERER_FUNDS })),
       ],
     };
-    const deployment = await deployCity(provider, EMBEDDED_CHAIN_ID, all.deployer.key, founding);
+    const deployment = await deployCity(provider, chainId, all.deployer.key, founding);
     writeDeployment(layout.deployment, deployment);
     // Reading it back takes a second or two that nobody needs to wait for; a city of another version goes on without.
     if (!existsSync(layout.manifest))
-      void manifestOf(provider, EMBEDDED_CHAIN_ID, all.deployer.key, founding)
+      void manifestOf(provider, chainId, all.deployer.key, founding)
         .then((manifest) => writeManifest(layout.manifest, manifest))
         .catch((error: unknown) => !stopping && progress(`no manifest: ${(error as Error).message}`));
     const contracts = contractsAt(deployment.addresses, provider);
 
     const run: Run = {
       pid: process.pid,
-      chain: { pid: chain.pid, rpc: chain.rpc, chainId: chain.chainId },
+      chain: { network, pids: chain.pids(), rpc, chainId },
       ...(postgres ? { postgres: { pid: postgres.pid } } : {}),
       broker: `mqtt://127.0.0.1:${ports.broker}`,
       operators: all.operators.map(({ address }, i) => ({
@@ -210,34 +209,37 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
       run.tpms = tpms?.pids ?? {};
       writeJson(layout.run, run);
     };
-    /** Starts a server again whenever it ends by itself. */
-    const keep = <T extends { pid: number; exited: Promise<unknown> }>(
-      name: "chain" | "postgres",
-      running: T,
-      start: () => Promise<T>,
-    ): void => {
+    const started = chain;
+    started.keep(
+      (name) => !stopping && onExit(name, null, null),
+      () => {
+        run.chain.pids = started.pids();
+        writeJson(layout.run, run);
+      },
+    );
+    /** Starts the database server again whenever it ends by itself. */
+    const keep = (running: EmbeddedPostgres): void => {
       void running.exited.then(() => {
         if (stopping) return;
-        onExit(name, null, null);
-        restarts[name] = again();
+        onExit("postgres", null, null);
+        restarting = again();
       });
-      const again = async (): Promise<void> => {
-        while (!stopping) {
-          await sleep(RESTART_MS);
-          try {
-            const next = await start();
-            run[name] = { ...run[name], pid: next.pid } as Run["chain"];
-            run.processes = supervised.pids;
-            writeJson(layout.run, run);
-            return keep(name, next, start);
-          } catch (error) {
-            progress(`${name} does not come up, tried again: ${(error as Error).message}`);
-          }
-        }
-      };
     };
-    keep("chain", chain, async () => (chain = await startChain(layout.chain, ports.chain)));
-    if (postgres) keep("postgres", postgres, async () => (postgres = await startPostgres(layout.postgres)));
+    const again = async (): Promise<void> => {
+      while (!stopping) {
+        await sleep(RESTART_MS);
+        try {
+          postgres = await startPostgres(layout.postgres);
+          run.postgres = { pid: postgres.pid };
+          run.processes = supervised.pids;
+          writeJson(layout.run, run);
+          return keep(postgres);
+        } catch (error) {
+          progress(`postgres does not come up, tried again: ${(error as Error).message}`);
+        }
+      }
+    };
+    if (postgres) keep(postgres);
     const published = tpmsReady.then(async () => {
       if (!tpms) return;
       noteTpms();
@@ -254,7 +256,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
       ...env("broker"),
     });
     for (let n = 1; n <= size.operators; n++) {
-      const file = await writeOperator(n, layout, all, ports, deployment, chain, databases, options);
+      const file = await writeOperator(n, layout, all, ports, deployment, rpcOf(n), databases, options);
       processes.start({
         name: `operator-${n}`,
         script: script("oracles/custody/src/main.ts"),
@@ -288,7 +290,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     progress("market: bonds, deliverers, offers");
     await Promise.all(all.deliverers.map((d) => depositBond(d, deployment, contracts, provider as JsonRpcProvider)));
     for (let n = 1; n <= size.markets; n++) {
-      const file = await writeMarket(n, layout, ports, deployment, chain, databases);
+      const file = await writeMarket(n, layout, ports, deployment, rpcOf(n), databases);
       processes.start({
         name: `market-${n}`,
         script: script("oracles/market/src/main.ts"),
@@ -312,7 +314,11 @@ const isSoftware = (layout: Layout, name: string): boolean =>
 function endLeftovers(layout: Layout): void {
   const run = readJson<Run>(layout.run);
   if (!run) return;
-  for (const pid of [run.chain.pid, ...Object.values(run.processes), ...Object.values(run.tpms ?? {})]) {
+  for (const pid of [
+    ...Object.values(run.chain.pids),
+    ...Object.values(run.processes),
+    ...Object.values(run.tpms ?? {}),
+  ]) {
     if (!isAlive(pid) || !commandOf(pid).includes(layout.root)) continue;
     process.kill(pid, "SIGKILL");
   }
@@ -345,7 +351,7 @@ async function writeOperator(
   all: People,
   ports: Ports,
   deployment: Deployment,
-  chain: EmbeddedChain,
+  rpc: string,
   databases: DatabaseServer,
   options: UpOptions,
 ): Promise<string> {
@@ -356,7 +362,7 @@ async function writeOperator(
     databaseUrl: await databases.database(`operator_${n}`),
     port: ports.operators[n - 1],
     mqttUrl: `mqtt://127.0.0.1:${ports.broker}`,
-    chain: { rpc: chain.rpc, chainId: chain.chainId, addresses: deployment.addresses },
+    chain: { rpc, chainId: deployment.chainId, addresses: deployment.addresses },
     committee: all.operators.map(({ address }, i) => ({
       address,
       organisation: organisationId(`operator-${i + 1}`),
@@ -374,7 +380,7 @@ async function writeMarket(
   layout: Layout,
   ports: Ports,
   deployment: Deployment,
-  chain: EmbeddedChain,
+  rpc: string,
   databases: DatabaseServer,
 ): Promise<string> {
   const file = join(layout.market(n), "config.json");
@@ -383,7 +389,7 @@ async function writeMarket(
     dataDir: layout.market(n),
     databaseUrl: await databases.database(`market_${n}`),
     port: ports.markets[n - 1],
-    chain: { rpc: chain.rpc, chainId: chain.chainId, addresses: deployment.addresses },
+    chain: { rpc, chainId: deployment.chainId, addresses: deployment.addresses },
     custody: { url: `http://127.0.0.1:${ports.operators[n - 1]}`, dataDir: layout.operator(n) },
     bond: { token: deployment.addresses.MSecToken, amount: String(DELIVERER_FUNDS / 2n) },
   });

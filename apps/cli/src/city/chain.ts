@@ -1,0 +1,115 @@
+import { existsSync } from "node:fs";
+import { EMBEDDED_CHAIN_ID, type EmbeddedChain, startChain } from "@msec/chain";
+import { initNetwork, NetworkFolder, requireBinary, type RunningNetwork, upNetwork } from "@msec/quorum";
+import { type Layout } from "./layout.ts";
+import { Problem } from "../problem.ts";
+
+/** What a city's contracts live on. */
+export const NETWORKS = ["embedded", "quorum"] as const;
+export type Network = (typeof NETWORKS)[number];
+
+export const QUORUM_CHAIN_ID = 20_261;
+const VALIDATORS = 4;
+const RESTART_MS = 1000;
+
+/** The chain of a city, started by it. */
+export interface CityChain {
+  network: Network;
+  chainId: number;
+  rpc: string;
+  /** The endpoint of the n-th operator or deliverer, from 1: on Quorum a node of its own while there are enough. */
+  rpcOf(n: number): string;
+  /** Processes by name, as they are now. */
+  pids(): Record<string, number>;
+  /** Starts what ends by itself again, until {@link stop}. */
+  keep(onExit: (name: string) => void, onChange: () => void): void;
+  stop(): Promise<void>;
+}
+
+/** The network that the city of this folder lives on, or is to. Refuses to move one. */
+export function networkOf(layout: Layout, wanted: Network | undefined): Network {
+  const here = existsSync(new NetworkFolder(layout.network).plan)
+    ? "quorum"
+    : existsSync(layout.deployment)
+      ? "embedded"
+      : undefined;
+  if (here !== undefined && wanted !== undefined && here !== wanted)
+    throw new Problem(
+      `the city in ${layout.root} lives on the ${here} chain: leave --network out, or use --dir for another city`,
+      2,
+    );
+  return here ?? wanted ?? "embedded";
+}
+
+export async function openChain(
+  network: Network,
+  layout: Layout,
+  port: number,
+  progress: (line: string) => void,
+): Promise<CityChain> {
+  if (network === "embedded") {
+    progress("chain: anvil at Istanbul rules, a block a second");
+    return embeddedChain(layout, port, await startChain(layout.chain, port));
+  }
+  requireBinary();
+  if (!existsSync(new NetworkFolder(layout.network).plan))
+    await initNetwork(layout.network, {
+      chainId: QUORUM_CHAIN_ID,
+      validators: VALIDATORS,
+      observers: 0,
+      blockSeconds: 1,
+    });
+  return quorumChain(await upNetwork(layout.network, (line) => progress(`chain: ${line}`)));
+}
+
+function embeddedChain(layout: Layout, port: number, first: EmbeddedChain): CityChain {
+  let running = first;
+  let stopping = false;
+  let again: Promise<void> = Promise.resolve();
+  const keep = (onExit: (name: string) => void, onChange: () => void): void => {
+    void running.exited.then(() => {
+      if (stopping) return;
+      onExit("chain");
+      again = (async () => {
+        while (!stopping) {
+          await new Promise((resolve) => setTimeout(resolve, RESTART_MS));
+          if (stopping) return;
+          try {
+            running = await startChain(layout.chain, port);
+            onChange();
+            return keep(onExit, onChange);
+          } catch {
+            // Tried again.
+          }
+        }
+      })();
+    });
+  };
+  return {
+    network: "embedded",
+    chainId: EMBEDDED_CHAIN_ID,
+    rpc: first.rpc,
+    rpcOf: () => first.rpc,
+    pids: () => ({ chain: running.pid }),
+    keep,
+    async stop() {
+      stopping = true;
+      await again;
+      await running.stop();
+    },
+  };
+}
+
+const quorumChain = (network: RunningNetwork): CityChain => ({
+  network: "quorum",
+  chainId: network.plan.chainId,
+  rpc: network.rpcs[0] as string,
+  rpcOf: (n) => network.rpcs[(n - 1) % network.rpcs.length] as string,
+  pids: () => network.pids(),
+  keep: (onExit, onChange) =>
+    network.keep((name) => {
+      onExit(name);
+      onChange();
+    }),
+  stop: () => network.stop(),
+});

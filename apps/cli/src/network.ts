@@ -1,0 +1,113 @@
+import { resolve } from "node:path";
+import { addNode, downNetwork, initNetwork, networkStatus, removeValidator, upNetwork } from "@msec/quorum";
+import { type Command, Option } from "commander";
+import { QUORUM_CHAIN_ID } from "./city/chain.ts";
+import { bold, dim, good, print, printJson, short, table, warn } from "./output.ts";
+import { Problem } from "./problem.ts";
+
+type Common = { dir: string; json?: boolean };
+
+function whole(text: string, option: string, least: number, most: number): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < least || value > most)
+    throw new Problem(`${option} takes a whole number from ${least} to ${most}, not ${text}`, 2);
+  return value;
+}
+
+/** Adds the commands that make and keep a GoQuorum network. */
+export function addNetworkCommands(program: Command): void {
+  const network = program.command("network").description("make and run a private GoQuorum network").exitOverride();
+  const command = (name: string, description: string) =>
+    network
+      .command(name)
+      .description(description)
+      .addOption(new Option("--dir <DIR>", "folder of the network").default(".msec/network").env("MSEC_NETWORK_DIR"))
+      .addOption(new Option("--json", "print JSON for scripts"))
+      .exitOverride();
+
+  command("init", "write a complete network: keys, genesis block, whom each node dials and lets in")
+    .option("--validators <N>", "nodes that make blocks, at least 4", "4")
+    .option("--observers <N>", "further nodes, which only follow", "0")
+    .option("--block-seconds <N>", "seconds between blocks", "1")
+    .option("--chain-id <N>", "chain id, not 1", String(QUORUM_CHAIN_ID))
+    .action(
+      async ({
+        dir,
+        json,
+        validators,
+        observers,
+        blockSeconds,
+        chainId,
+      }: Common & Record<"validators" | "observers" | "blockSeconds" | "chainId", string>) => {
+        const plan = await initNetwork(resolve(dir), {
+          validators: whole(validators, "--validators", 4, 64),
+          observers: whole(observers, "--observers", 0, 64),
+          blockSeconds: whole(blockSeconds, "--block-seconds", 1, 60),
+          chainId: whole(chainId, "--chain-id", 2, Number.MAX_SAFE_INTEGER),
+        });
+        if (json) printJson(plan);
+        else {
+          print(good(`a network of ${plan.nodes.length} nodes in ${dir}`));
+          table(
+            ["node", "address", "validator", "RPC"],
+            plan.nodes.map((n) => [n.name, n.address, n.validator ? "yes" : "", `http://127.0.0.1:${n.rpc}`]),
+          );
+          print(dim(`bring it up with ${bold(`msec network up --dir ${dir}`)}`));
+        }
+      },
+    );
+
+  command("up", "start every node, and wait until the chain makes blocks; the nodes go on without this command").action(
+    async ({ dir, json }: Common) => {
+      const running = await upNetwork(resolve(dir), (line) => !json && print(dim(`  ${line}`)));
+      if (json) printJson({ rpcs: running.rpcs, pids: running.pids() });
+      else print(good(`the chain makes blocks: ${running.rpcs.join(", ")}`));
+    },
+  );
+
+  command("status", "how each node is: exit 1 if one does not answer or is behind").action(
+    async ({ dir, json }: Common) => {
+      const { nodes, validators } = await networkStatus(resolve(dir));
+      const newest = Math.max(...nodes.map(({ block }) => block ?? 0));
+      const isWell = (n: (typeof nodes)[number]) => n.block !== null && newest - n.block <= 3 && (n.age ?? 0) < 60;
+      if (json) printJson({ nodes, validators });
+      else
+        table(
+          ["node", "address", "process", "validator", "block", "seconds ago", "peers", "state"],
+          nodes.map((n) => [
+            n.name,
+            short(n.address),
+            n.pid ?? "",
+            n.validator ? "yes" : "",
+            n.block ?? "",
+            n.age ?? "",
+            n.peers ?? "",
+            n.block === null ? warn("does not answer") : isWell(n) ? "well" : warn("behind, or the chain stands still"),
+          ]),
+        );
+      if (!nodes.every(isWell)) process.exitCode = 1;
+    },
+  );
+
+  command("down", "stop every node").action(async ({ dir, json }: Common) => {
+    const stopped = await downNetwork(resolve(dir));
+    if (json) printJson({ stopped });
+    else print(good(stopped.length === 0 ? "no node was running" : `stopped ${stopped.join(", ")}`));
+  });
+
+  command("add-node", "plan one more node, let it in, start it, and have the validators vote for it")
+    .option("--observer", "let it follow only: no votes", false)
+    .action(async ({ dir, json, observer }: Common & { observer: boolean }) => {
+      const added = await addNode(resolve(dir), !observer);
+      if (json) printJson(added);
+      else print(good(`${added.name} (${added.address}) is ${observer ? "let in" : "a validator"}`));
+    });
+
+  command("remove-validator", "have the other validators vote a node out; it goes on following")
+    .argument("<NODE>", "name, such as node-4")
+    .action(async (name: string, { dir, json }: Common) => {
+      const validators = await removeValidator(resolve(dir), name);
+      if (json) printJson({ validators });
+      else print(good(`${name} makes no more blocks; ${validators.length} validators are left`));
+    });
+}

@@ -1,0 +1,85 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { requireBinary } from "./binary.ts";
+import { askAsOperator } from "./ipc.ts";
+import { enodeOf, NetworkFolder, type NodePlan, planNextNode, readPlan, writeJson } from "./network.ts";
+import { ask, startNode } from "./node.ts";
+import { NetworkProblem } from "./problem.ts";
+import { runningNodes } from "./run.ts";
+
+const WAIT_MS = 120_000;
+/** With three a network stops when one of them does. */
+const FEWEST = 4;
+
+const rpcOf = ({ rpc }: NodePlan) => `http://127.0.0.1:${rpc}`;
+const height = async (one: NodePlan) => Number(await ask<string>(rpcOf(one), "eth_blockNumber"));
+
+/** The validators of the newest block, as this node knows them. */
+export const validatorsOf = async (folder: NetworkFolder, name: string): Promise<string[]> =>
+  (await askAsOperator<string[]>(folder, name, "istanbul_getValidators", ["latest"])).map((a) => a.toLowerCase());
+
+async function until(holds: () => Promise<boolean>, otherwise: string): Promise<void> {
+  for (const end = Date.now() + WAIT_MS; Date.now() < end; await sleep(250)) if (await holds()) return;
+  throw new NetworkProblem(otherwise);
+}
+
+/** The nodes of a network that is up; an error if one of them is not. */
+function runningPlan(folder: NetworkFolder): NodePlan[] {
+  const { nodes } = readPlan(folder);
+  const running = runningNodes(folder);
+  const away = nodes.filter(({ name }) => running[name] === undefined);
+  if (away.length > 0)
+    throw new NetworkProblem(
+      `${away.map(({ name }) => name).join(", ")} does not run, and every node must know of the change: msec network up`,
+    );
+  return nodes;
+}
+
+/** Has the validators vote, and waits for the block with which the vote is decided. */
+async function vote(folder: NetworkFolder, voters: NodePlan[], address: string, for_: boolean): Promise<string[]> {
+  const asked = voters[0] as NodePlan;
+  const members = await validatorsOf(folder, asked.name);
+  for (const voter of voters.filter((one) => members.includes(one.address)))
+    await askAsOperator(folder, voter.name, "istanbul_propose", [address, for_]);
+  await until(
+    async () => (await validatorsOf(folder, asked.name)).includes(address) === for_,
+    `the validators have not decided on ${address} within ${WAIT_MS / 1000} s: does the chain make blocks?`,
+  );
+  for (const voter of voters) await askAsOperator(folder, voter.name, "istanbul_discard", [address]);
+  return validatorsOf(folder, asked.name);
+}
+
+/** Adds a node to a network that is up: lets it in everywhere, starts it, waits until it is level, and votes for it. */
+export async function addNode(root: string, validator: boolean): Promise<NodePlan> {
+  const folder = new NetworkFolder(root);
+  const binary = requireBinary();
+  const others = runningPlan(folder);
+  const added = await planNextNode(folder, validator);
+  for (const one of others) await askAsOperator(folder, one.name, "admin_addPeer", [enodeOf(added)]);
+  const started = await startNode(folder, added, binary);
+  writeJson(folder.run, { ...runningNodes(folder), [added.name]: started.pid });
+  await until(
+    async () => (await height(added)) >= (await height(others[0] as NodePlan)) - 1,
+    `${added.name} does not catch up with the others: see ${folder.log(added.name)}`,
+  );
+  if (validator) await vote(folder, others, added.address, true);
+  return added;
+}
+
+/** Votes a validator out; it goes on following. @returns The validators that are left. */
+export async function removeValidator(root: string, name: string): Promise<string[]> {
+  const folder = new NetworkFolder(root);
+  const nodes = readPlan(folder).nodes;
+  const leaving = nodes.find((one) => one.name === name);
+  if (!leaving)
+    throw new NetworkProblem(`there is no ${name}: the nodes are ${nodes.map((one) => one.name).join(", ")}`);
+  const running = runningNodes(folder);
+  const voters = nodes.filter((one) => one.name !== name && running[one.name] !== undefined);
+  if (voters.length === 0) throw new NetworkProblem("no other node runs that could vote: msec network up");
+  const members = await validatorsOf(folder, (voters[0] as NodePlan).name);
+  if (!members.includes(leaving.address)) throw new NetworkProblem(`${name} is no validator`);
+  if (members.length <= FEWEST)
+    throw new NetworkProblem(
+      `${members.length - 1} validators would be left, and the chain would stop with the next one that fails: add a node first`,
+    );
+  return vote(folder, voters, leaving.address, false);
+}

@@ -1,0 +1,106 @@
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { computeAddress, SigningKey } from "ethers";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { toHex } from "@msec/core";
+import { findBinary } from "./binary.ts";
+import { enodeOf, initNetwork, NetworkFolder, nodeKey, planNextNode, readPlan } from "./network.ts";
+
+const options = { chainId: 20_261, validators: 4, observers: 1, blockSeconds: 1 };
+let root: string;
+beforeEach(() => (root = mkdtempSync(join(tmpdir(), "msec-network-"))));
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+const json = (file: string): unknown => JSON.parse(readFileSync(file, "utf8"));
+
+describe("init", () => {
+  it("gives each node a key of its own, sealed, that its address and enode follow from", async () => {
+    const { nodes } = await initNetwork(root, options);
+    const folder = new NetworkFolder(root);
+    for (const node of nodes) {
+      const key = new SigningKey(toHex(nodeKey(folder, node.name)));
+      expect(computeAddress(key.publicKey).toLowerCase()).toBe(node.address);
+      expect(enodeOf(node)).toContain(key.publicKey.slice(4));
+      const sealed = join(folder.node(node.name), "node-key.sealed");
+      expect(statSync(sealed).mode & 0o077).toBe(0);
+      expect(readFileSync(sealed).includes(Buffer.from(key.privateKey.slice(2), "hex"))).toBe(false);
+    }
+    expect(new Set(nodes.map(({ address }) => address)).size).toBe(5);
+    expect(new Set(nodes.flatMap(({ p2p, rpc, ws }) => [p2p, rpc, ws])).size).toBe(15);
+  });
+
+  it("has every node dial and admit all, listen on loopback only, and offer users no operator's call", async () => {
+    const plan = await initNetwork(root, options);
+    const folder = new NetworkFolder(root);
+    for (const { name } of plan.nodes) {
+      const enodes = plan.nodes.map(enodeOf);
+      expect(json(join(folder.data(name), "static-nodes.json"))).toEqual(enodes);
+      expect(json(join(folder.data(name), "permissioned-nodes.json"))).toEqual(enodes);
+      const toml = readFileSync(folder.config(name), "utf8");
+      expect(toml.match(/(?:\w*Host|ListenAddr) = "([^":]*)/g)).toEqual([
+        'HTTPHost = "127.0.0.1',
+        'WSHost = "127.0.0.1',
+        'ListenAddr = "127.0.0.1',
+      ]);
+      expect(toml).toContain("EnableNodePermission = true");
+      expect(toml).not.toMatch(/admin|personal|istanbul|debug|miner"/);
+    }
+  });
+
+  it("names only the validators in the genesis block", async () => {
+    const { nodes } = await initNetwork(root, options);
+    const { extraData } = json(new NetworkFolder(root).genesis) as { extraData: string };
+    expect(nodes.map(({ address }) => extraData.includes(address.slice(2)))).toEqual([true, true, true, true, false]);
+  });
+
+  it("refuses a folder that holds a network, and fewer than four validators", async () => {
+    await expect(initNetwork(root, { ...options, validators: 3 })).rejects.toThrow("at least four");
+    await initNetwork(root, options);
+    const before = readFileSync(new NetworkFolder(root).plan, "utf8");
+    await expect(initNetwork(root, options)).rejects.toThrow("there is a network");
+    expect(readFileSync(new NetworkFolder(root).plan, "utf8")).toBe(before);
+  });
+
+  it("plans one more node that all others know of", async () => {
+    await initNetwork(root, options);
+    const folder = new NetworkFolder(root);
+    const added = await planNextNode(folder, true);
+    expect(added.name).toBe("node-6");
+    for (const { name } of readPlan(folder).nodes)
+      expect(json(join(folder.data(name), "permissioned-nodes.json"))).toContain(enodeOf(added));
+  });
+});
+
+describe("a plan", () => {
+  it("that is missing or damaged is an error that says what to do", async () => {
+    expect(() => readPlan(new NetworkFolder(root))).toThrow("msec network init");
+    writeFileSync(join(root, "network.json"), "{");
+    expect(() => readPlan(new NetworkFolder(root))).toThrow("restore it");
+  });
+});
+
+describe("the node's program", () => {
+  const program = (text: string) => {
+    const path = join(root, "geth");
+    writeFileSync(path, `#!/bin/sh\n${text}\n`);
+    chmodSync(path, 0o755);
+    return path;
+  };
+
+  it("is what GOQUORUM_BIN names, else a geth on the PATH, if its version says Quorum", () => {
+    const path = program('echo "Geth"; echo "Quorum Version: 24.4.1"');
+    expect(findBinary({ GOQUORUM_BIN: path, PATH: "" })).toEqual({ path, version: "24.4.1" });
+    expect(findBinary({ PATH: `/nowhere:${root}` })).toEqual({ path, version: "24.4.1" });
+  });
+
+  it("is no other geth", () => {
+    const path = program('echo "Geth"; echo "Version: 1.13.0"');
+    expect(findBinary({ GOQUORUM_BIN: path })).toMatchObject({ missing: expect.stringContaining("not GoQuorum") });
+  });
+
+  it("may be missing: then it says where to take one from", () => {
+    expect(findBinary({ PATH: "" })).toMatchObject({ missing: expect.stringContaining("GOQUORUM_BIN") });
+    expect(findBinary({ GOQUORUM_BIN: "/nowhere" })).toMatchObject({ missing: expect.stringContaining("/nowhere") });
+  });
+});

@@ -1,0 +1,122 @@
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, openSync, closeSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { toHex } from "@msec/core";
+import { type Binary } from "./binary.ts";
+import { ipcPath } from "./ipc.ts";
+import { type NetworkFolder, nodeKey, type NodePlan } from "./network.ts";
+import { NetworkProblem } from "./problem.ts";
+
+const START_MS = 120_000;
+const STOP_MS = 20_000;
+
+/** A node that answers. */
+export interface RunningNode {
+  pid: number;
+  rpc: string;
+  /** Resolves when the process has ended, by itself or by {@link stop}. */
+  readonly exited: Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Asks a node. Throws what it answers as an error, and when it does not answer within `timeoutMs`. */
+export async function ask<T>(url: string, method: string, params: unknown[] = [], timeoutMs = 3000): Promise<T> {
+  const response = await fetch(url, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ jsonrpc: "2.0", id: 1, method, params }),
+    signal: AbortSignal.timeout(timeoutMs),
+  });
+  const answer = (await response.json()) as { result?: T; error?: { message: string } };
+  if (answer.error) throw new Error(answer.error.message);
+  return answer.result as T;
+}
+
+/** Memory rather than disk, where there is such a folder. */
+const transient = () => (existsSync("/dev/shm") ? "/dev/shm" : tmpdir());
+
+/**
+ * Starts a node of the network and waits until it answers. Its key is unsealed into a private file for as long as the start
+ * takes, since GoQuorum reads it from nowhere else.
+ */
+export async function startNode(
+  folder: NetworkFolder,
+  one: NodePlan,
+  binary: Binary,
+  manager?: string,
+): Promise<RunningNode> {
+  const cwd = folder.node(one.name);
+  initialise(folder, one, binary);
+  const secret = mkdtempSync(join(transient(), "msec-node-"));
+  const keyFile = join(secret, "key");
+  writeFileSync(keyFile, toHex(nodeKey(folder, one.name)).slice(2), { mode: 0o600 });
+  const log = openSync(folder.log(one.name), "a", 0o600);
+  let child: ChildProcess;
+  try {
+    child = spawn(
+      binary.path,
+      [
+        ...args(folder.config(one.name), keyFile, ipcPath(folder, one.name)),
+        ...(manager ? ["--ptm.url", manager] : []),
+      ],
+      {
+        cwd,
+        stdio: ["ignore", log, log],
+        detached: true,
+        env: { ...process.env, PRIVATE_CONFIG: manager ? undefined : "ignore", GOMEMLIMIT: "900MiB" },
+      },
+    );
+  } finally {
+    closeSync(log);
+  }
+  child.unref();
+  let ended = false;
+  const exited = new Promise<void>((done) => {
+    child.on("exit", () => done());
+    child.on("error", () => done());
+  });
+  void exited.then(() => (ended = true));
+  const rpc = `http://127.0.0.1:${one.rpc}`;
+  try {
+    for (const end = Date.now() + START_MS; ; await sleep(100)) {
+      if (ended) throw new NetworkProblem(`${one.name} ended at its start: ${lastLines(folder.log(one.name))}`);
+      if (await ask<string>(rpc, "eth_chainId", [], 1000).catch(() => undefined)) break;
+      if (Date.now() > end) {
+        child.kill("SIGKILL");
+        throw new NetworkProblem(`${one.name} does not answer after ${START_MS / 1000} s: see ${folder.log(one.name)}`);
+      }
+    }
+  } finally {
+    rmSync(secret, { recursive: true, force: true });
+  }
+  return {
+    pid: child.pid as number,
+    rpc,
+    exited,
+    async stop() {
+      if (ended) return;
+      child.kill("SIGINT");
+      for (const end = Date.now() + STOP_MS; !ended && Date.now() < end; ) await sleep(50);
+      if (!ended) child.kill("SIGKILL");
+      await exited;
+    },
+  };
+}
+
+const args = (config: string, keyFile: string, ipc: string): string[] => [
+  ...["--config", config, "--nodekey", keyFile, "--ipcpath", ipc],
+  ...["--mine", "--miner.threads", "1", "--verbosity", "2"],
+];
+
+function initialise(folder: NetworkFolder, one: NodePlan, binary: Binary): void {
+  if (existsSync(join(folder.data(one.name), "geth", "chaindata"))) return;
+  const { status, stderr } = spawnSync(binary.path, ["--datadir", folder.data(one.name), "init", folder.genesis], {
+    encoding: "utf8",
+  });
+  if (status !== 0) throw new NetworkProblem(`${one.name} does not take the genesis block: ${stderr.slice(-500)}`);
+}
+
+const lastLines = (file: string): string =>
+  existsSync(file) ? readFileSync(file, "utf8").trim().split("\n").slice(-5).join("\n") : "it wrote nothing";
