@@ -353,6 +353,13 @@ contract ConsentRegistryTest is ConsentBase {
         assertTrue(consent.authorised(id, PURPOSE, buyer), "both");
     }
 
+    function test_grantBySignature_whenTheOwnerIsTheSubject_oneSignatureDoes() external {
+        Stream memory s = sealedStream();
+        bindSubject(s, OWNER_KEY);
+        grantSigned(s, grantOf(s, buyer), OWNER_KEY, 0, 0);
+        assertTrue(consent.authorised(hashStream(s), PURPOSE, buyer), "granted");
+    }
+
     function test_subject_mayWithdrawAndEraseAlone() external {
         Stream memory s = sealedStream();
         bytes32 id = hashStream(s);
@@ -633,6 +640,9 @@ contract ConsentRegistryTest is ConsentBase {
         IConsentRegistry.Holders memory grown = holdersOf(stream(), 2, 4);
         setHolders(stream(), grown, h, OWNER_KEY, 0);
         assertEq(consent.completeAt(_id, 1), latest, "stays complete");
+        e.backupsExpireAt = latest + 1000;
+        submit(e, grown, memberKeys[3], 0);
+        assertEq(consent.completeAt(_id, 1), latest + 1000, "a holder that came later is waited for too");
     }
 
     function test_receiptsOf_keepTheLatestTimesAndTheFirstWordOfEachHolder() external {
@@ -709,6 +719,9 @@ contract ConsentRegistryTest is ConsentBase {
         submit(e, h, memberKeys[0], IConsentRegistry.ConsentRegistry_NoErasure.selector);
         e = erasedOf(_id, 1);
         e.toSlot = 8;
+        submit(e, h, memberKeys[0], IConsentRegistry.ConsentRegistry_WrongSlots.selector);
+        e = erasedOf(_id, 1);
+        e.fromSlot = 6;
         submit(e, h, memberKeys[0], IConsentRegistry.ConsentRegistry_WrongSlots.selector);
         e = erasedOf(_id, 1);
         e.keysDestroyedAt = nowMs() + 120_001;

@@ -267,6 +267,9 @@ contract DataAnchorTest is Fixture {
         p.count = r.index;
         assertTrue(!_in(e, p, r), "beyond the count");
         p.count = n;
+        p.seq += 1;
+        assertTrue(!_in(e, p, r), "a pack that is not in the epoch");
+        p.seq -= 1;
         p.root = 0;
         assertTrue(!_in(e, p, r), "another pack");
     }

@@ -93,6 +93,8 @@ contract BootPolicyTest is Fixture {
         policy.publish(ID, NEW, now_ + 1, type(uint64).max);
         vm.expectPartialRevert(IBootPolicy.BootPolicy_NoVersion.selector);
         policy.versionAt(ID, 2);
+        vm.expectPartialRevert(IBootPolicy.BootPolicy_NoVersion.selector);
+        policy.versionAt(ID, 0);
     }
 
     function test_publish_whenByAStranger_itReverts() external {

@@ -4,7 +4,7 @@ pragma solidity 0.8.36;
 import {IAccessManaged} from "@openzeppelin/contracts/access/manager/IAccessManaged.sol";
 import {Pausable} from "@openzeppelin/contracts/utils/Pausable.sol";
 
-import {Enrol} from "../data/ProtocolTypes.sol";
+import {Enrol, ProtocolTypes} from "../data/ProtocolTypes.sol";
 import {Fixture} from "../test/Fixture.t.sol";
 import {IDeviceRegistry} from "./IDeviceRegistry.sol";
 
@@ -549,6 +549,26 @@ contract DeviceRegistryTest is RegistryBase {
         assertEq(registry.registrarCount(), 2, "count");
         assertTrue(!registry.isRegistrar(last), "out");
         assertEq(registry.threshold(), 2, "k");
+    }
+
+    function test_setThreshold_isSixteenAtMost() external {
+        for (uint256 i = 0; i < 17; ++i) registry.setRegistrar(vm.addr(0x7EA + i), true);
+        registry.setThreshold(16);
+        vm.expectPartialRevert(IDeviceRegistry.DeviceRegistry_WrongThreshold.selector);
+        registry.setThreshold(17);
+    }
+
+    function test_enrol_whenNoThresholdIsSet_nobodyIsAdmitted() external {
+        IDeviceRegistry fresh = IDeviceRegistry(create("DeviceRegistry", abi.encode(manager, directory, policy)));
+        Enrol memory e = enrolment("two", 55);
+        bytes32 digest = typed(
+            "DeviceRegistry",
+            address(fresh),
+            keccak256(abi.encode(ProtocolTypes.ENROL_TYPEHASH, e))
+        );
+        bytes memory byOwner = sign(OWNER_KEY, digest);
+        vm.expectRevert(abi.encodeWithSelector(IDeviceRegistry.DeviceRegistry_SignatureCount.selector, 0, 0));
+        fresh.enrol(e, spki(55), byOwner, new bytes[](0));
     }
 
     function test_gas_enrol() external {

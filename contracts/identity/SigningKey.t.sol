@@ -40,6 +40,22 @@ contract SigningKeyTest is Base {
         assertTrue(!this.verify(spki, digest, signature), "changed");
     }
 
+    function test_algorithmOf_whenTheModulusIsNegative_itIsZero() external view {
+        bytes memory spki = _firstRsaKey();
+        assertEq(this.algorithmOf(spki), 2, "RS256");
+        spki[32] = 0x01;
+        assertEq(this.algorithmOf(spki), 0, "no leading zero");
+    }
+
+    function _firstRsaKey() private view returns (bytes memory spki) {
+        string memory json = vm.readFile("packages/core/vectors/signature.json");
+        for (uint256 i = 0; vm.keyExistsJson(json, _key(i, "")); ++i) {
+            spki = vm.parseJsonBytes(json, _key(i, ".in.spki"));
+            if (spki.length == 294 && this.algorithmOf(spki) != 0) return spki;
+        }
+        revert("no RSA key in the vectors");
+    }
+
     function testFuzz_algorithmOf_whenItIsNoKey_itIsZero(bytes calldata anything) external view {
         assertEq(this.algorithmOf(anything), 0, "unknown");
         assertTrue(!this.verify(anything, keccak256(anything), anything), "nothing is signed");

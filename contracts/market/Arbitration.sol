@@ -8,6 +8,7 @@ import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol
 import {IDirectory} from "../access/IDirectory.sol";
 import {ProtocolTypes} from "../data/ProtocolTypes.sol";
 import {IArbitration} from "./IArbitration.sol";
+import {Window} from "./Window.sol";
 
 /// @title Arbitration
 contract Arbitration is IArbitration, AccessManaged {
@@ -26,8 +27,6 @@ contract Arbitration is IArbitration, AccessManaged {
 
     uint256 private constant MAX_MEMBERS = 64;
     uint256 private constant MIN_JUDGES = 3;
-    /// @dev A window closes after its seconds and at least one block for each of these seconds.
-    uint256 private constant SECONDS_PER_BLOCK = 20;
 
     IDirectory private immutable _directory;
     uint32 private immutable _commitSeconds;
@@ -206,9 +205,7 @@ contract Arbitration is IArbitration, AccessManaged {
     }
 
     function _closed(CaseView storage case_, uint256 windowSeconds) private view returns (bool) {
-        return
-            ProtocolTypes.nowMs() > case_.openedAt + windowSeconds * 1000 &&
-            (block.number - case_.openedBlock) * SECONDS_PER_BLOCK >= windowSeconds;
+        return Window.isClosed(case_.openedAt, case_.openedBlock, windowSeconds);
     }
 
     function _commitment(

@@ -21,6 +21,7 @@ import {DealState, Delivery, IEscrow, KeyNode, Status, Unopenable, WrongKey} fro
 import {IPayer} from "./IPayer.sol";
 import {PackCipher} from "./PackCipher.sol";
 import {Secp256k1} from "./Secp256k1.sol";
+import {Window} from "./Window.sol";
 
 /// @title Escrow
 /// @dev The guard stands on every function that moves tokens. The others call nothing but views of the contracts that
@@ -42,8 +43,6 @@ contract Escrow is IEscrow, AccessManaged, EIP712, Pausable, ReentrancyGuard {
     bytes32 private constant MARKETPLACE = "Marketplace";
     uint256 private constant MAX_NODES = 48;
     uint256 private constant MAX_JUDGES = 64;
-    /// @dev A window closes after its seconds and at least one block for each of these seconds.
-    uint256 private constant SECONDS_PER_BLOCK = 20;
 
     IDirectory private immutable _directory;
     IDeviceRegistry private immutable _registry;
@@ -405,9 +404,7 @@ contract Escrow is IEscrow, AccessManaged, EIP712, Pausable, ReentrancyGuard {
     }
 
     function _closed(Status calldata status, uint256 windowSeconds) private view returns (bool) {
-        return
-            ProtocolTypes.nowMs() > status.at + windowSeconds * 1000 &&
-            (block.number - status.atBlock) * SECONDS_PER_BLOCK >= windowSeconds;
+        return Window.isClosed(status.at, status.atBlock, windowSeconds);
     }
 
     function _checkStream(Deal calldata deal, Stream calldata stream) private view {

@@ -235,7 +235,11 @@ contract EscrowTest is EscrowBase {
     }
 
     function test_open_whenTheCityHasNoAnchor_itReverts() external {
-        vm.mockCall(address(directory), abi.encodeCall(directory.addressOf, ("DataAnchor")), abi.encode(address(0)));
+        vm.mockCall(
+            address(directory),
+            abi.encodeCall(directory.addressesOf, ("Marketplace", "DataAnchor")),
+            abi.encode(address(market), address(0))
+        );
         Deal memory x = d;
         x.anchor = address(0);
         _refused(x, IEscrow.Escrow_UnknownAnchor.selector);

@@ -87,6 +87,28 @@ contract MarketplaceTest is Fixture {
         market.publish(s, terms());
     }
 
+    function test_publish_everySlotLengthOfTheProtocol() external {
+        Stream memory s = stream();
+        s.salt = "other";
+        uint32[6] memory lengths = [uint32(1), 10, 60, 600, 3600, 86_400];
+        for (uint256 i = 0; i < 6; ++i) {
+            s.slotSeconds = lengths[i];
+            vm.prank(owner);
+            assertTrue(market.publish(s, terms()) != 0, "published");
+        }
+    }
+
+    function test_publish_whenADataSet_itHasOneSlot() external {
+        Stream memory s = stream();
+        (s.mode, s.slotSeconds) = (2, 0);
+        OfferTerms memory t = terms();
+        (t.fromSlot, t.toSlot) = (0, 0);
+        vm.prank(owner);
+        bytes32 id = market.publish(s, t);
+        (IMarketplace.OfferState state, ) = market.offer(id);
+        assertEq(uint8(state), 1, "open");
+    }
+
     function test_close_isFinal() external {
         vm.prank(stranger);
         vm.expectPartialRevert(IMarketplace.Marketplace_NotSeller.selector);

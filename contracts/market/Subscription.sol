@@ -32,6 +32,7 @@ import {PackCipher} from "./PackCipher.sol";
 import {Secp256k1} from "./Secp256k1.sol";
 import {SharedPoint, SharedPointProof} from "./SharedPoint.sol";
 import {SubscriptionTypes} from "./SubscriptionTypes.sol";
+import {Window} from "./Window.sol";
 
 /// @title Subscription
 /// @dev The guard stands on every function that moves tokens. The others call nothing but views of the contracts that
@@ -44,8 +45,6 @@ contract Subscription is ISubscription, AccessManaged, Pausable, ReentrancyGuard
     /// @dev A batch's slots fit the bits of a word.
     uint8 private constant LEAST_DEPTH = 24;
     uint8 private constant DEPTH = 32;
-    /// @dev A window closes after its seconds and at least one block for each of these seconds.
-    uint256 private constant SECONDS_PER_BLOCK = 20;
 
     IDirectory private immutable _directory;
     IDeviceRegistry private immutable _registry;
@@ -247,7 +246,7 @@ contract Subscription is ISubscription, AccessManaged, Pausable, ReentrancyGuard
         for (uint256 i = 0; i < batches.length; ++i) {
             Batch calldata batch = batches[i];
             bytes32 batchId = _checkBatch(id, batch);
-            if (!_closed(batch.at, batch.atBlock, terms.complainSeconds)) revert Subscription_WindowOpen(id);
+            if (!Window.isClosed(batch.at, batch.atBlock, terms.complainSeconds)) revert Subscription_WindowOpen(id);
             delete _words[batchId];
             uint256 price = _priceOf(terms, batch);
             uint256 fee = (price * terms.feePerMille) / 1000;
@@ -587,13 +586,7 @@ contract Subscription is ISubscription, AccessManaged, Pausable, ReentrancyGuard
     }
 
     function _closed(SubscriptionState memory state, uint256 windowSeconds) private view returns (bool) {
-        return _closed(uint256(state.at) * 1000, state.atBlock, windowSeconds);
-    }
-
-    function _closed(uint256 atMs, uint256 atBlock, uint256 windowSeconds) private view returns (bool) {
-        return
-            ProtocolTypes.nowMs() > atMs + windowSeconds * 1000 &&
-            (block.number - atBlock) * SECONDS_PER_BLOCK >= windowSeconds;
+        return Window.isClosed(uint256(state.at) * 1000, state.atBlock, windowSeconds);
     }
 
     function _sizeOf(SubscriptionTerms calldata terms) private pure returns (uint256) {

@@ -69,6 +69,9 @@ contract SubscriptionTest is SubscriptionBase {
         (s.mode, s.slotSeconds) = (2, 0);
         (o.streamId, o.slotSeconds) = (hashStream(s), 0);
         _unpublishable(s, o, ISubscription.Subscription_StreamShape.selector);
+        s.mode = 0;
+        o.streamId = hashStream(s);
+        _unpublishable(s, o, ISubscription.Subscription_StreamShape.selector);
         o = offerOf(t);
         o.slotSeconds = 61;
         _unpublishable(stream(), o, ISubscription.Subscription_StreamShape.selector);
@@ -161,6 +164,10 @@ contract SubscriptionTest is SubscriptionBase {
         x = t;
         x.anchor = stranger;
         _unsubscribable(x, ISubscription.Subscription_UnknownAnchor.selector);
+        vm.mockCall(address(directory), abi.encodeCall(directory.addressOf, ("DataAnchor")), abi.encode(address(0)));
+        x.anchor = address(0);
+        _unsubscribable(x, ISubscription.Subscription_UnknownAnchor.selector);
+        vm.mockCall(address(directory), abi.encodeCall(directory.addressOf, ("DataAnchor")), abi.encode(anchor));
         x = t;
         x.keyX = Curve.P - 1;
         _unsubscribable(x, ISubscription.Subscription_NotAPoint.selector);
@@ -614,6 +621,21 @@ contract SubscriptionTest is SubscriptionBase {
         settleOne();
     }
 
+    function test_proveWrongKey_whenItHasEndedByAnother_eachBatchIsRefunded() external {
+        subscribed();
+        serve(keccak256("not this one"));
+        Batch memory one = batch;
+        AnchoredPack memory ofOne = shown(1);
+        makePacks(first + 1, keccak256("its node"));
+        passBatch(first + 1);
+        Batch memory two = delivered(deliverer, keysFor(first + 1, "nor this", bits()), shown(3));
+        AnchoredPack memory ofTwo = shown(1);
+        subscription.proveWrongKey(t, one, sharedPoint(B_KEY, E_KEY, batchId(first)), ofOne);
+        assertEq(subscription.creditOf(buyer, address(token)), DEPOSIT - 3000 + 7000, "ended; the other is held");
+        subscription.proveWrongKey(t, two, sharedPoint(B_KEY, E_KEY, batchId(first + 1)), ofTwo);
+        assertEq(subscription.creditOf(buyer, address(token)), DEPOSIT + 14_000, "all prices, both bonds");
+    }
+
     function test_proveWrongKey_whenTheKeyIsRight_itReverts() external {
         subscribed();
         serve(nodeSecret(0));
@@ -868,6 +890,9 @@ contract SubscriptionTest is SubscriptionBase {
         uint256 held = token.balanceOf(address(subscription));
         HostileToken odd = _withHostileToken();
         odd.behave(HostileToken.Habit.TakesAFee);
+        _unsubscribable(t, ISubscription.Subscription_NotReceived.selector);
+        odd.mint(address(subscription), 1);
+        odd.behave(HostileToken.Habit.Shrinks);
         _unsubscribable(t, ISubscription.Subscription_NotReceived.selector);
         odd.behave(HostileToken.Habit.ReturnsFalse);
         vm.prank(buyer);

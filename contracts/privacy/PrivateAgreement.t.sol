@@ -106,6 +106,17 @@ contract PrivateAgreementTest is AgreementFixture {
         agreement.sign(version, one);
     }
 
+    function test_sign_whenAnAmendmentIsNotTheirs_itReverts() external {
+        signAll(propose(0, proposal(2)), 2);
+        uint64 version = propose(0, proposal(2));
+        bytes memory foreign = signatureOf(2, version);
+        vm.prank(party(0));
+        vm.expectRevert(
+            abi.encodeWithSelector(IPrivateAgreement.PrivateAgreement_NotAsked.selector, version, party(2))
+        );
+        agreement.sign(version, foreign);
+    }
+
     function test_propose_whenWrong_itReverts() external {
         Proposal memory p = proposal(2);
         p.terms = "";
@@ -271,6 +282,14 @@ contract PrivateAgreementTest is AgreementFixture {
         fewer[0] = s[0];
         vm.expectRevert(abi.encodeWithSelector(IAgreementDigests.AgreementDigests_SignatureCount.selector, 2, 1));
         digests.verify(a, fewer);
+        Agreement memory b = a;
+        b.parties = new address[](0);
+        vm.expectRevert(abi.encodeWithSelector(IAgreementDigests.AgreementDigests_SignatureCount.selector, 0, 0));
+        digests.verify(b, new bytes[](0));
+        a.parties = new address[](2);
+        vm.expectPartialRevert(IAgreementDigests.AgreementDigests_WrongSigner.selector);
+        digests.verify(a, s);
+        (a, ) = agreement.active();
         a.termsHash ^= bytes32(1 << (bit % 256));
         vm.expectPartialRevert(IAgreementDigests.AgreementDigests_WrongSigner.selector);
         digests.verify(a, s);

@@ -6,6 +6,7 @@ contract HostileToken {
     enum Habit {
         Plain,
         TakesAFee,
+        Shrinks,
         ReturnsNothing,
         ReturnsFalse,
         Reverts,
@@ -59,6 +60,10 @@ contract HostileToken {
     function _move(address from, address to, uint256 amount) private {
         _behave();
         if (habit == Habit.ReturnsFalse) return;
+        if (habit == Habit.Shrinks) {
+            balanceOf[to] = 0;
+            return;
+        }
         balanceOf[from] -= amount;
         balanceOf[to] += habit == Habit.TakesAFee ? amount - amount / 100 : amount;
     }

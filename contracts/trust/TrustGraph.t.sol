@@ -119,6 +119,8 @@ contract TrustGraphTest is Base {
         graph.compute(19);
         (uint32 score, uint64 resultDay) = graph.graphScoreOf(_id(1));
         assertTrue(score == before && resultDay == day, "yesterday's");
+        (score, ) = graph.graphScoreOf(keccak256("unknown"));
+        assertEq(score, 0, "an organisation that is in no run");
         graph.compute(1);
         (score, resultDay) = graph.graphScoreOf(_id(1));
         assertTrue(score != before && resultDay == day + 1, "today's");

@@ -151,6 +151,14 @@ contract TrustMathTest is Base {
         }
     }
 
+    function testFuzz_standing_countsUpToItsLargest(uint24[7] memory x, uint48 at, uint16 weight) external pure {
+        x[6] = uint24(bound(x[6], 0, type(uint24).max - uint256(weight)));
+        uint256 few = _word(x, at, 5).counted(weight);
+        assertTrue(few.count() == 6 && few.citizens() == x[6] + uint256(weight) && few.lastMs() == at, "one more");
+        uint256 full = _word(x, at, type(uint32).max).counted(weight);
+        assertEq(full, _word(x, at, type(uint32).max) + (uint256(weight) << 144), "no more ratings, and no overflow");
+    }
+
     function testFuzz_standing_decaysEachByItsRounding(uint24[7] memory x, uint48 at, uint40 elapsed) external pure {
         at = uint48(bound(at, 1, type(uint40).max));
         uint256 word = _word(x, at, 7);

@@ -24,8 +24,8 @@ const ASSIGNMENTS = { "+=": ["-=", "="], "-=": ["+=", "="], "|=": ["&="], "&=": 
 const UNARY = { "++": "--", "--": "++" };
 const DECLARATIVE = new Set(["onlyInitializing", "view"]);
 
-/** Positions are bytes of UTF-8, as solc gives them. */
-function* walk(node, parents = []) {
+/** Every node of a syntax tree, with those around it. Positions are bytes of UTF-8, as solc gives them. */
+export function* walk(node, parents = []) {
   if (Array.isArray(node)) {
     for (const child of node) yield* walk(child, parents);
     return;
