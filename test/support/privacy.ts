@@ -9,6 +9,12 @@ import { type Config, type Party } from "@msec/privacy";
 
 const script = (name: string) => fileURLToPath(new URL(`../../oracles/privacy/src/${name}.ts`, import.meta.url));
 const NODE = ["--disable-warning=ExperimentalWarning"];
+/** As a supervisor starts it: compiled code is kept, so that a start need not compile it again. */
+const ENVIRONMENT = {
+  NODE_COMPILE_CACHE: fileURLToPath(new URL("../../node_modules/.cache/msec", import.meta.url)),
+  ...process.env,
+  DATABASE_URL: "",
+};
 
 export async function freePorts(count: number): Promise<number[]> {
   const servers = await Promise.all(
@@ -58,6 +64,9 @@ export class ManagerProcess {
   get health(): string {
     return `http://127.0.0.1:${this.config.port}`;
   }
+  get pid(): number {
+    return this.#child?.pid as number;
+  }
   get log(): string {
     return readFileSync(join(this.folder, "log"), "utf8");
   }
@@ -71,7 +80,7 @@ export class ManagerProcess {
     const started = performance.now();
     const child = spawn(process.execPath, [...NODE, script("main"), this.file], {
       stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, DATABASE_URL: "", ...env },
+      env: { ...ENVIRONMENT, ...env },
     });
     const keep = (part: Buffer) => writeFileSync(join(this.folder, "log"), part, { flag: "a" });
     child.stdout.on("data", keep);
@@ -105,12 +114,10 @@ export class ManagerProcess {
     while (this.#child?.exitCode === null && this.#child.signalCode === null) await sleep(10);
   }
 
-  /** Runs `recover`: its output, and whether every party was heard. */
-  recover(): Promise<{ code: number | null; output: string }> {
+  /** Runs a program of its folder to its end. */
+  run(name: "main" | "recover"): Promise<{ code: number | null; output: string }> {
     return new Promise((resolve) => {
-      const child = spawn(process.execPath, [...NODE, script("recover"), this.file], {
-        env: { ...process.env, DATABASE_URL: "" },
-      });
+      const child = spawn(process.execPath, [...NODE, script(name), this.file], { env: ENVIRONMENT });
       let output = "";
       child.stdout.on("data", (part) => (output += String(part)));
       child.stderr.on("data", (part) => (output += String(part)));

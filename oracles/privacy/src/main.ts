@@ -1,4 +1,5 @@
 import { type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { flushCompileCache } from "node:module";
 import { connect } from "@msec/companion-db";
 import { healthPage, Loops, onStop, Reply, runMain, serve } from "@msec/service";
 import { pino } from "pino";
@@ -62,13 +63,6 @@ async function main(file: string): Promise<void> {
     if (problems.get(loop) !== error.message) log.warn({ loop, error: error.message }, "waiting payloads stay");
     problems.set(loop, error.message);
   });
-  // A manager that now refuses may have been told to wait before: what waits is always delivered.
-  for (const party of outbox.parties)
-    loops.every(OUTBOX_MS, party.name, async () => {
-      await outbox.deliver(party);
-      problems.delete(party.name);
-    });
-
   const onError = (error: Error) => log.error({ error: error.message }, "a request failed");
   const measured =
     (server: string, handle: (request: IncomingMessage, response: ServerResponse) => void) =>
@@ -133,7 +127,16 @@ async function main(file: string): Promise<void> {
     servers.push(await listen(plain("q2t", q2t), { host: "127.0.0.1", port: config.q2t.port }));
   // Last: a node that finds the socket finds everything behind it.
   if (config.q2t.socket !== undefined) servers.push(await listen(plain("q2t", q2t), { socket: config.q2t.socket }));
+  // A manager that now refuses may have been told to wait before: what waits is always delivered.
+  for (const party of outbox.parties)
+    loops.every(OUTBOX_MS, party.name, async () => {
+      await outbox.deliver(party);
+      problems.delete(party.name);
+    });
+
   log.info({ keys: ring.publicKeys, partyList: parties.digest }, "privacy manager runs");
+  // Now, not at the end: a process that is killed leaves its compiled code to the next, which must be up at once.
+  flushCompileCache();
   onStop(async () => {
     await Promise.all([...servers, healthServer].map(close));
     await loops.stop();
