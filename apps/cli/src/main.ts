@@ -14,6 +14,7 @@ import {
 } from "@msec/core";
 import { type TransactionReceipt } from "ethers";
 import { Command, CommanderError, Option } from "commander";
+import { agreementCommands } from "./agreement/commands.ts";
 import { RESEARCH } from "./city/consent.ts";
 import { cityPlans } from "./city/plans.ts";
 import { people } from "./city/layout.ts";
@@ -771,6 +772,8 @@ function readText(file: string): string {
     throw new Problem(`cannot read ${file}: ${(error as Error).message}`, 2);
   }
 }
+
+agreementCommands(program);
 
 program.exitOverride();
 try {
