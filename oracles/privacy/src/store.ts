@@ -1,4 +1,3 @@
-import { transaction } from "@msec/companion-db";
 import type pg from "pg";
 import { PrivacyError } from "./errors.ts";
 import { type Envelope, type Metadata, type PrivacyFlag } from "./payload.ts";
@@ -35,6 +34,20 @@ create table if not exists outbox (
 const ENVELOPES = `select p.key, p.number, p.body, p.metadata,
   array_agg(b.recipient order by b.recipient) as recipients, array_agg(b.box order by b.recipient) as boxes
   from payloads p join boxes b using (key)`;
+
+/** One statement, so one transaction and one way to the server: nothing is kept unless the metadata is as it was. */
+const PUT = `with new as (
+    insert into payloads (key, sender, body, metadata) values ($1, $2, $3, $4) on conflict do nothing returning 1
+  ), kept as (
+    select from new union all select from payloads where key = $1 and metadata = $4::jsonb
+  ), boxed as (
+    insert into boxes (key, recipient, box) select $1, * from unnest($5::text[], $6::bytea[])
+    where exists (select from kept) on conflict do nothing
+  ), queued as (
+    insert into outbox (party, key) select party, $1 from unnest($7::text[]) party
+    where exists (select from kept) on conflict do nothing
+  ), sent as (delete from raw where key = $1 and exists (select from kept))
+  select exists (select from kept) as kept`;
 
 /** A payload that waits for a party's manager. */
 export interface Waiting {
@@ -86,35 +99,18 @@ export class Store {
    * the same payload is there with other metadata.
    */
   async put(key: string, sender: string, envelope: Envelope, waitingParties: string[] = []): Promise<void> {
-    const metadata = JSON.stringify(canonical(envelope));
-    await transaction(this.#db, async (client) => {
-      const { rowCount } = await client.query(
-        "insert into payloads (key, sender, body, metadata) values ($1, $2, $3, $4) on conflict do nothing",
-        [key, sender, Buffer.from(envelope.body), metadata],
-      );
-      if (rowCount === 0) {
-        const { rows } = await client.query("select metadata = $2::jsonb as same from payloads where key = $1", [
-          key,
-          metadata,
-        ]);
-        if (!rows[0].same)
-          throw new PrivacyError(
-            409,
-            `the payload ${key} is known with another flag, execHash, affected contract or party list: store it anew`,
-          );
-      }
-      await client.query(
-        `insert into boxes (key, recipient, box) select $1, * from unnest($2::text[], $3::bytea[])
-         on conflict do nothing`,
-        [key, envelope.boxes.map((b) => b.recipient), envelope.boxes.map((b) => Buffer.from(b.box))],
-      );
-      if (waitingParties.length > 0)
-        await client.query(
-          "insert into outbox (party, key) select party, $1 from unnest($2::text[]) party on conflict do nothing",
-          [key, waitingParties],
-        );
-      await client.query("delete from raw where key = $1", [key]);
-    });
+    const values = [
+      ...[key, sender, Buffer.from(envelope.body), JSON.stringify(canonical(envelope))],
+      ...[envelope.boxes.map((b) => b.recipient), envelope.boxes.map((b) => Buffer.from(b.box)), waitingParties],
+    ];
+    const { rows } = await this.#db.query(PUT, values);
+    if (rows[0].kept) return;
+    // Another request may have kept it since this one began to look.
+    if ((await this.#db.query(PUT, values)).rows[0].kept) return;
+    throw new PrivacyError(
+      409,
+      `the payload ${key} is known with another flag, execHash, affected contract or party list: store it anew`,
+    );
   }
 
   async get(key: string): Promise<Envelope | undefined> {
