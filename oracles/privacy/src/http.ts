@@ -116,6 +116,12 @@ export function handlerOf(
   };
 }
 
+/** Refuses a request that a web page made under a name of its own which leads here (DNS rebinding). */
+export function admitLoopback({ headers: { host = "" } }: IncomingMessage): void {
+  if (!/^(127\.0\.0\.1|localhost|\[::1\])(:\d+)?$/.test(host))
+    throw new PrivacyError(403, `${host} is no name of this machine: call 127.0.0.1`);
+}
+
 /** Where a server listens: a socket of this machine, or a TCP address. */
 export type Place = { socket: string } | { host: string; port: number };
 

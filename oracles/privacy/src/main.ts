@@ -4,7 +4,7 @@ import { connect } from "@msec/companion-db";
 import { healthPage, Loops, onStop, Reply, runMain, serve } from "@msec/service";
 import { pino } from "pino";
 import { type Config, readConfig } from "./config.ts";
-import { handlerOf, listen, plainServer, type Routes } from "./http.ts";
+import { admitLoopback, handlerOf, listen, plainServer, type Routes } from "./http.ts";
 import { identityKey, KeyRing } from "./keys.ts";
 import { Manager } from "./manager.ts";
 import { Metrics } from "./metrics.ts";
@@ -74,7 +74,8 @@ async function main(file: string): Promise<void> {
       });
       handle(request, response);
     };
-  const plain = (name: string, routes: Routes) => plainServer(measured(name, handlerOf(routes, onError)));
+  const plain = (name: string, routes: Routes, admit?: (request: IncomingMessage) => void) =>
+    plainServer(measured(name, handlerOf(routes, onError, admit)));
   const upcheck = () => store.check();
   const q2t = q2tRoutes(manager, groupsOf(config, ring), VERSION, upcheck);
 
@@ -124,7 +125,7 @@ async function main(file: string): Promise<void> {
   if (config.thirdParty)
     servers.push(await listen(plain("third-party", thirdPartyRoutes(manager, VERSION, upcheck)), config.thirdParty));
   if (config.q2t.port !== undefined)
-    servers.push(await listen(plain("q2t", q2t), { host: "127.0.0.1", port: config.q2t.port }));
+    servers.push(await listen(plain("q2t", q2t, admitLoopback), { host: "127.0.0.1", port: config.q2t.port }));
   // Last: a node that finds the socket finds everything behind it.
   if (config.q2t.socket !== undefined) servers.push(await listen(plain("q2t", q2t), { socket: config.q2t.socket }));
   // A manager that now refuses may have been told to wait before: what waits is always delivered.

@@ -214,6 +214,22 @@ describe("bad requests", () => {
   });
 });
 
+test("a web page that leads a name of its own to this machine reads nothing", async () => {
+  const port = Number(new URL(a.url).port);
+  const status = (host: string) =>
+    new Promise((resolve, reject) => {
+      const call = request({ host: "127.0.0.1", port, path: "/upcheck", headers: { host } }, (answer) => {
+        answer.resume();
+        resolve(answer.statusCode);
+      });
+      call.on("error", reject);
+      call.end();
+    });
+  expect(await Promise.all([`evil.example:${port}`, `127.0.0.1:${port}`, "localhost"].map(status))).toEqual([
+    403, 200, 200,
+  ]);
+});
+
 test("applications store and learn keys at a server of their own, and read nothing there", async () => {
   const at = (path: string, init?: RequestInit) => fetch(a.thirdParty + path, init);
   const body = JSON.stringify({ payload });
