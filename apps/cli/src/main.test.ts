@@ -57,6 +57,7 @@ describe("help", () => {
       "subscription",
       "verify",
       "contracts",
+      "agreement",
       "erase",
       "export",
     ])

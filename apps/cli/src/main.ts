@@ -14,6 +14,7 @@ import {
 } from "@msec/core";
 import { type TransactionReceipt } from "ethers";
 import { Command, CommanderError, Option } from "commander";
+import { agreementCommands } from "./agreement/commands.ts";
 import { type Network, NETWORKS } from "./city/chain.ts";
 import { RESEARCH } from "./city/consent.ts";
 import { cityPlans } from "./city/plans.ts";
@@ -780,6 +781,8 @@ function readText(file: string): string {
     throw new Problem(`cannot read ${file}: ${(error as Error).message}`, 2);
   }
 }
+
+agreementCommands(program);
 
 program.exitOverride();
 try {

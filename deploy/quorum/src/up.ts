@@ -22,8 +22,15 @@ export interface RunningNetwork {
   stop(): Promise<void>;
 }
 
-/** Starts every node that does not run, and waits until the chain makes blocks. */
-export async function upNetwork(root: string, progress: (line: string) => void): Promise<RunningNetwork> {
+/**
+ * Starts every node, and waits until the chain makes blocks. `managers` are URLs of privacy managers by node; they must
+ * answer already, since a node ends where its manager does not.
+ */
+export async function upNetwork(
+  root: string,
+  progress: (line: string) => void,
+  managers: Record<string, string> = {},
+): Promise<RunningNetwork> {
   const folder = new NetworkFolder(root);
   const plan = readPlan(folder);
   const binary = requireBinary();
@@ -37,7 +44,7 @@ export async function upNetwork(root: string, progress: (line: string) => void):
   let stopping = false;
   const restarts = new Set<Promise<void>>();
   const start = async (one: NodePlan) => {
-    nodes.set(one.name, await startNode(folder, one, binary));
+    nodes.set(one.name, await startNode(folder, one, binary, managers[one.name]));
     note();
   };
   const stop = async () => {

@@ -1,0 +1,214 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  artifact,
+  connectChain,
+  contractPrivacyOf,
+  embedded,
+  PRIVACY,
+  PrivacyManager,
+  type PrivateFor,
+  PrivateSender,
+  quorumPayload,
+  Receipts,
+} from "@msec/chain";
+import { type Hex, toHex } from "@msec/core";
+import { downNetwork, initNetwork, NetworkFolder, type NetworkPlan, runningNodes, upNetwork } from "@msec/quorum";
+import { getCreateAddress, Interface, type JsonRpcProvider } from "ethers";
+import { randomBytes } from "node:crypto";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type ManagerProcess, PrivacyNetwork } from "../support/privacy.ts";
+
+// Private transactions on four GoQuorum validators, three of which have a privacy manager of ours. Parties are the first two.
+
+const root = mkdtempSync(join(tmpdir(), "msec-private-"));
+const folder = new NetworkFolder(join(root, "network"));
+const NAMES = ["alpha", "beta", "gamma"];
+const { abi, bytecode } = artifact("contracts/privacy/AgreementDigests.sol:AgreementDigests");
+const digests = new Interface(abi);
+
+interface Side {
+  manager: ManagerProcess;
+  key: string;
+  provider: JsonRpcProvider;
+  sender: PrivateSender;
+  receipts: Receipts;
+}
+
+let plan: NetworkPlan;
+let privacy: PrivacyNetwork;
+let sides: Side[];
+
+beforeAll(async () => {
+  privacy = await PrivacyNetwork.create(join(root, "managers"), NAMES);
+  await privacy.start();
+  plan = await initNetwork(folder.root, { chainId: 20_261, validators: 4, observers: 0, blockSeconds: 1 });
+  const managers = Object.fromEntries(privacy.managers.map(({ url }, i) => [`node-${i + 1}`, url]));
+  await upNetwork(folder.root, () => undefined, managers);
+  sides = privacy.managers.map((manager, i) => {
+    const { rpc, ws } = plan.nodes[i] as NetworkPlan["nodes"][number];
+    const provider = connectChain(embedded(`http://127.0.0.1:${rpc}`, plan.chainId));
+    const client = new PrivacyManager(manager.url, manager.thirdParty);
+    return {
+      manager,
+      key: privacy.keyOf(manager.name),
+      provider,
+      sender: new PrivateSender(toHex(new Uint8Array(randomBytes(32))), provider, client),
+      receipts: new Receipts(provider, `ws://127.0.0.1:${ws}`),
+    };
+  });
+});
+
+afterAll(async () => {
+  for (const { provider, receipts } of sides ?? []) {
+    receipts.close();
+    provider.destroy();
+  }
+  await downNetwork(folder.root);
+  await privacy?.stop();
+  rmSync(root, { recursive: true, force: true });
+});
+
+const side = (n: number) => sides[n] as Side;
+
+/** A private transaction, once it is in a block; what it did at its sender. */
+async function send(from: Side, call: { to?: Hex; data: string }, privateFor: PrivateFor) {
+  const nonce = await from.provider.getTransactionCount(from.sender.address, "pending");
+  const signed = await from.sender.sign({ gasLimit: 3_000_000, ...call }, nonce);
+  await from.sender.broadcast(signed.raw, privateFor);
+  const receipt = await from.receipts.wait(signed.hash);
+  return { ...signed, receipt };
+}
+
+async function deploy(privateFor: PrivateFor): Promise<{ address: Hex; key: Hex }> {
+  const from = side(0);
+  const nonce = await from.provider.getTransactionCount(from.sender.address, "pending");
+  const { key } = await send(from, { data: bytecode }, privateFor);
+  return { address: getCreateAddress({ from: from.sender.address, nonce }).toLowerCase() as Hex, key };
+}
+
+const anchor = (to: Hex, digest: Hex) => ({ to, data: digests.encodeFunctionData("anchor", [digest]) });
+
+/** Who anchored a digest, as one side's node knows it; undefined where it has no such contract. */
+async function anchoredBy(at: Side, to: Hex, digest: Hex): Promise<string | undefined> {
+  const answer = await at.provider.call({ to, data: digests.encodeFunctionData("anchoredBy", [digest]) });
+  return answer === "0x" ? undefined : (digests.decodeFunctionResult("anchoredBy", answer)[0] as string).toLowerCase();
+}
+
+/** Until all nodes have the block that one of them has. */
+async function level(): Promise<void> {
+  const height = await side(0).provider.getBlockNumber();
+  for (const { provider } of sides) while ((await provider.getBlockNumber()) < height) await sleep(100);
+}
+
+describe.each([
+  ["standard", PRIVACY.standard],
+  ["party protection", PRIVACY.partyProtection],
+  ["mandatory parties", PRIVACY.mandatoryParties],
+  ["state validation", PRIVACY.stateValidation],
+] as const)("a contract of flag %s", (_, flag) => {
+  const digest = toHex(new Uint8Array(randomBytes(32)));
+  const among = (): PrivateFor => ({
+    to: [side(1).key],
+    flag,
+    ...(flag === PRIVACY.mandatoryParties ? { mandatory: [side(1).key] } : {}),
+  });
+
+  it("is written by its parties, and nobody else has it", async () => {
+    const { address, key } = await deploy(among());
+    const { receipt } = await send(side(0), anchor(address, digest), among());
+    expect(receipt.status).toBe(1);
+    await level();
+    expect(await anchoredBy(side(0), address, digest)).toBe(side(0).sender.address);
+    expect(await anchoredBy(side(1), address, digest)).toBe(side(0).sender.address);
+    expect(await anchoredBy(side(2), address, digest)).toBeUndefined();
+    expect(await quorumPayload(side(1).provider, key)).toBeDefined();
+    expect(await quorumPayload(side(2).provider, key)).toBeUndefined();
+    const known = await contractPrivacyOf(side(1).provider, address);
+    if (flag === PRIVACY.standard) expect(known).toBeUndefined();
+    else expect(known).toMatchObject({ flag, creationKey: key });
+  });
+});
+
+describe("whoever is no party", () => {
+  const digest = toHex(new Uint8Array(randomBytes(32)));
+
+  it("writes to a contract of flag 0: that is why agreements never use it", async () => {
+    const { address } = await deploy({ to: [side(1).key] });
+    await send(side(2), anchor(address, digest), { to: [side(1).key] });
+    await level();
+    expect(await anchoredBy(side(1), address, digest)).toBe(side(2).sender.address);
+  });
+
+  it("can't write to one of flag 1", async () => {
+    const { address } = await deploy({ to: [side(1).key], flag: PRIVACY.partyProtection });
+    await expect(
+      send(side(2), anchor(address, digest), { to: [side(1).key], flag: PRIVACY.partyProtection }),
+    ).rejects.toThrow(/node does not take/);
+    await send(side(2), anchor(address, digest), { to: [side(1).key] }).catch(() => undefined);
+    await level();
+    expect([undefined, `0x${"00".repeat(20)}`]).toContain(await anchoredBy(side(1), address, digest));
+  });
+
+  it("finds nothing of a private transaction in its node's files, its manager's log or by RPC", async () => {
+    const secret = toHex(new Uint8Array(randomBytes(32)));
+    const { address } = await deploy({ to: [side(1).key], flag: PRIVACY.partyProtection });
+    const { key, hash } = await send(side(0), anchor(address, secret), {
+      to: [side(1).key],
+      flag: PRIVACY.partyProtection,
+    });
+    await level();
+    const stranger = side(2);
+    expect((await stranger.provider.getTransaction(hash))?.data).toBe(key);
+    expect(await quorumPayload(stranger.provider, key)).toBeUndefined();
+    expect(stranger.manager.log).not.toContain(secret.slice(2));
+    const bytes = Buffer.from(secret.slice(2), "hex");
+    const data = folder.data("node-3");
+    for (const entry of readdirSync(data, { recursive: true, withFileTypes: true }))
+      if (entry.isFile()) expect(readFileSync(join(entry.parentPath, entry.name)).includes(bytes)).toBe(false);
+  });
+});
+
+describe("a privacy manager that is away", () => {
+  it("is named; the transaction is not on the chain, no nonce is used, and a retry has one effect", async () => {
+    const digest = toHex(new Uint8Array(randomBytes(32)));
+    const among = { to: [side(1).key], flag: PRIVACY.partyProtection };
+    const { address } = await deploy(among);
+    const from = side(0);
+    await side(1).manager.stop();
+    const nonce = await from.provider.getTransactionCount(from.sender.address, "pending");
+    const signed = await from.sender.sign({ ...anchor(address, digest), gasLimit: 3_000_000 }, nonce);
+    await expect(from.sender.broadcast(signed.raw, among)).rejects.toThrow(/beta/);
+    expect(await from.provider.getTransactionCount(from.sender.address, "pending")).toBe(nonce);
+    await side(1).manager.start();
+    await from.sender.broadcast(signed.raw, among);
+    await from.sender.broadcast(signed.raw, among);
+    expect((await from.receipts.wait(signed.hash)).status).toBe(1);
+    await level();
+    expect(await anchoredBy(side(1), address, digest)).toBe(from.sender.address);
+    expect(await from.provider.getTransactionCount(from.sender.address, "pending")).toBe(nonce + 1);
+  });
+
+  it("for as long as a restart takes, while a private block comes, its node lives", async () => {
+    const among = { to: [side(1).key], flag: PRIVACY.partyProtection };
+    const { address } = await deploy(among);
+    const before = runningNodes(folder);
+    const from = side(0);
+    const nonce = await from.provider.getTransactionCount(from.sender.address, "pending");
+    const signed = await from.sender.sign(
+      { ...anchor(address, toHex(new Uint8Array(randomBytes(32)))), gasLimit: 3_000_000 },
+      nonce,
+    );
+    await from.sender.broadcast(signed.raw, among);
+    // The block with it comes while the manager is away.
+    await side(1).manager.stop("SIGKILL");
+    const ms = await side(1).manager.start();
+    console.log(`the manager was away for ${Math.round(ms)} ms`);
+    await from.receipts.wait(signed.hash);
+    await sleep(6000);
+    await level();
+    expect(runningNodes(folder)).toEqual(before);
+  });
+});
