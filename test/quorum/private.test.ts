@@ -3,7 +3,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
-  artifact,
   connectChain,
   contractPrivacyOf,
   embedded,
@@ -16,7 +15,7 @@ import {
 } from "@msec/chain";
 import { type Hex, toHex } from "@msec/core";
 import { downNetwork, initNetwork, NetworkFolder, type NetworkPlan, runningNodes, upNetwork } from "@msec/quorum";
-import { getCreateAddress, Interface, type JsonRpcProvider } from "ethers";
+import { getCreateAddress, type JsonRpcProvider } from "ethers";
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type ManagerProcess, PrivacyNetwork } from "../support/privacy.ts";
@@ -26,8 +25,11 @@ import { type ManagerProcess, PrivacyNetwork } from "../support/privacy.ts";
 const root = mkdtempSync(join(tmpdir(), "msec-private-"));
 const folder = new NetworkFolder(join(root, "network"));
 const NAMES = ["alpha", "beta", "gamma"];
-const { abi, bytecode } = artifact("contracts/privacy/AgreementDigests.sol:AgreementDigests");
-const digests = new Interface(abi);
+/**
+ * Keeps one word: a call with data writes it, one without reads it. Nothing in it depends on the block, as flag 3 demands:
+ * what a transaction leads to is agreed before its block is made.
+ */
+const WORD = "0x6018600c60003960186000f33615600c57600035600055005b60005460005260206000f3";
 
 interface Side {
   manager: ManagerProcess;
@@ -85,16 +87,16 @@ async function send(from: Side, call: { to?: Hex; data: string }, privateFor: Pr
 async function deploy(privateFor: PrivateFor): Promise<{ address: Hex; key: Hex }> {
   const from = side(0);
   const nonce = await from.provider.getTransactionCount(from.sender.address, "pending");
-  const { key } = await send(from, { data: bytecode }, privateFor);
+  const { key } = await send(from, { data: WORD }, privateFor);
   return { address: getCreateAddress({ from: from.sender.address, nonce }).toLowerCase() as Hex, key };
 }
 
-const anchor = (to: Hex, digest: Hex) => ({ to, data: digests.encodeFunctionData("anchor", [digest]) });
+const write = (to: Hex, value: Hex) => ({ to, data: value });
 
-/** Who anchored a digest, as one side's node knows it; undefined where it has no such contract. */
-async function anchoredBy(at: Side, to: Hex, digest: Hex): Promise<string | undefined> {
-  const answer = await at.provider.call({ to, data: digests.encodeFunctionData("anchoredBy", [digest]) });
-  return answer === "0x" ? undefined : (digests.decodeFunctionResult("anchoredBy", answer)[0] as string).toLowerCase();
+/** The word, as one side's node knows it; undefined where it has no such contract. */
+async function wordAt(at: Side, to: Hex): Promise<string | undefined> {
+  const answer = await at.provider.call({ to, data: "0x" });
+  return answer === "0x" ? undefined : answer;
 }
 
 /** Until all nodes have the block that one of them has. */
@@ -109,7 +111,7 @@ describe.each([
   ["mandatory parties", PRIVACY.mandatoryParties],
   ["state validation", PRIVACY.stateValidation],
 ] as const)("a contract of flag %s", (_, flag) => {
-  const digest = toHex(new Uint8Array(randomBytes(32)));
+  const value = toHex(new Uint8Array(randomBytes(32)));
   const among = (): PrivateFor => ({
     to: [side(1).key],
     flag,
@@ -118,12 +120,12 @@ describe.each([
 
   it("is written by its parties, and nobody else has it", async () => {
     const { address, key } = await deploy(among());
-    const { receipt } = await send(side(0), anchor(address, digest), among());
+    const { receipt } = await send(side(0), write(address, value), among());
     expect(receipt.status).toBe(1);
     await level();
-    expect(await anchoredBy(side(0), address, digest)).toBe(side(0).sender.address);
-    expect(await anchoredBy(side(1), address, digest)).toBe(side(0).sender.address);
-    expect(await anchoredBy(side(2), address, digest)).toBeUndefined();
+    expect(await wordAt(side(0), address)).toBe(value);
+    expect(await wordAt(side(1), address)).toBe(value);
+    expect(await wordAt(side(2), address)).toBeUndefined();
     expect(await quorumPayload(side(1).provider, key)).toBeDefined();
     expect(await quorumPayload(side(2).provider, key)).toBeUndefined();
     const known = await contractPrivacyOf(side(1).provider, address);
@@ -133,29 +135,29 @@ describe.each([
 });
 
 describe("whoever is no party", () => {
-  const digest = toHex(new Uint8Array(randomBytes(32)));
+  const value = toHex(new Uint8Array(randomBytes(32)));
 
   it("writes to a contract of flag 0: that is why agreements never use it", async () => {
     const { address } = await deploy({ to: [side(1).key] });
-    await send(side(2), anchor(address, digest), { to: [side(1).key] });
+    await send(side(2), write(address, value), { to: [side(1).key] });
     await level();
-    expect(await anchoredBy(side(1), address, digest)).toBe(side(2).sender.address);
+    expect(await wordAt(side(1), address)).toBe(value);
   });
 
   it("can't write to one of flag 1", async () => {
     const { address } = await deploy({ to: [side(1).key], flag: PRIVACY.partyProtection });
     await expect(
-      send(side(2), anchor(address, digest), { to: [side(1).key], flag: PRIVACY.partyProtection }),
+      send(side(2), write(address, value), { to: [side(1).key], flag: PRIVACY.partyProtection }),
     ).rejects.toThrow(/node does not take/);
-    await send(side(2), anchor(address, digest), { to: [side(1).key] }).catch(() => undefined);
+    await send(side(2), write(address, value), { to: [side(1).key] }).catch(() => undefined);
     await level();
-    expect([undefined, `0x${"00".repeat(20)}`]).toContain(await anchoredBy(side(1), address, digest));
+    expect(await wordAt(side(1), address)).toBe(`0x${"00".repeat(32)}`);
   });
 
   it("finds nothing of a private transaction in its node's files, its manager's log or by RPC", async () => {
     const secret = toHex(new Uint8Array(randomBytes(32)));
     const { address } = await deploy({ to: [side(1).key], flag: PRIVACY.partyProtection });
-    const { key, hash } = await send(side(0), anchor(address, secret), {
+    const { key, hash } = await send(side(0), write(address, secret), {
       to: [side(1).key],
       flag: PRIVACY.partyProtection,
     });
@@ -173,13 +175,13 @@ describe("whoever is no party", () => {
 
 describe("a privacy manager that is away", () => {
   it("is named; the transaction is not on the chain, no nonce is used, and a retry has one effect", async () => {
-    const digest = toHex(new Uint8Array(randomBytes(32)));
+    const value = toHex(new Uint8Array(randomBytes(32)));
     const among = { to: [side(1).key], flag: PRIVACY.partyProtection };
     const { address } = await deploy(among);
     const from = side(0);
     await side(1).manager.stop();
     const nonce = await from.provider.getTransactionCount(from.sender.address, "pending");
-    const signed = await from.sender.sign({ ...anchor(address, digest), gasLimit: 3_000_000 }, nonce);
+    const signed = await from.sender.sign({ ...write(address, value), gasLimit: 3_000_000 }, nonce);
     await expect(from.sender.broadcast(signed.raw, among)).rejects.toThrow(/beta/);
     expect(await from.provider.getTransactionCount(from.sender.address, "pending")).toBe(nonce);
     await side(1).manager.start();
@@ -187,7 +189,7 @@ describe("a privacy manager that is away", () => {
     await from.sender.broadcast(signed.raw, among);
     expect((await from.receipts.wait(signed.hash)).status).toBe(1);
     await level();
-    expect(await anchoredBy(side(1), address, digest)).toBe(from.sender.address);
+    expect(await wordAt(side(1), address)).toBe(value);
     expect(await from.provider.getTransactionCount(from.sender.address, "pending")).toBe(nonce + 1);
   });
 
@@ -198,7 +200,7 @@ describe("a privacy manager that is away", () => {
     const from = side(0);
     const nonce = await from.provider.getTransactionCount(from.sender.address, "pending");
     const signed = await from.sender.sign(
-      { ...anchor(address, toHex(new Uint8Array(randomBytes(32)))), gasLimit: 3_000_000 },
+      { ...write(address, toHex(new Uint8Array(randomBytes(32)))), gasLimit: 3_000_000 },
       nonce,
     );
     await from.sender.broadcast(signed.raw, among);
