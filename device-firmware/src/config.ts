@@ -134,10 +134,6 @@ const schema = z
     }),
     mqtt: z.strictObject({
       url: url(/^(mqtts?|wss?|tls|tcp)$/, "mqtts://broker.example:8883"),
-      username: z.string().optional(),
-      password: z.string().optional(),
-      /** 4 is MQTT 3.1.1, which aedes speaks; 5 for Mosquitto and others. */
-      protocolVersion: z.union([z.literal(4), z.literal(5)]).default(4),
       /** Packs of a stream that may be on their way, sent and not yet receipted by f+1 organisations. */
       window: whole(1, 10_000).default(64),
       /** Seconds without progress before packs are sent again; doubles up to a minute. */

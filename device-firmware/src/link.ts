@@ -1,3 +1,4 @@
+import type { Credentials } from "@msec/broker";
 import mqtt, { type MqttClient } from "mqtt";
 import type { Logger } from "pino";
 import type { Config } from "./config.ts";
@@ -16,7 +17,7 @@ export interface LinkEvents {
  */
 export class Link {
   readonly #config: Config["mqtt"];
-  readonly #clientId: string;
+  readonly #credentials: () => Promise<Credentials>;
   readonly #topics: string[];
   readonly #events: LinkEvents;
   readonly #log: Logger;
@@ -26,9 +27,16 @@ export class Link {
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
-  constructor(config: Config["mqtt"], clientId: string, topics: string[], events: LinkEvents, log: Logger) {
+  /** `credentials` are asked for at each connection. */
+  constructor(
+    config: Config["mqtt"],
+    credentials: () => Promise<Credentials>,
+    topics: string[],
+    events: LinkEvents,
+    log: Logger,
+  ) {
     this.#config = config;
-    this.#clientId = clientId;
+    this.#credentials = credentials;
     this.#topics = topics;
     this.#events = events;
     this.#log = log;
@@ -40,12 +48,19 @@ export class Link {
 
   start(): void {
     if (this.#stopped) return;
-    const { url, username, password, protocolVersion } = this.#config;
+    this.#credentials().then(
+      (credentials) => this.#connect(credentials),
+      (error: unknown) => this.#again(error),
+    );
+  }
+
+  #connect(credentials: Credentials): void {
+    if (this.#stopped) return;
+    const { url } = this.#config;
     const client = mqtt.connect(url, {
-      clientId: this.#clientId,
-      protocolVersion,
-      ...(username === undefined ? {} : { username }),
-      ...(password === undefined ? {} : { password }),
+      clientId: credentials.username,
+      protocolVersion: 4,
+      ...credentials,
       clean: true,
       reconnectPeriod: 0,
       connectTimeout: 10_000,
@@ -74,12 +89,16 @@ export class Link {
       this.#client = undefined;
       this.#ready = false;
       client.end(true);
-      if (this.#stopped) return;
-      const wait = Math.min(FIRST_BACKOFF_MS * 2 ** this.#failures++, this.#config.maxBackoffSeconds * 1000);
-      const waitMs = Math.round(wait * (0.75 + Math.random() / 2));
-      this.#log.warn({ ...(why === undefined ? {} : errorFields(why)), waitMs }, "broker away");
-      this.#timer = setTimeout(() => this.start(), waitMs);
+      this.#again(why);
     });
+  }
+
+  #again(why: unknown): void {
+    if (this.#stopped) return;
+    const wait = Math.min(FIRST_BACKOFF_MS * 2 ** this.#failures++, this.#config.maxBackoffSeconds * 1000);
+    const waitMs = Math.round(wait * (0.75 + Math.random() / 2));
+    this.#log.warn({ ...(why === undefined ? {} : errorFields(why)), waitMs }, "broker away");
+    this.#timer = setTimeout(() => this.start(), waitMs);
   }
 
   /** QoS 1. A failure closes the connection, so that the outbox is sent again from where receipts stand. */

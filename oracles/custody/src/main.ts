@@ -1,6 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
+import { beaconTopic, operatorCredentials, readTopic, rightsOf } from "@msec/broker";
 import { type Addresses, connectChain, contractsAt, embedded, Sender } from "@msec/chain";
 import { connect, ErasureKeys, Frontiers } from "@msec/companion-db";
 import { openContents } from "@msec/content-store";
@@ -88,12 +89,16 @@ async function main(file: string): Promise<void> {
   await store.forgetReceipted();
 
   const client = mqtt.connect(config.mqttUrl, {
-    clientId: `msec-custody-${address}`,
+    clientId: address,
+    ...operatorCredentials(key, address, config.mqttUrl),
     clean: true,
     protocolVersion: 4,
     reconnectPeriod: 1000,
+    reconnectOnConnackError: true,
     connectTimeout: 5000,
   });
+  // A statement is good once.
+  client.on("reconnect", () => Object.assign(client.options, operatorCredentials(key, address, config.mqttUrl)));
   // One after the other: aedes drops a retained message that a plain one overtakes.
   let said: Promise<unknown> = Promise.resolve();
   const ingest = new Ingest(ctx, {
@@ -104,7 +109,9 @@ async function main(file: string): Promise<void> {
   });
   client.handleMessage = (packet, callback) => {
     if (packet.cmd !== "publish") return callback();
-    const streamId = packet.topic.split("/")[2] as Hex;
+    const topic = readTopic(packet.topic);
+    if (topic?.kind !== "packs") return callback();
+    const streamId = topic.streamId as Hex;
     const payload = packet.payload as Buffer;
     const known = ctx.lines.byId.has(streamId) ? Promise.resolve() : learn(streamId);
     known
@@ -122,7 +129,7 @@ async function main(file: string): Promise<void> {
     await learnStream(ctx, streamId);
   };
   client.on("connect", () => {
-    client.subscribe("msec/v1/+/packs", { qos: 1 }, (error) => {
+    client.subscribe(rightsOf({ kind: "operator", id: address }).subscribe, { qos: 1 }, (error) => {
       if (error) log.error({ error: error.message }, "the broker refuses the subscription to packs");
     });
     void ingest.receipts();
@@ -137,7 +144,7 @@ async function main(file: string): Promise<void> {
   await committee.load();
   const watcher = new Watcher(ctx, committee, ingest, async (row) => {
     const beacon = JSON.stringify({ number: row.epoch.number, hash: row.hash });
-    client.publish(`msec/v1/beacon/${address}`, beacon, { qos: 0, retain: true });
+    client.publish(beaconTopic(address), beacon, { qos: 0, retain: true });
     if (!config.ipfsApiUrl) return;
     const packs = await store.packs(row.headerDigests);
     const held = packs.flatMap((p) => (p.content ? [{ digest: p.contentDigest, bytes: p.content }] : []));

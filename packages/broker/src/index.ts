@@ -1,0 +1,3 @@
+export * from "./rights.ts";
+export * from "./statement.ts";
+export * from "./topics.ts";
