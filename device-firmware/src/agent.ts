@@ -1,9 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { deviceCredentials, packsTopic, readTopic, rightsOf } from "@msec/broker";
+import { packsTopic, readTopic, rightsOf } from "@msec/broker";
 import { encodeMessage, type Hex, MODE } from "@msec/core";
 import { serve, serviceOf, TpmElement, writeFileAtomic } from "@msec/secure-element";
 import { type Logger, pino } from "pino";
+import { brokerAccess } from "./access.ts";
 import { Answers } from "./answers.ts";
 import { BeaconWatch } from "./beacon.ts";
 import type { Config } from "./config.ts";
@@ -152,7 +153,7 @@ async function runWith({ element, wrap }: Identity, config: Config, options: Run
         pump();
       },
     };
-    link = new Link(config.mqtt, () => deviceCredentials(element, config.mqtt.url), topics, events, log);
+    link = new Link(config.mqtt, await brokerAccess(config.mqtt, element, log), topics, events, log);
     link.start();
     log.info({ deviceId: element.deviceId, secureElement: element.kind, streams: streams.length }, "started");
 

@@ -1,6 +1,6 @@
-import type { Credentials } from "@msec/broker";
 import mqtt, { type MqttClient } from "mqtt";
 import type { Logger } from "pino";
+import type { BrokerAccess } from "./access.ts";
 import type { Config } from "./config.ts";
 import { errorFields } from "./errors.ts";
 
@@ -17,7 +17,7 @@ export interface LinkEvents {
  */
 export class Link {
   readonly #config: Config["mqtt"];
-  readonly #credentials: () => Promise<Credentials>;
+  readonly #access: BrokerAccess;
   readonly #topics: string[];
   readonly #events: LinkEvents;
   readonly #log: Logger;
@@ -27,16 +27,10 @@ export class Link {
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
-  /** `credentials` are asked for at each connection. */
-  constructor(
-    config: Config["mqtt"],
-    credentials: () => Promise<Credentials>,
-    topics: string[],
-    events: LinkEvents,
-    log: Logger,
-  ) {
+  /** `access` is asked at each connection. */
+  constructor(config: Config["mqtt"], access: BrokerAccess, topics: string[], events: LinkEvents, log: Logger) {
     this.#config = config;
-    this.#credentials = credentials;
+    this.#access = access;
     this.#topics = topics;
     this.#events = events;
     this.#log = log;
@@ -48,19 +42,17 @@ export class Link {
 
   start(): void {
     if (this.#stopped) return;
-    this.#credentials().then(
-      (credentials) => this.#connect(credentials),
+    this.#access.next().then(
+      (access) => this.#connect(access),
       (error: unknown) => this.#again(error),
     );
   }
 
-  #connect(credentials: Credentials): void {
+  #connect({ options, againAtMs }: Awaited<ReturnType<BrokerAccess["next"]>>): void {
     if (this.#stopped) return;
     const { url } = this.#config;
     const client = mqtt.connect(url, {
-      clientId: credentials.username,
-      protocolVersion: 4,
-      ...credentials,
+      ...options,
       clean: true,
       reconnectPeriod: 0,
       connectTimeout: 10_000,
@@ -82,6 +74,7 @@ export class Link {
         this.#failures = 0;
         this.#log.info({ broker: url }, "connected");
         this.#events.connected();
+        if (againAtMs !== undefined) this.#renewAt(againAtMs, client, options.cert);
       });
     });
     client.once("close", () => {
@@ -89,8 +82,27 @@ export class Link {
       this.#client = undefined;
       this.#ready = false;
       client.end(true);
+      clearTimeout(this.#timer);
+      this.#access.failed(why);
       this.#again(why);
     });
+  }
+
+  /** Connects anew once there is another certificate, which the connection that stands does not carry. */
+  #renewAt(atMs: number, client: MqttClient, cert: unknown): void {
+    this.#timer = setTimeout(
+      () => {
+        this.#access.next().then(
+          ({ options, againAtMs }) => {
+            if (this.#client !== client) return;
+            if (options.cert !== cert) client.end(true);
+            else if (againAtMs !== undefined) this.#renewAt(againAtMs, client, cert);
+          },
+          () => client.end(true),
+        );
+      },
+      Math.max(0, atMs - Date.now()),
+    );
   }
 
   #again(why: unknown): void {

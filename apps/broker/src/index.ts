@@ -1,1 +1,3 @@
-export * from "./registry.ts";
+export * from "./authority.ts";
+export * from "./keeper.ts";
+export * from "./mosquitto.ts";

@@ -1,15 +1,15 @@
 import { mkdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { beaconTopic, operatorCredentials, readTopic, rightsOf } from "@msec/broker";
+import { beaconTopic, readTopic, rightsOf } from "@msec/broker";
 import { type Addresses, connectChain, contractsAt, embedded, Sender } from "@msec/chain";
 import { connect, ErasureKeys, Frontiers } from "@msec/companion-db";
 import { openContents } from "@msec/content-store";
 import { addressOfKey, type Hex, toHex } from "@msec/core";
 import { Loops, onStop, runMain, secretFile } from "@msec/service";
 import sodium from "libsodium-wrappers";
-import mqtt from "mqtt";
 import { pino } from "pino";
+import { connectBroker } from "./broker.ts";
 import { Committee } from "./committee.ts";
 import { readConfig } from "./config.ts";
 import { type Context } from "./context.ts";
@@ -88,17 +88,10 @@ async function main(file: string): Promise<void> {
   await ctx.lines.load();
   await store.forgetReceipted();
 
-  const client = mqtt.connect(config.mqttUrl, {
-    clientId: address,
-    ...operatorCredentials(key, address, config.mqttUrl),
-    clean: true,
-    protocolVersion: 4,
-    reconnectPeriod: 1000,
-    reconnectOnConnackError: true,
-    connectTimeout: 5000,
-  });
-  // A statement is good once.
-  client.on("reconnect", () => Object.assign(client.options, operatorCredentials(key, address, config.mqttUrl)));
+  const loops = new Loops((loop, error) =>
+    log.error({ loop, error: error.message, stack: error.stack }, "a step failed: it is tried again"),
+  );
+  const client = connectBroker(config, key, address, loops, log);
   // One after the other: aedes drops a retained message that a plain one overtakes.
   let said: Promise<unknown> = Promise.resolve();
   const ingest = new Ingest(ctx, {
@@ -130,14 +123,13 @@ async function main(file: string): Promise<void> {
   };
   client.on("connect", () => {
     client.subscribe(rightsOf({ kind: "operator", id: address }).subscribe, { qos: 1 }, (error) => {
-      if (error) log.error({ error: error.message }, "the broker refuses the subscription to packs");
+      if (!error) return;
+      log.error({ error: error.message }, "the broker refuses the subscription to packs: tried again");
+      setTimeout(() => client.connected && client.reconnect(), 1000);
     });
     void ingest.receipts();
     log.info({ broker: config.mqttUrl }, "connected to the broker");
   });
-  client.on("error", (error) =>
-    log.warn({ error: error.message }, "the broker cannot be reached: tried again every second"),
-  );
 
   const epochs = new Epochs(ctx);
   const committee = new Committee(ctx, ingest, epochs);
@@ -161,9 +153,6 @@ async function main(file: string): Promise<void> {
   );
 
   const receipts = new Receipts(ctx);
-  const loops = new Loops((loop, error) =>
-    log.error({ loop, error: error.message, stack: error.stack }, "a step failed: it is tried again"),
-  );
   loops.every(2 * TICK_MS, "chain", () => watcher.tick());
   loops.every(TICK_MS, "committee", () => committee.tick());
   loops.every(1000, "receipts", () => receipts.tick());
