@@ -6,7 +6,6 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
   ask,
-  CertificateHolder,
   type ClientCertificate,
   type Credentials,
   deviceCredentials,
@@ -17,7 +16,7 @@ import {
   rightsOf,
   STATEMENT_MS,
 } from "@msec/broker";
-import { Authority, missingMosquitto } from "@msec/broker-service";
+import { missingMosquitto } from "@msec/broker-service";
 import { Sender } from "@msec/chain";
 import { cborDecode, cborEncode, fromBase64, fromHex, type Hex, sha256 } from "@msec/core";
 import { attest, measureAgent, openTpmElement, parseConfig } from "@msec/device";
@@ -171,7 +170,7 @@ describe.skipIf(missing !== undefined)("Mosquitto with the production profile", 
   let deviceId: Hex;
   let own: ClientCertificate;
   const clients: MqttClient[] = [];
-  const RESULT_SECONDS = 3;
+  const RESULT_SECONDS = 8;
 
   const configOf = (name: string) =>
     parseConfig(readJson(t.city.layout.deviceConfig(name)), t.city.layout.device(name));
@@ -239,7 +238,7 @@ describe.skipIf(missing !== undefined)("Mosquitto with the production profile", 
     // A device can't sign itself in as an operator does.
     const { username, password } = await deviceCredentials(element, broker.server.url);
     await asks(`Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`).toThrow(/attested/);
-  });
+  }, 60_000);
 
   test("a renewal takes a certificate that is still good, in the same name", async () => {
     const { key, spki } = newKey();
@@ -301,14 +300,16 @@ describe.skipIf(missing !== undefined)("Mosquitto with the production profile", 
     const body = cborEncode([1, id, encodeAnswer(changed), spki, new Uint8Array(64)]);
     await expect(ask(broker.server, { path: "/attestation/result", type, body })).rejects.toThrow(/boot policy/);
     // Its own agent can't even sign.
-    await expect(openTpmElement(configOf("post"))).rejects.toMatchObject({ code: "firmware" });
+    const agent = await openTpmElement(configOf("post"));
+    await expect(agent.sign(new Uint8Array(1))).rejects.toThrow();
+    await agent.close();
     await t.city.tpms!.cut("post");
     await until("the TPM is back", async () => {
       await measureAgent(configOf("post"));
       element = await openTpmElement(configOf("post"));
       return true;
     });
-  });
+  }, 90_000);
 
   test("a quarantined device is off within two blocks, and gets neither connection nor certificate; released, both", async () => {
     const { key, spki } = newKey();
@@ -326,7 +327,7 @@ describe.skipIf(missing !== undefined)("Mosquitto with the production profile", 
     own = await enrol(broker.server, deviceId, key, bearer(await attest(element, broker.server, spki)));
     const again = await connect(own);
     await again.endAsync(true);
-  });
+  }, 60_000);
 
   test("agent and operators over it: the line goes on, over renewals and a killed broker", async () => {
     await element.close();
