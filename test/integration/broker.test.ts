@@ -176,7 +176,7 @@ describe.skipIf(missing !== undefined)("Mosquitto with the production profile", 
     parseConfig(readJson(t.city.layout.deviceConfig(name)), t.city.layout.device(name));
 
   beforeAll(async () => {
-    broker = await ProductionBroker.start(t, { certificateSeconds: 30, resultSeconds: RESULT_SECONDS });
+    broker = await ProductionBroker.start(t, { certificateSeconds: 45, resultSeconds: RESULT_SECONDS });
     // Its agent's place is taken by the test.
     await t.city.processes.halt("post");
     element = await openTpmElement(configOf("post"));
@@ -345,7 +345,7 @@ describe.skipIf(missing !== undefined)("Mosquitto with the production profile", 
     const head = async () =>
       (await t.get<{ head: { seq: number } | null }>(1, `/streams/${t.streamOf("lamp")}`)).head?.seq ?? 0;
     const goesOn = async (what: string) => {
-      const before = await until("an operator answers", head, 60_000);
+      const before = await until("an operator answers", head, 120_000);
       await until(what, async () => (await head()) > before + 3, 90_000);
     };
     await goesOn("the line goes on over Mosquitto");
@@ -360,7 +360,7 @@ describe.skipIf(missing !== undefined)("Mosquitto with the production profile", 
     await broker.kill("SIGKILL");
     await broker.up();
     await goesOn("the line goes on after the broker was killed");
-  }, 300_000);
+  }, 480_000);
 });
 
 /** A certificate for nobody in particular, by an authority of its own. */

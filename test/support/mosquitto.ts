@@ -4,7 +4,7 @@ import { createWriteStream, readFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type EnrolmentServer } from "@msec/broker";
+import { ask, type EnrolmentServer } from "@msec/broker";
 import { mosquittoProgram, profileFiles } from "@msec/broker-service";
 import { writeJson } from "../../apps/cli/src/city/layout.ts";
 import { type TestCity, until } from "./city.ts";
@@ -102,6 +102,8 @@ export class ProductionBroker {
     const url = `mqtts://localhost:${mqttPort}`;
     const broker = new ProductionBroker(t, dataDir, url, { url: `https://localhost:${port}`, ca });
     await broker.up();
+    const answers = () => ask(broker.server, { path: "/.well-known/est/cacerts" });
+    await until("the enrolment service answers", answers, 60_000);
     return broker;
   }
 
