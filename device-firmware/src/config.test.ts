@@ -56,3 +56,11 @@ test("every refusal names the field and what to write", () => {
 test("a password is not repeated in a refusal", () => {
   expect(message((c) => (c.mqtt = { url: "mqtt://me:secret@broker" }))).not.toMatch(/secret/);
 });
+
+test("client certificates take a TPM and a URL with TLS", () => {
+  const tls = { ca: "ca.crt", enrolment: "https://broker.example:8443/" };
+  const refusal = message((c) => (c.mqtt = { url: "mqtt://broker.example", tls }));
+  expect(refusal).toMatch(/mqtt\.tls: .*a device with a TPM/);
+  expect(refusal).toMatch(/mqtt\.url: with tls the URL begins with mqtts/);
+  expect(message((c) => (c.mqtt = { url: "mqtts://b", tls: { ...tls, enrolment: "http://b" } }))).toMatch(/enrolment/);
+});
