@@ -1,8 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { packsTopic, readTopic, rightsOf } from "@msec/broker";
 import { encodeMessage, type Hex, MODE } from "@msec/core";
 import { serve, serviceOf, TpmElement, writeFileAtomic } from "@msec/secure-element";
 import { type Logger, pino } from "pino";
+import { brokerAccess } from "./access.ts";
 import { Answers } from "./answers.ts";
 import { BeaconWatch } from "./beacon.ts";
 import type { Config } from "./config.ts";
@@ -118,35 +120,32 @@ async function runWith({ element, wrap }: Identity, config: Config, options: Run
         sender.receipted(agent.receiptedThrough, performance.now());
         const read = (seq: number, limit: number) => outbox.packsAfter(streamId, seq, limit);
         for (const pack of sender.next(read, performance.now()))
-          link.publish(`msec/v1/${streamId}/packs`, encodeMessage(pack.cose, pack.content));
+          link.publish(packsTopic(element.deviceId, streamId), encodeMessage(pack.cose, pack.content));
       }
     };
 
-    const message = (topic: string, payload: Uint8Array) => {
-      const [, , id = "", what = "", operator = ""] = topic.split("/");
+    const message = (name: string, payload: Uint8Array) => {
+      const topic = readTopic(name);
       try {
-        if (id === "beacon") {
-          const { operator: from, number, digest } = answers.beacon(what, payload);
+        if (topic?.kind === "beacon") {
+          const { operator: from, number, digest } = answers.beacon(topic.operator, payload);
           beacon.note(from, number, digest);
           return;
         }
-        const stream = streams.find(({ streamId }) => streamId === id);
+        const stream = streams.find(({ streamId }) => streamId === topic?.streamId);
         if (!stream || payload.length === 0) return;
-        if (what === "receipts") {
+        if (topic?.kind === "receipts") {
           const { operator: from, receipt } = answers.receipt(payload);
           if (receipt.streamId === stream.streamId) stream.agent.receipted(from, receipt);
-        } else if (what === "refused") {
+        } else if (topic?.kind === "refused") {
           const { operator: from, headerDigest, reason, message: why } = answers.refused(payload);
           stream.agent.refused(from, headerDigest, reason, why);
         }
       } catch (error) {
-        log.warn({ topic, operator, ...errorFields(error) }, "message ignored");
+        log.warn({ topic: name, ...errorFields(error) }, "message ignored");
       }
     };
-    const topics = streams.flatMap(({ streamId }) => [
-      `msec/v1/${streamId}/receipts/+`,
-      `msec/v1/${streamId}/refused/+`,
-    ]);
+    const { subscribe: topics } = rightsOf({ kind: "device", id: element.deviceId });
     const events = {
       message,
       connected: () => {
@@ -154,7 +153,7 @@ async function runWith({ element, wrap }: Identity, config: Config, options: Run
         pump();
       },
     };
-    link = new Link(config.mqtt, `msec-${element.deviceId.slice(2, 18)}`, [...topics, "msec/v1/beacon/+"], events, log);
+    link = new Link(config.mqtt, await brokerAccess(config.mqtt, element, log), topics, events, log);
     link.start();
     log.info({ deviceId: element.deviceId, secureElement: element.kind, streams: streams.length }, "started");
 

@@ -33,7 +33,7 @@ test("defaults, and paths beside the file", () => {
   const config = parseConfig(good(), "/base");
   expect(config.dataDir).toBe("/base/data");
   expect(config.committee.members[0]?.url).toBe("https://a.example/x");
-  expect(config.mqtt).toMatchObject({ protocolVersion: 4, window: 64 });
+  expect(config.mqtt).toMatchObject({ window: 64 });
   expect(config.streams[0]?.driver).toMatchObject({ file: "/base/air.csv", speed: 1, recorded: true, end: false });
 });
 
@@ -54,5 +54,13 @@ test("every refusal names the field and what to write", () => {
 });
 
 test("a password is not repeated in a refusal", () => {
-  expect(message((c) => (c.mqtt = { url: "mqtt://me:secret@broker", password: "secret" }))).not.toMatch(/secret/);
+  expect(message((c) => (c.mqtt = { url: "mqtt://me:secret@broker" }))).not.toMatch(/secret/);
+});
+
+test("client certificates take a TPM and a URL with TLS", () => {
+  const tls = { ca: "ca.crt", enrolment: "https://broker.example:8443/" };
+  const refusal = message((c) => (c.mqtt = { url: "mqtt://broker.example", tls }));
+  expect(refusal).toMatch(/mqtt\.tls: .*a device with a TPM/);
+  expect(refusal).toMatch(/mqtt\.url: with tls the URL begins with mqtts/);
+  expect(message((c) => (c.mqtt = { url: "mqtts://b", tls: { ...tls, enrolment: "http://b" } }))).toMatch(/enrolment/);
 });

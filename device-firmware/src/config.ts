@@ -134,10 +134,14 @@ const schema = z
     }),
     mqtt: z.strictObject({
       url: url(/^(mqtts?|wss?|tls|tcp)$/, "mqtts://broker.example:8883"),
-      username: z.string().optional(),
-      password: z.string().optional(),
-      /** 4 is MQTT 3.1.1, which aedes speaks; 5 for Mosquitto and others. */
-      protocolVersion: z.union([z.literal(4), z.literal(5)]).default(4),
+      /** With a broker that takes client certificates: where they are issued, after attestation. The device needs a TPM. */
+      tls: z
+        .strictObject({
+          /** PEM file of the one authority that broker and enrolment service are believed by. */
+          ca: z.string().min(1),
+          enrolment: url(/^https$/, "https://broker.example:8443").transform((u) => u.replace(/\/+$/, "")),
+        })
+        .optional(),
       /** Packs of a stream that may be on their way, sent and not yet receipted by f+1 organisations. */
       window: whole(1, 10_000).default(64),
       /** Seconds without progress before packs are sent again; doubles up to a minute. */
@@ -162,6 +166,11 @@ const schema = z
         context.addIssue({ code: "custom", path, message: `${what} must be distinct` });
     };
     const { members } = c.committee;
+    const refuse = (path: string[], message: string) => context.addIssue({ code: "custom", path, message });
+    if (c.mqtt.tls && c.element.kind !== "tpm")
+      refuse(["mqtt", "tls"], "certificates are issued after attestation only: this takes a device with a TPM");
+    if (c.mqtt.tls && !/^(mqtts|wss|tls):/.test(c.mqtt.url))
+      refuse(["mqtt", "url"], "with tls the URL begins with mqtts://");
     distinct(
       c.streams.map((s) => s.name),
       ["streams"],
@@ -210,6 +219,10 @@ export function parseConfig(input: unknown, base: string): Config {
   return {
     ...config,
     dataDir: resolve(base, config.dataDir),
+    mqtt: {
+      ...config.mqtt,
+      ...(config.mqtt.tls && { tls: { ...config.mqtt.tls, ca: resolve(base, config.mqtt.tls.ca) } }),
+    },
     ...(config.wrapKeyFile === undefined ? {} : { wrapKeyFile: resolve(base, config.wrapKeyFile) }),
     streams: config.streams.map((s) =>
       s.driver.kind === "replay" ? { ...s, driver: { ...s.driver, file: resolve(base, s.driver.file) } } : s,

@@ -1,3 +1,4 @@
+export { attest } from "./access.ts";
 export { type AgentStatus, runAgent, type RunOptions } from "./agent.ts";
 export { type Config, type ConfigInput, parseConfig, readConfig } from "./config.ts";
 export { type DeviceCode, DeviceError } from "./errors.ts";

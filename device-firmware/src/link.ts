@@ -1,5 +1,6 @@
 import mqtt, { type MqttClient } from "mqtt";
 import type { Logger } from "pino";
+import type { BrokerAccess } from "./access.ts";
 import type { Config } from "./config.ts";
 import { errorFields } from "./errors.ts";
 
@@ -16,7 +17,7 @@ export interface LinkEvents {
  */
 export class Link {
   readonly #config: Config["mqtt"];
-  readonly #clientId: string;
+  readonly #access: BrokerAccess;
   readonly #topics: string[];
   readonly #events: LinkEvents;
   readonly #log: Logger;
@@ -26,9 +27,10 @@ export class Link {
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
-  constructor(config: Config["mqtt"], clientId: string, topics: string[], events: LinkEvents, log: Logger) {
+  /** `access` is asked at each connection. */
+  constructor(config: Config["mqtt"], access: BrokerAccess, topics: string[], events: LinkEvents, log: Logger) {
     this.#config = config;
-    this.#clientId = clientId;
+    this.#access = access;
     this.#topics = topics;
     this.#events = events;
     this.#log = log;
@@ -40,12 +42,17 @@ export class Link {
 
   start(): void {
     if (this.#stopped) return;
-    const { url, username, password, protocolVersion } = this.#config;
+    this.#access.next().then(
+      (access) => this.#connect(access),
+      (error: unknown) => this.#again(error),
+    );
+  }
+
+  #connect({ options, againAtMs }: Awaited<ReturnType<BrokerAccess["next"]>>): void {
+    if (this.#stopped) return;
+    const { url } = this.#config;
     const client = mqtt.connect(url, {
-      clientId: this.#clientId,
-      protocolVersion,
-      ...(username === undefined ? {} : { username }),
-      ...(password === undefined ? {} : { password }),
+      ...options,
       clean: true,
       reconnectPeriod: 0,
       connectTimeout: 10_000,
@@ -67,6 +74,7 @@ export class Link {
         this.#failures = 0;
         this.#log.info({ broker: url }, "connected");
         this.#events.connected();
+        if (againAtMs !== undefined) this.#renewAt(againAtMs, client, options.cert);
       });
     });
     client.once("close", () => {
@@ -74,12 +82,35 @@ export class Link {
       this.#client = undefined;
       this.#ready = false;
       client.end(true);
-      if (this.#stopped) return;
-      const wait = Math.min(FIRST_BACKOFF_MS * 2 ** this.#failures++, this.#config.maxBackoffSeconds * 1000);
-      const waitMs = Math.round(wait * (0.75 + Math.random() / 2));
-      this.#log.warn({ ...(why === undefined ? {} : errorFields(why)), waitMs }, "broker away");
-      this.#timer = setTimeout(() => this.start(), waitMs);
+      clearTimeout(this.#timer);
+      this.#access.failed(why);
+      this.#again(why);
     });
+  }
+
+  /** Connects anew once there is another certificate, which the connection that stands does not carry. */
+  #renewAt(atMs: number, client: MqttClient, cert: unknown): void {
+    this.#timer = setTimeout(
+      () => {
+        this.#access.next().then(
+          ({ options, againAtMs }) => {
+            if (this.#client !== client) return;
+            if (options.cert !== cert) client.end(true);
+            else if (againAtMs !== undefined) this.#renewAt(againAtMs, client, cert);
+          },
+          () => client.end(true),
+        );
+      },
+      Math.max(0, atMs - Date.now()),
+    );
+  }
+
+  #again(why: unknown): void {
+    if (this.#stopped) return;
+    const wait = Math.min(FIRST_BACKOFF_MS * 2 ** this.#failures++, this.#config.maxBackoffSeconds * 1000);
+    const waitMs = Math.round(wait * (0.75 + Math.random() / 2));
+    this.#log.warn({ ...(why === undefined ? {} : errorFields(why)), waitMs }, "broker away");
+    this.#timer = setTimeout(() => this.start(), waitMs);
   }
 
   /** QoS 1. A failure closes the connection, so that the outbox is sent again from where receipts stand. */

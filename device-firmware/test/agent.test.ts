@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { receiptsTopic } from "@msec/broker";
 import { FLAG, headerSlot, type Hex, leafNode, REFUSAL_NUMBERS } from "@msec/core";
 import { WrapKey } from "@msec/secure-element";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
@@ -119,7 +120,8 @@ test("receipts of f organisations, forged ones and those for another header dele
   const [, second, third, fourth] = city.keys as [Uint8Array, Uint8Array, Uint8Array, Uint8Array];
   city.receiptFrom(second, last, { signer: new Uint8Array(32).fill(99) });
   city.receiptFrom(third, last, { headerDigest: `0x${"ee".repeat(32)}` });
-  city.publish(`msec/v1/${agent.streams[0]}/receipts/${city.members[3]}`, "{nonsense");
+  const { deviceId } = stream().preimage;
+  city.publish(receiptsTopic(deviceId, agent.streams[0] as Hex, city.members[3] as Hex), "{nonsense");
   await wait(1_200);
   const status = await agent.status();
   expect(status?.packs).toBe(stream().line.length);

@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer as createTcp, type AddressInfo, type Server as TcpServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { readTopic, receiptsTopic, refusedTopic } from "@msec/broker";
 import {
   addressOfKey,
   anchorDomain,
@@ -138,8 +139,9 @@ export class City {
   async brokerUp(): Promise<void> {
     this.#aedes = await Aedes.createBroker();
     this.#aedes.on("publish", (packet, client) => {
-      if (client && /^msec\/v1\/0x[0-9a-f]{64}\/packs$/.test(packet.topic))
-        this.#arrive(packet.topic.split("/")[2] as Hex, new Uint8Array(packet.payload as Buffer));
+      const topic = readTopic(packet.topic);
+      if (client && topic?.kind === "packs")
+        this.#arrive(topic.streamId as Hex, new Uint8Array(packet.payload as Buffer));
     });
     this.#tcp = createTcp((socket) => {
       this.#sockets.add(socket);
@@ -232,7 +234,8 @@ export class City {
     const headerDigest = overrides.headerDigest ?? signed.headerDigest;
     const receipt = { streamId: id, keyEpoch, seq, headerDigest, atMs: Date.now() };
     const signature = signTyped(overrides.signer ?? key, DOMAIN, RECEIPT, receipt);
-    this.publish(`msec/v1/${id}/receipts/${addressOfKey(key)}`, JSON.stringify({ receipt, signature }), true);
+    const { deviceId } = (this.streams.get(id) as CityStream).preimage;
+    this.publish(receiptsTopic(deviceId, id, addressOfKey(key)), JSON.stringify({ receipt, signature }), true);
   }
 
   #refuse(id: Hex, signed: SignedHeader, reason: number): void {
@@ -242,7 +245,8 @@ export class City {
       const key = this.keys[i] as Uint8Array;
       const signature = signTyped(key, DOMAIN, REFUSED, refused);
       const payload = { refused, signature, keyEpoch, seq, message: "test" };
-      this.publish(`msec/v1/${id}/refused/${addressOfKey(key)}`, JSON.stringify(payload));
+      const { deviceId } = (this.streams.get(id) as CityStream).preimage;
+      this.publish(refusedTopic(deviceId, id, addressOfKey(key)), JSON.stringify(payload));
     }
   }
 

@@ -1,6 +1,7 @@
 import { cpSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { packsTopic } from "@msec/broker";
 import { encodeMessage, FLAG, type Hex, type RefusalCode, sha256, toHex, ZERO32 } from "@msec/core";
 import { Sender } from "@msec/chain";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -109,9 +110,9 @@ describe("what an operator refuses of a device", () => {
 
   test("an unknown stream, an unknown device", async () => {
     const stranger = new HandDevice(t.city);
-    await stranger.connect();
+    await expect(stranger.connect(), "the registry does not know it").rejects.toThrow(/not authorized/i);
     const before = await t.metric(1, "msec_packs_received_total");
-    await refused("wrong-stream", () => stranger.send(stranger.pack()));
+    await refused("wrong-stream", () => good.send(stranger.pack()));
     expect(await t.metric(1, "msec_packs_received_total")).toBeGreaterThan(before);
     // A pack of one device's stream signed by another device's key.
     const thief = good.pack();
@@ -203,7 +204,9 @@ describe("what an operator refuses of a device", () => {
     await refused("malformed", () => good.sendBytes(new TextEncoder().encode("hello")));
     await refused("malformed", () => good.sendBytes(new Uint8Array(0)));
     await refused("malformed", () => good.send({ cose: duplicateKeys(next), content: next.content }));
-    await refused("malformed", () => good.sendBytes(message.slice(0, 100), "msec/v1/nonsense/packs"));
+    await refused("malformed", () =>
+      good.sendBytes(message.slice(0, 100), packsTopic(good.preimage.deviceId, "nonsense" as Hex)),
+    );
     await goOn();
     await honestGoesOn();
   });
@@ -338,18 +341,24 @@ describe("what an operator refuses of a device", () => {
     const device = await HandDevice.make(t.city);
     const head = await goOn(device);
     await act(people.city.key, "setStatus", device.preimage.deviceId, 2);
+    await until("the broker ends its connection", () => !device.connected, 5_000);
+    await expect(device.connect()).rejects.toThrow(/not authorized/i);
     await sleep(1500);
-    await refused("inactive-device", () => device.send(device.pack()));
+    // Another device's hand does not help it.
+    await refused("inactive-device", () => good.send(device.pack()));
     await act(people.deployer.key, "setStatus", device.preimage.deviceId, 1);
+    await device.connect();
     await sleep(1500);
     const again = await goOn(device);
     expect(again.signed.header.previous).toBe(head.signed.headerDigest);
     await act(people.deployer.key, "revokeKey", device.preimage.deviceId, 1);
+    await until("the broker ends its connection", () => !device.connected, 5_000);
+    await expect(device.connect()).rejects.toThrow(/bad username or password/i);
     await sleep(1500);
-    await refused("revoked", () => device.send(device.pack()));
+    await refused("revoked", () => good.send(device.pack()));
     expect((await info(device)).head?.headerDigest).toBe(again.signed.headerDigest);
     await device.close();
-  });
+  }, 60_000);
 
   test("every refusal is a sentence with a code in the operator's status", async () => {
     const { refusedPacks } = await t.status(3);

@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { operatorCredentials, readTopic, rightsOf } from "@msec/broker";
 import { connect, ErasureKeys, Frontiers, startPostgres } from "@msec/companion-db";
 import {
   buyerNodes,
@@ -86,12 +87,19 @@ beforeAll(async () => {
       ],
     },
   ]);
-  listener = await mqtt.connectAsync(t.city.run.broker, { protocolVersion: 4 });
-  listener.on("message", (topic, payload) => {
-    const id = topic.split("/")[2] as Hex;
+  const { address, key } = t.city.people.operators[0]!;
+  listener = await mqtt.connectAsync(t.city.run.broker, {
+    clientId: `${address}/listener`,
+    ...operatorCredentials(fromHex(key), address, t.city.run.broker),
+    protocolVersion: 4,
+    reconnectPeriod: 0,
+  });
+  listener.on("message", (name, payload) => {
+    const topic = readTopic(name);
+    const id = (topic?.kind === "packs" ? topic.streamId : name) as Hex;
     messages.set(id, [...(messages.get(id) ?? []), new Uint8Array(payload)]);
   });
-  await listener.subscribeAsync("msec/v1/+/packs", { qos: 1 });
+  await listener.subscribeAsync(rightsOf({ kind: "operator", id: address }).subscribe, { qos: 1 });
   stream = t.streamOf("park");
   const found = await until(
     "forty slots are anchored",

@@ -1,4 +1,6 @@
+import { deviceCredentials, packsTopic, readTopic, rightsOf } from "@msec/broker";
 import { faults, type Hex } from "@msec/core";
+import { es256 } from "@msec/secure-element";
 import mqtt, { type MqttClient } from "mqtt";
 import type { Device } from "./fleet.ts";
 import { type PackFile, type Prepared, READINGS } from "./packs.ts";
@@ -37,11 +39,22 @@ export class Senders {
     window: number,
   ): Promise<Senders> {
     const lines = await Promise.all(
-      devices.map(async ({ streamId }, n) => {
-        const client = await mqtt.connectAsync(url, { clientId: `truck-${n}`, clean: true, protocolVersion: 4 });
-        const topics = ["receipts", "refused"].map((what) => `msec/v1/${streamId}/${what}/+`);
-        await client.subscribeAsync(topics, { qos: 0 });
-        return new Line(client, streamId, files[n] as PackFile, faults(operators) + 1, window);
+      devices.map(async ({ key, spki, streamId, preimage: { deviceId } }, n) => {
+        const self = {
+          deviceId,
+          spki: () => Promise.resolve(spki),
+          sign: (message: Uint8Array) => Promise.resolve(es256(key, message)),
+        };
+        const credentials = await deviceCredentials(self, url);
+        const client = await mqtt.connectAsync(url, {
+          clientId: deviceId,
+          ...credentials,
+          clean: true,
+          protocolVersion: 4,
+          reconnectPeriod: 0,
+        });
+        await client.subscribeAsync(rightsOf({ kind: "device", id: deviceId }).subscribe, { qos: 0 });
+        return new Line(client, packsTopic(deviceId, streamId), files[n] as PackFile, faults(operators) + 1, window);
       }),
     );
     const senders = new Senders(lines);
@@ -101,9 +114,9 @@ class Line {
   #waitMs = RESEND_MS;
   empty = false;
 
-  constructor(client: MqttClient, streamId: Hex, file: PackFile, quorum: number, window: number) {
+  constructor(client: MqttClient, topic: string, file: PackFile, quorum: number, window: number) {
     this.#client = client;
-    this.#topic = `msec/v1/${streamId}/packs`;
+    this.#topic = topic;
     this.#file = file;
     this.#quorum = quorum;
     this.#window = window;
@@ -112,10 +125,11 @@ class Line {
   attach(sent: Sent): void {
     this.#sent = sent;
     this.#client.on("message", (topic, payload) => {
-      const [, , , what, operator] = topic.split("/") as string[];
-      if (what === "refused") return void sent.refused.push(payload.toString());
+      const said = readTopic(topic);
+      if (said?.kind === "refused") return void sent.refused.push(payload.toString());
+      if (said?.kind !== "receipts") return;
       const { receipt } = JSON.parse(payload.toString()) as { receipt: { seq: number } };
-      this.#receipts.set(operator as string, receipt.seq);
+      this.#receipts.set(said.operator, receipt.seq);
       this.#receipted();
     });
   }

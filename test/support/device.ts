@@ -1,3 +1,4 @@
+import { deviceCredentials, packsTopic, readTopic, rightsOf } from "@msec/broker";
 import {
   consentDomain,
   cborEncode,
@@ -111,19 +112,37 @@ export class HandDevice extends TestStream {
   }
 
   async connect(): Promise<void> {
-    this.#client = await mqtt.connectAsync(this.city.run.broker, { protocolVersion: 4, reconnectPeriod: 500 });
+    const { broker } = this.city.run;
+    const { spki, sign } = this.key;
+    const self = {
+      deviceId: this.preimage.deviceId,
+      spki: () => Promise.resolve(spki),
+      sign: (message: Uint8Array) => Promise.resolve(sign(message)),
+    };
+    const credentials = await deviceCredentials(self, broker);
+    this.#client = await mqtt.connectAsync(broker, {
+      clientId: self.deviceId,
+      ...credentials,
+      protocolVersion: 4,
+      reconnectPeriod: 0,
+    });
     this.#client.on("message", (topic, payload) => {
-      const [, , , what, operator = ""] = topic.split("/");
-      if (payload.length === 0) return;
-      const said = JSON.parse(payload.toString()) as {
+      const said = readTopic(topic);
+      if (payload.length === 0 || (said?.kind !== "receipts" && said?.kind !== "refused")) return;
+      const { operator } = said;
+      const { receipt, refused, message } = JSON.parse(payload.toString()) as {
         receipt?: { seq: number };
         refused?: { headerDigest: Hex; reason: number };
         message?: string;
       };
-      if (what === "receipts" && said.receipt) this.receipts.set(operator, said.receipt.seq);
-      if (said.refused) this.refused.push({ ...said.refused, message: said.message ?? "", operator });
+      if (receipt) this.receipts.set(operator, receipt.seq);
+      if (refused) this.refused.push({ ...refused, message: message ?? "", operator });
     });
-    await this.#client.subscribeAsync([`msec/v1/${this.id}/receipts/+`, `msec/v1/${this.id}/refused/+`], { qos: 1 });
+    await this.#client.subscribeAsync(rightsOf({ kind: "device", id: self.deviceId }).subscribe, { qos: 1 });
+  }
+
+  get connected(): boolean {
+    return this.#client?.connected ?? false;
   }
 
   async send(...built: { cose: Uint8Array; content: Uint8Array }[]): Promise<void> {
@@ -135,7 +154,7 @@ export class HandDevice extends TestStream {
     await Promise.all(built.map(({ cose, content }) => this.sendBytes(encodeMessage(cose, content))));
   }
 
-  async sendBytes(message: Uint8Array, topic = `msec/v1/${this.id}/packs`): Promise<void> {
+  async sendBytes(message: Uint8Array, topic = packsTopic(this.preimage.deviceId, this.id)): Promise<void> {
     await this.#client?.publishAsync(topic, Buffer.from(message), { qos: 1 });
   }
 

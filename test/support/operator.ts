@@ -1,4 +1,5 @@
 import { type Server } from "node:http";
+import { operatorCredentials, rightsOf } from "@msec/broker";
 import { contractsAt, Sender } from "@msec/chain";
 import {
   anchorDomain,
@@ -90,9 +91,14 @@ export class LyingOperator {
       Number(new URL(t.url(n)).port),
       () => undefined,
     );
-    self.#client = await mqtt.connectAsync(t.city.run.broker, { protocolVersion: 4 });
+    self.#client = await mqtt.connectAsync(t.city.run.broker, {
+      clientId: self.account.address,
+      ...operatorCredentials(fromHex(self.account.key), self.account.address, t.city.run.broker),
+      protocolVersion: 4,
+      reconnectPeriod: 0,
+    });
     self.#client.on("message", (_, payload) => self.#take(new Uint8Array(payload)));
-    await self.#client.subscribeAsync("msec/v1/+/packs", { qos: 1 });
+    await self.#client.subscribeAsync(rightsOf({ kind: "operator", id: self.account.address }).subscribe, { qos: 1 });
     return self;
   }
 

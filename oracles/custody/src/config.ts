@@ -12,6 +12,8 @@ const schema = z.strictObject({
   host: z.string().default("127.0.0.1"),
   port: z.int().min(0).max(65535),
   mqttUrl: z.string().regex(/^(mqtts?|wss?|tls|ssl):\/\//, "expected mqtt://, mqtts://, ws:// or wss://"),
+  /** With a broker that takes client certificates: PEM file of its authority, and where certificates are issued. */
+  mqttTls: z.strictObject({ ca: z.string().min(1), enrolment: z.url({ protocol: /^https$/ }) }).optional(),
   chain,
   /** Every operator, this one included. */
   committee: z.array(z.strictObject({ address, organisation: bytes32, url: z.url() })).min(1),

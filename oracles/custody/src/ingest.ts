@@ -25,6 +25,7 @@ import {
   type TreeNode,
   ZERO32,
 } from "@msec/core";
+import { receiptsTopic, refusedTopic } from "@msec/broker";
 import { step } from "@msec/service";
 import { ACTIVE } from "./registry.ts";
 import { type Context, domainOf, opens } from "./context.ts";
@@ -312,7 +313,10 @@ export class Ingest {
     const { keyEpoch, seq } = tip.header;
     const receipt = { streamId: id, keyEpoch, seq, headerDigest: tip.headerDigest, atMs: Date.now() };
     const signature = signTyped(this.#ctx.key, domainOf(this.#ctx), RECEIPT, receipt);
-    this.#voice.publish(`msec/v1/${id}/receipts/${this.#ctx.address}`, JSON.stringify({ receipt, signature }), true);
+    const line = this.#ctx.lines.byId.get(id);
+    if (!line) return;
+    const topic = receiptsTopic(line.stream.deviceId, id, this.#ctx.address);
+    this.#voice.publish(topic, JSON.stringify({ receipt, signature }), true);
   }
 
   /** Gives every line's receipt again, to whoever missed one. */
@@ -515,7 +519,7 @@ export class Ingest {
     await this.#ctx.store.putRefused({ ...refused, signer: this.#ctx.address, signature });
     const { keyEpoch, seq } = signed.header;
     this.#voice.publish(
-      `msec/v1/${line.id}/refused/${this.#ctx.address}`,
+      refusedTopic(line.stream.deviceId, line.id, this.#ctx.address),
       JSON.stringify({ refused, signature, keyEpoch, seq, message: error.message }),
       false,
     );

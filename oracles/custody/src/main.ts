@@ -1,14 +1,15 @@
 import { mkdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
+import { beaconTopic, readTopic, rightsOf } from "@msec/broker";
 import { type Addresses, connectChain, contractsAt, embedded, Sender } from "@msec/chain";
 import { connect, ErasureKeys, Frontiers } from "@msec/companion-db";
 import { openContents } from "@msec/content-store";
 import { addressOfKey, type Hex, toHex } from "@msec/core";
 import { Loops, onStop, runMain, secretFile } from "@msec/service";
 import sodium from "libsodium-wrappers";
-import mqtt from "mqtt";
 import { pino } from "pino";
+import { connectBroker } from "./broker.ts";
 import { Committee } from "./committee.ts";
 import { readConfig } from "./config.ts";
 import { type Context } from "./context.ts";
@@ -87,13 +88,10 @@ async function main(file: string): Promise<void> {
   await ctx.lines.load();
   await store.forgetReceipted();
 
-  const client = mqtt.connect(config.mqttUrl, {
-    clientId: `msec-custody-${address}`,
-    clean: true,
-    protocolVersion: 4,
-    reconnectPeriod: 1000,
-    connectTimeout: 5000,
-  });
+  const loops = new Loops((loop, error) =>
+    log.error({ loop, error: error.message, stack: error.stack }, "a step failed: it is tried again"),
+  );
+  const client = connectBroker(config, key, address, loops, log);
   // One after the other: aedes drops a retained message that a plain one overtakes.
   let said: Promise<unknown> = Promise.resolve();
   const ingest = new Ingest(ctx, {
@@ -104,7 +102,9 @@ async function main(file: string): Promise<void> {
   });
   client.handleMessage = (packet, callback) => {
     if (packet.cmd !== "publish") return callback();
-    const streamId = packet.topic.split("/")[2] as Hex;
+    const topic = readTopic(packet.topic);
+    if (topic?.kind !== "packs") return callback();
+    const streamId = topic.streamId as Hex;
     const payload = packet.payload as Buffer;
     const known = ctx.lines.byId.has(streamId) ? Promise.resolve() : learn(streamId);
     known
@@ -122,22 +122,21 @@ async function main(file: string): Promise<void> {
     await learnStream(ctx, streamId);
   };
   client.on("connect", () => {
-    client.subscribe("msec/v1/+/packs", { qos: 1 }, (error) => {
-      if (error) log.error({ error: error.message }, "the broker refuses the subscription to packs");
+    client.subscribe(rightsOf({ kind: "operator", id: address }).subscribe, { qos: 1 }, (error) => {
+      if (!error) return;
+      log.error({ error: error.message }, "the broker refuses the subscription to packs: tried again");
+      setTimeout(() => client.connected && client.reconnect(), 1000);
     });
     void ingest.receipts();
     log.info({ broker: config.mqttUrl }, "connected to the broker");
   });
-  client.on("error", (error) =>
-    log.warn({ error: error.message }, "the broker cannot be reached: tried again every second"),
-  );
 
   const epochs = new Epochs(ctx);
   const committee = new Committee(ctx, ingest, epochs);
   await committee.load();
   const watcher = new Watcher(ctx, committee, ingest, async (row) => {
     const beacon = JSON.stringify({ number: row.epoch.number, hash: row.hash });
-    client.publish(`msec/v1/beacon/${address}`, beacon, { qos: 0, retain: true });
+    client.publish(beaconTopic(address), beacon, { qos: 0, retain: true });
     if (!config.ipfsApiUrl) return;
     const packs = await store.packs(row.headerDigests);
     const held = packs.flatMap((p) => (p.content ? [{ digest: p.contentDigest, bytes: p.content }] : []));
@@ -154,9 +153,6 @@ async function main(file: string): Promise<void> {
   );
 
   const receipts = new Receipts(ctx);
-  const loops = new Loops((loop, error) =>
-    log.error({ loop, error: error.message, stack: error.stack }, "a step failed: it is tried again"),
-  );
   loops.every(2 * TICK_MS, "chain", () => watcher.tick());
   loops.every(TICK_MS, "committee", () => committee.tick());
   loops.every(1000, "receipts", () => receipts.tick());

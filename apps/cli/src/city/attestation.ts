@@ -36,9 +36,11 @@ const HOUR_MS = 3_600_000;
 const GRACE_MS = 24 * HOUR_MS;
 /** How long the registry takes a quote for fresh. */
 const VALID_MS = 24 * HOUR_MS;
-const PUBLISHED_MS = 15_000;
+const PUBLISHED_MS = 60_000;
 /** How far ahead a policy begins: it may not begin before the block that publishes it. */
 const AHEAD_MS = 2_000;
+/** A busy machine's block comes late: then it is tried again, further ahead. */
+const MOST_AHEAD_MS = 20_000;
 
 export const registryDomain = ({ chainId, addresses }: Deployment): Domain => ({
   name: "DeviceRegistry",
@@ -80,15 +82,25 @@ export async function publishPolicies(
   };
   const [boots, knows] = await accepted();
   if (boots && knows) return;
-  const block = await provider.getBlock("latest");
-  const fromMs = Math.max(Date.now(), 1000 * (block?.timestamp ?? 0)) + AHEAD_MS;
   const encode = BootPolicy.interface.encodeFunctionData.bind(BootPolicy.interface);
-  const data = [
-    ...(boots ? [] : [encode("publish", [BOOT_POLICY, digest, fromMs, GRACE_MS])]),
-    ...(knows ? [] : [encode("publishEkProfile", [EMULATOR_MAKER, roots, templates, fromMs, 0])]),
-  ];
-  const calls = data.map((d) => ({ to: deployment.addresses.BootPolicy, data: d }));
-  await sendInOrder(new Sender(deployer.key, provider, deployment.chainId), calls);
+  const publish = async (aheadMs: number): Promise<void> => {
+    const block = await provider.getBlock("latest");
+    const fromMs = Math.max(Date.now(), 1000 * (block?.timestamp ?? 0)) + aheadMs;
+    const [bootsNow, knowsNow] = await accepted();
+    const data = [
+      ...(bootsNow ? [] : [encode("publish", [BOOT_POLICY, digest, fromMs, GRACE_MS])]),
+      ...(knowsNow ? [] : [encode("publishEkProfile", [EMULATOR_MAKER, roots, templates, fromMs, 0])]),
+    ];
+    const calls = data.map((d) => ({ to: deployment.addresses.BootPolicy, data: d }));
+    try {
+      await sendInOrder(new Sender(deployer.key, provider, deployment.chainId), calls);
+    } catch (error) {
+      const reverted = BootPolicy.interface.parseError((error as { data?: string }).data ?? "0x")?.name;
+      if (reverted !== "BootPolicy_InThePast" || aheadMs > MOST_AHEAD_MS) throw error;
+      await publish(4 * aheadMs);
+    }
+  };
+  await publish(AHEAD_MS);
   for (const end = Date.now() + PUBLISHED_MS; !(await accepted()).every(Boolean); await sleep(100))
     if (Date.now() > end)
       throw new Error("the boot policy that was just published is not accepted: is the clock right?");

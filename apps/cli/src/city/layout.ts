@@ -44,6 +44,10 @@ export class Layout {
   get subscriptions() {
     return join(this.root, "subscriptions");
   }
+  /** Configuration of the embedded broker. */
+  get broker() {
+    return join(this.root, "broker.json");
+  }
   operator(n: number) {
     return join(this.root, "operators", String(n));
   }

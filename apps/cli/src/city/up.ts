@@ -251,8 +251,8 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     progress(`broker and ${size.operators} operators`);
     processes.start({
       name: "broker",
-      script: script("apps/cli/src/city/broker.ts"),
-      args: [String(ports.broker)],
+      script: script("apps/broker/src/embedded.ts"),
+      args: [writeBroker(layout, ports, deployment, chain)],
       ...env("broker"),
     });
     for (let n = 1; n <= size.operators; n++) {
@@ -343,6 +343,14 @@ async function answers(url: string, name: string, layout: Layout): Promise<void>
     await sleep(100);
   }
   throw new Error(`${name} did not start within 30 s: see ${join(layout.logs, `${name}.log`)}`);
+}
+
+function writeBroker(layout: Layout, ports: Ports, deployment: Deployment, chain: EmbeddedChain): string {
+  writeJson(layout.broker, {
+    port: ports.broker,
+    chain: { rpc: chain.rpc, chainId: chain.chainId, addresses: deployment.addresses },
+  });
+  return layout.broker;
 }
 
 async function writeOperator(

@@ -2,3 +2,4 @@ export * from "./certificate.ts";
 export * from "./errors.ts";
 export * from "./evidence.ts";
 export * from "./verify.ts";
+export * from "./result.ts";
