@@ -101,10 +101,15 @@ export class ProductionBroker {
     await until("the profile is written", () => readFileSync(at.revoked, "utf8"), 60_000);
     const url = `mqtts://localhost:${mqttPort}`;
     const broker = new ProductionBroker(t, dataDir, url, { url: `https://localhost:${port}`, ca });
-    await broker.up();
-    const answers = () => ask(broker.server, { path: "/.well-known/est/cacerts" });
-    await until("the enrolment service answers", answers, 60_000);
-    return broker;
+    try {
+      await broker.up();
+      const answers = () => ask(broker.server, { path: "/.well-known/est/cacerts" });
+      await until("the enrolment service answers", answers, 60_000);
+      return broker;
+    } catch (error) {
+      await broker.kill();
+      throw error;
+    }
   }
 
   get files() {
