@@ -252,7 +252,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     processes.start({
       name: "broker",
       script: script("apps/broker/src/embedded.ts"),
-      args: [writeBroker(layout, ports, deployment, chain)],
+      args: [writeBroker(layout, ports, deployment, rpc)],
       ...env("broker"),
     });
     for (let n = 1; n <= size.operators; n++) {
@@ -345,10 +345,10 @@ async function answers(url: string, name: string, layout: Layout): Promise<void>
   throw new Error(`${name} did not start within 30 s: see ${join(layout.logs, `${name}.log`)}`);
 }
 
-function writeBroker(layout: Layout, ports: Ports, deployment: Deployment, chain: EmbeddedChain): string {
+function writeBroker(layout: Layout, ports: Ports, deployment: Deployment, rpc: string): string {
   writeJson(layout.broker, {
     port: ports.broker,
-    chain: { rpc: chain.rpc, chainId: chain.chainId, addresses: deployment.addresses },
+    chain: { rpc, chainId: deployment.chainId, addresses: deployment.addresses },
   });
   return layout.broker;
 }
