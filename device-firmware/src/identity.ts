@@ -31,10 +31,13 @@ import type { Config, StreamConfig, TpmConfig } from "./config.ts";
 import { makeDriver } from "./drivers/index.ts";
 import { DeviceError } from "./errors.ts";
 import { eventsOf, measureAgent, readBootLog } from "./measure.ts";
+import { openSealedWrap, takeSealedWrap } from "./wrapping.ts";
 
 /** Files of a device, all under its dataDir but for the wrapping key where it is configured elsewhere. */
 export const paths = (config: Config) => ({
   wrapKey: config.wrapKeyFile ?? join(config.dataDir, "wrap.key"),
+  /** Where it lies instead with a TPM, sealed. */
+  sealedWrapKey: join(config.dataDir, "wrap.tpm"),
   element: join(config.dataDir, "element.json"),
   /** What was measured since the TPM started. */
   bootLog: join(config.dataDir, "boot.json"),
@@ -59,10 +62,23 @@ export interface StreamIdentity {
 }
 
 export async function openIdentity(config: Config): Promise<Identity> {
-  const { wrapKey, element } = paths(config);
-  const wrap = await WrapKey.open(wrapKey);
-  if (config.element.kind === "software") return { wrap, element: await SoftwareElement.open(element, wrap) };
-  return { wrap, element: await TpmElement.open(await tpmOptions(config, config.element)) };
+  const at = paths(config);
+  if (config.element.kind === "software") {
+    const wrap = await WrapKey.open(at.wrapKey);
+    return { wrap, element: await SoftwareElement.open(at.element, wrap) };
+  }
+  const element = await TpmElement.open(await tpmOptions(config, config.element));
+  return orClose(element, async () => ({ wrap: await openSealedWrap(element, config, at), element }));
+}
+
+/** Leaves the element open only where `work` succeeds. */
+async function orClose<T>(element: SecureElement, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    await element.close();
+    throw error;
+  }
 }
 
 async function tpmOptions(config: Config, { tpm, authority }: TpmConfig): Promise<TpmElementOptions> {
@@ -111,17 +127,23 @@ export async function init(config: Config): Promise<{
 }> {
   const at = paths(config);
   await mkdir(at.streams, { recursive: true, mode: 0o700 });
-  const wrap = await ((await exists(at.element)) ? WrapKey.open(at.wrapKey) : WrapKey.openOrCreate(at.wrapKey));
-  await measureAgent(config);
-  const element =
-    config.element.kind === "software"
-      ? await SoftwareElement.openOrCreate(at.element, wrap)
-      : await TpmElement.openOrCreate(await tpmOptions(config, config.element));
+  const { element, wrap } = await makeIdentity(config);
   try {
     return await initWith(config, element, wrap);
   } finally {
     await element.close();
   }
+}
+
+async function makeIdentity(config: Config): Promise<Identity> {
+  const at = paths(config);
+  if (config.element.kind === "software") {
+    const wrap = await ((await exists(at.element)) ? WrapKey.open(at.wrapKey) : WrapKey.openOrCreate(at.wrapKey));
+    return { wrap, element: await SoftwareElement.openOrCreate(at.element, wrap) };
+  }
+  await measureAgent(config);
+  const element = await TpmElement.openOrCreate(await tpmOptions(config, config.element));
+  return orClose(element, async () => ({ wrap: await takeSealedWrap(element, config, at), element }));
 }
 
 async function initWith(config: Config, element: SecureElement, wrap: WrapKey) {
