@@ -31,6 +31,7 @@ import type { Config, StreamConfig, TpmConfig } from "./config.ts";
 import { makeDriver } from "./drivers/index.ts";
 import { DeviceError } from "./errors.ts";
 import { eventsOf, measureAgent, readBootLog } from "./measure.ts";
+import { readRelease, type Release } from "./release.ts";
 import { openSealedWrap, takeSealedWrap } from "./wrapping.ts";
 
 /** Files of a device, all under its dataDir but for the wrapping key where it is configured elsewhere. */
@@ -43,6 +44,8 @@ export const paths = (config: Config) => ({
   bootLog: join(config.dataDir, "boot.json"),
   /** What the maker approved since the key was made: [{policy, signature}], base64. */
   approvals: join(config.dataDir, "approvals.json"),
+  /** The installed release that the agent runs as; written by what starts it. */
+  release: join(config.dataDir, "release.json"),
   /** Where the agent serves its TPM to the device's other programs. */
   service: join(config.dataDir, "element.sock"),
   outbox: join(config.dataDir, "outbox.db"),
@@ -82,13 +85,30 @@ async function orClose<T>(element: SecureElement, work: () => Promise<T>): Promi
 }
 
 async function tpmOptions(config: Config, { tpm, authority }: TpmConfig): Promise<TpmElementOptions> {
+  const release = await releaseOf(config);
   return {
     path: paths(config).element,
     address: tpm,
     authority: fromBase64(authority),
-    approvals: await readApprovals(paths(config).approvals),
+    approvals: [...(release?.approvals ?? []), ...(await readApprovals(paths(config).approvals))],
+    ...(release ? { version: release.version } : {}),
     log: eventsOf(await readBootLog(config)),
+    ...(await firmwareLogOf(tpm)),
   };
+}
+
+const FIRMWARE_LOG = "/sys/kernel/security/tpm0/binary_bios_measurements";
+
+/** The log of this machine's firmware, for a TPM of its own, where Linux has one and lets this user read it. */
+async function firmwareLogOf(tpm: string): Promise<{ firmwareLog?: Uint8Array }> {
+  if (!tpm.startsWith("device:")) return {};
+  const log = await readFile(FIRMWARE_LOG).catch(() => undefined);
+  return log && log.length > 0 ? { firmwareLog: new Uint8Array(log) } : {};
+}
+
+/** The release that the agent was started as; undefined where it is not installed as one. */
+export async function releaseOf(config: Config): Promise<Release | undefined> {
+  return (await exists(paths(config).release)) ? readRelease(config.dataDir) : undefined;
 }
 
 async function readApprovals(file: string): Promise<Approval[]> {

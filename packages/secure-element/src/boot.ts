@@ -30,6 +30,8 @@ export const AGENT_PCR = 13;
  * (13); SHA-256.
  */
 export const BOOT_PCRS: readonly number[] = [0, 2, 4, 7, 11, AGENT_PCR];
+/** Those that nothing but the firmware and the boot loader measures into: their log accounts for them whole. */
+export const FIRMWARE_PCRS: readonly number[] = [0, 2, 4, 7];
 export const BOOT_SELECTION: PcrSelection[] = [{ hash: SHA256, pcrs: [...BOOT_PCRS] }];
 
 /** Ties an approval to this use of the maker's key. */

@@ -96,6 +96,8 @@ export interface TpmElementOptions {
   version?: number;
   /** What was measured at this start. */
   log?: BootEvent[];
+  /** The firmware's event log, where there is one to show. */
+  firmwareLog?: Uint8Array;
 }
 
 /** How the policy of an object in the TPM is met by what has booted. */
@@ -284,7 +286,8 @@ export class TpmElement implements SecureElement {
           // A PCR that is extended in between makes the digest disagree, which the registrar refuses.
           const quote = await tpm.quote(ak, quoteNonce(challenge.nonce, evidence), BOOT_SELECTION);
           const pcrs = await tpm.pcrRead(SHA256, BOOT_PCRS);
-          return { secrets, quote, pcrs, log: this.#options.log ?? [] };
+          const { log = [], firmwareLog } = this.#options;
+          return { secrets, quote, pcrs, log, ...(firmwareLog ? { firmwareLog } : {}) };
         } finally {
           await tpm.flush(ak);
         }

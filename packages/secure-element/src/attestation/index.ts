@@ -1,4 +1,5 @@
 export * from "./certificate.ts";
 export * from "./errors.ts";
+export * from "./event-log.ts";
 export * from "./evidence.ts";
 export * from "./verify.ts";
