@@ -51,10 +51,13 @@ async function main(): Promise<number> {
 
 /** Tells whatever started the release that it works, and waits until that is kept. */
 function sayHealthy(): Promise<void> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     process.on("message", (message) => {
       if ((message as { kept?: unknown }).kept === true) resolve();
     });
+    process.on("disconnect", () =>
+      reject(new DeviceError("release", "what started the release ended before it kept that the release works")),
+    );
     process.send?.({ healthy: true });
   });
 }
