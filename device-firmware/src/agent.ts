@@ -26,6 +26,8 @@ export interface RunOptions {
   untilDone?: boolean;
   signal?: AbortSignal;
   log?: Logger;
+  /** Called once f + 1 organisations have receipted a pack that this run signed; resolves when that is kept. */
+  healthy?: () => Promise<void>;
 }
 
 export interface AgentStatus {
@@ -178,11 +180,21 @@ async function runWith({ element, wrap }: Identity, config: Config, options: Run
       stop.abort();
       throw error;
     };
+    const before = streams.map(({ streamId }) => outbox.line(streamId)?.seq ?? 0);
+    let told = options.healthy === undefined;
+    const proveHealthy = async () => {
+      if (told || !streams.some(({ agent }, i) => agent.receiptedThrough > (before[i] as number))) return;
+      told = true;
+      await options.healthy?.();
+      if (element instanceof TpmElement) await element.confirmVersion();
+      log.info("this release is confirmed");
+    };
     const jobs = [
       ...streams.map(({ agent }) => agent.run(stop.signal)),
       ...streams.map((stream) => handOver(stream, pump, stop.signal)),
-      every(TICK_MS, stop.signal, () => {
+      every(TICK_MS, stop.signal, async () => {
         for (const { agent } of streams) agent.dropReceipted();
+        await proveHealthy();
         pump();
         const over = streams.every(({ agent }) => agent.finished !== "no" && agent.status.packs === 0);
         if (options.untilDone && over) stop.abort();

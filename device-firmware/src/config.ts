@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import { fromBase64, type Hex, isSenmlName, pointOfSpki, SLOT_SECONDS } from "@msec/core";
+import { fromBase64, type Hex, isSenmlName, pointOfSpki, sha256, SLOT_SECONDS, toHex, utf8 } from "@msec/core";
 import { parseTpmAddress } from "@msec/secure-element/tpm";
 import { z } from "zod";
 import { DeviceError } from "./errors.ts";
@@ -197,7 +197,8 @@ const schema = z
     });
   });
 
-export type Config = z.output<typeof schema>;
+/** `digest`: SHA-256 of the configuration as it was given and of the folder that its paths are taken from. */
+export type Config = z.output<typeof schema> & { digest: Hex };
 export type ConfigInput = z.input<typeof schema>;
 export type StreamConfig = Config["streams"][number];
 export type ReplayConfig = Extract<StreamConfig["driver"], { kind: "replay" }>;
@@ -218,6 +219,7 @@ export function parseConfig(input: unknown, base: string): Config {
   const config = result.data;
   return {
     ...config,
+    digest: toHex(sha256(utf8(JSON.stringify([input, resolve(base)])))),
     dataDir: resolve(base, config.dataDir),
     mqtt: {
       ...config.mqtt,

@@ -14,6 +14,7 @@ export type DeviceCode =
   | "outbox-lost"
   | "clock"
   | "operator"
+  | "release"
   | "sensor";
 
 /** The device can't go on with something. `message` is a sentence a person can act on; `value` is what offended. */

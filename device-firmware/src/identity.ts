@@ -31,15 +31,21 @@ import type { Config, StreamConfig, TpmConfig } from "./config.ts";
 import { makeDriver } from "./drivers/index.ts";
 import { DeviceError } from "./errors.ts";
 import { eventsOf, measureAgent, readBootLog } from "./measure.ts";
+import { readRelease, type Release } from "./release.ts";
+import { openSealedWrap, takeSealedWrap } from "./wrapping.ts";
 
 /** Files of a device, all under its dataDir but for the wrapping key where it is configured elsewhere. */
 export const paths = (config: Config) => ({
   wrapKey: config.wrapKeyFile ?? join(config.dataDir, "wrap.key"),
+  /** Where it lies instead with a TPM, sealed. */
+  sealedWrapKey: join(config.dataDir, "wrap.tpm"),
   element: join(config.dataDir, "element.json"),
   /** What was measured since the TPM started. */
   bootLog: join(config.dataDir, "boot.json"),
   /** What the maker approved since the key was made: [{policy, signature}], base64. */
   approvals: join(config.dataDir, "approvals.json"),
+  /** The installed release that the agent runs as; written by what starts it. */
+  release: join(config.dataDir, "release.json"),
   /** Where the agent serves its TPM to the device's other programs. */
   service: join(config.dataDir, "element.sock"),
   outbox: join(config.dataDir, "outbox.db"),
@@ -59,20 +65,50 @@ export interface StreamIdentity {
 }
 
 export async function openIdentity(config: Config): Promise<Identity> {
-  const { wrapKey, element } = paths(config);
-  const wrap = await WrapKey.open(wrapKey);
-  if (config.element.kind === "software") return { wrap, element: await SoftwareElement.open(element, wrap) };
-  return { wrap, element: await TpmElement.open(await tpmOptions(config, config.element)) };
+  const at = paths(config);
+  if (config.element.kind === "software") {
+    const wrap = await WrapKey.open(at.wrapKey);
+    return { wrap, element: await SoftwareElement.open(at.element, wrap) };
+  }
+  const element = await TpmElement.open(await tpmOptions(config, config.element));
+  return orClose(element, async () => ({ wrap: await openSealedWrap(element, config, at), element }));
+}
+
+/** Leaves the element open only where `work` succeeds. */
+async function orClose<T>(element: SecureElement, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    await element.close();
+    throw error;
+  }
 }
 
 async function tpmOptions(config: Config, { tpm, authority }: TpmConfig): Promise<TpmElementOptions> {
+  const release = await releaseOf(config);
   return {
     path: paths(config).element,
     address: tpm,
     authority: fromBase64(authority),
-    approvals: await readApprovals(paths(config).approvals),
+    approvals: [...(release?.approvals ?? []), ...(await readApprovals(paths(config).approvals))],
+    ...(release ? { version: release.version } : {}),
     log: eventsOf(await readBootLog(config)),
+    ...(await firmwareLogOf(tpm)),
   };
+}
+
+const FIRMWARE_LOG = "/sys/kernel/security/tpm0/binary_bios_measurements";
+
+/** The log of this machine's firmware, for a TPM of its own, where Linux has one and lets this user read it. */
+async function firmwareLogOf(tpm: string): Promise<{ firmwareLog?: Uint8Array }> {
+  if (!tpm.startsWith("device:")) return {};
+  const log = await readFile(FIRMWARE_LOG).catch(() => undefined);
+  return log && log.length > 0 ? { firmwareLog: new Uint8Array(log) } : {};
+}
+
+/** The release that the agent was started as; undefined where it is not installed as one. */
+export async function releaseOf(config: Config): Promise<Release | undefined> {
+  return (await exists(paths(config).release)) ? readRelease(config.dataDir) : undefined;
 }
 
 async function readApprovals(file: string): Promise<Approval[]> {
@@ -111,17 +147,23 @@ export async function init(config: Config): Promise<{
 }> {
   const at = paths(config);
   await mkdir(at.streams, { recursive: true, mode: 0o700 });
-  const wrap = await ((await exists(at.element)) ? WrapKey.open(at.wrapKey) : WrapKey.openOrCreate(at.wrapKey));
-  await measureAgent(config);
-  const element =
-    config.element.kind === "software"
-      ? await SoftwareElement.openOrCreate(at.element, wrap)
-      : await TpmElement.openOrCreate(await tpmOptions(config, config.element));
+  const { element, wrap } = await makeIdentity(config);
   try {
     return await initWith(config, element, wrap);
   } finally {
     await element.close();
   }
+}
+
+async function makeIdentity(config: Config): Promise<Identity> {
+  const at = paths(config);
+  if (config.element.kind === "software") {
+    const wrap = await ((await exists(at.element)) ? WrapKey.open(at.wrapKey) : WrapKey.openOrCreate(at.wrapKey));
+    return { wrap, element: await SoftwareElement.openOrCreate(at.element, wrap) };
+  }
+  await measureAgent(config);
+  const element = await TpmElement.openOrCreate(await tpmOptions(config, config.element));
+  return orClose(element, async () => ({ wrap: await takeSealedWrap(element, config, at), element }));
 }
 
 async function initWith(config: Config, element: SecureElement, wrap: WrapKey) {

@@ -2,7 +2,7 @@ import { parseArgs } from "node:util";
 import { fromHex, toBase64 } from "@msec/core";
 import { readConfig } from "./config.ts";
 import { DeviceError, errorFields } from "./errors.ts";
-import { init, signEnrolment } from "./identity.ts";
+import { init, releaseOf, signEnrolment } from "./identity.ts";
 import { runAgent } from "./agent.ts";
 
 const USAGE = `usage:
@@ -41,11 +41,25 @@ async function main(): Promise<number> {
   process.on("SIGINT", () => stop.abort());
   process.on("disconnect", () => stop.abort());
   try {
-    return (await runAgent(config, { signal: stop.signal, untilDone: values["until-done"] })) ? 0 : 1;
+    const healthy = (await releaseOf(config)) && process.connected ? { healthy: sayHealthy } : {};
+    return (await runAgent(config, { signal: stop.signal, untilDone: values["until-done"], ...healthy })) ? 0 : 1;
   } finally {
     // A listener keeps the channel, and with it the process, open.
     if (process.connected) process.disconnect();
   }
+}
+
+/** Tells whatever started the release that it works, and waits until that is kept. */
+function sayHealthy(): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.on("message", (message) => {
+      if ((message as { kept?: unknown }).kept === true) resolve();
+    });
+    process.on("disconnect", () =>
+      reject(new DeviceError("release", "what started the release ended before it kept that the release works")),
+    );
+    process.send?.({ healthy: true });
+  });
 }
 
 try {

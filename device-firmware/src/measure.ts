@@ -1,65 +1,29 @@
 import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
-import { readdir, readFile, realpath } from "node:fs/promises";
-import { dirname, join, relative } from "node:path";
+import { readFile } from "node:fs/promises";
+import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { fromHex, type Hex, toHex } from "@msec/core";
 import { AGENT_PCR, type BootEvent, lockTpm, replay, writeFileAtomic } from "@msec/secure-element";
 import { ALG, Tpm } from "@msec/secure-element/tpm";
 import type { Config } from "./config.ts";
 import { DeviceError } from "./errors.ts";
-import { paths } from "./identity.ts";
+import { paths, releaseOf } from "./identity.ts";
+import { filesOf, packagesOf } from "./packages.ts";
 
 /** The agent's own package. */
 const AGENT = fileURLToPath(new URL("..", import.meta.url));
-/** What Node may load. */
-const LOADED = /\.(?:[cm]?js|[cm]?ts|json|wasm|node)$/;
-const NOT_LOADED = /\.d\.[cm]?ts$|\.test\.ts$/;
-const SKIPPED: ReadonlySet<string> = new Set(["node_modules", "test", "vectors", ".git"]);
-
 /**
  * A line "sha256 package/path" for every file that Node may load of the package at `root` and of all that it depends on, in
  * order. One changed byte anywhere in it is another manifest.
  */
 export async function manifest(root: string = AGENT): Promise<string> {
   const lines: string[] = [];
-  const seen = new Set<string>();
-  const visit = async (folder: string): Promise<void> => {
-    const at = await realpath(folder);
-    if (seen.has(at)) return;
-    seen.add(at);
-    const { name, dependencies = {} } = JSON.parse(await readFile(join(at, "package.json"), "utf8")) as {
-      name: string;
-      dependencies?: Record<string, string>;
-    };
+  for (const { name, at } of await packagesOf(root))
     for (const file of await filesOf(at)) {
       const hash = createHash("sha256").update(await readFile(file));
       lines.push(`${hash.digest("hex")} ${name}/${relative(at, file)}`);
     }
-    for (const dependency of Object.keys(dependencies)) await visit(packageOf(dependency, at));
-  };
-  await visit(root);
   return `${lines.sort().join("\n")}\n`;
-}
-
-async function filesOf(folder: string): Promise<string[]> {
-  const out: string[] = [];
-  for (const entry of await readdir(folder, { withFileTypes: true })) {
-    const path = join(folder, entry.name);
-    if (entry.isDirectory() && !SKIPPED.has(entry.name)) out.push(...(await filesOf(path)));
-    else if (entry.isFile() && LOADED.test(entry.name) && !NOT_LOADED.test(entry.name)) out.push(path);
-  }
-  return out;
-}
-
-/** Where Node finds a package from `from`. */
-function packageOf(name: string, from: string): string {
-  for (let at = from; ; at = dirname(at)) {
-    const candidate = join(at, "node_modules", name);
-    if (existsSync(join(candidate, "package.json"))) return candidate;
-    if (dirname(at) === at)
-      throw new DeviceError("not-initialised", `the agent's package ${name} is missing: install it again`, name);
-  }
 }
 
 /** What the agent is measured as: SHA-256 of its manifest. */
@@ -97,6 +61,13 @@ export const eventsOf = (log: BootLog | undefined): BootEvent[] =>
 export async function measureAgent(config: Config, root?: string): Promise<void> {
   if (config.element.kind !== "tpm") return;
   const event = await measurement(root);
+  const release = await releaseOf(config);
+  if (release && release.measurement !== Buffer.from(event.digest).toString("hex"))
+    throw new DeviceError(
+      "release",
+      `this device runs release ${release.version}, and this is another agent: what it would measure would stop the device; use the one that is installed`,
+      release.version,
+    );
   const lock = await lockTpm(config.element.tpm);
   try {
     const tpm = await Tpm.open(config.element.tpm);

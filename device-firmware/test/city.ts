@@ -332,12 +332,12 @@ export class City {
   }
 
   /** Writes the configuration, runs `init` and lets the owner sign the holders of every stream. */
-  async device(config: ConfigInput): Promise<Agent> {
+  async device(config: ConfigInput, init = (agent: Agent) => agent.command("init")): Promise<Agent> {
     const path = join(this.dir, "config.json");
     await writeFile(path, JSON.stringify(config));
     const agent = new Agent(path, join(this.dir, config.dataDir));
     this.agents.push(agent);
-    const made = JSON.parse(await agent.command("init")) as { streams: { streamId: Hex; preimage: StreamPreimage }[] };
+    const made = JSON.parse(await init(agent)) as { streams: { streamId: Hex; preimage: StreamPreimage }[] };
     for (const { streamId: id, preimage } of made.streams) {
       const input = config.streams.find((s) => s.name === preimage.name);
       const holders = preimage.mode === MODE.sealed ? (input?.holders as Hex[]) : this.members;

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { operatorCredentials, readTopic, rightsOf } from "@msec/broker";
-import { connect, ErasureKeys, Frontiers, startPostgres } from "@msec/companion-db";
+import { connect, ErasureKeys, FileRoot, Frontiers, startPostgres } from "@msec/companion-db";
 import {
   buyerNodes,
   cover,
@@ -619,7 +619,7 @@ describe("what was erased", () => {
         for (const name of ["erasure.keys", "erasure.root"]) cpSync(join(folder, name), join(t.root, `new.${name}`));
         const today = await Frontiers.open(
           db,
-          new ErasureKeys(join(t.root, "new.erasure.keys"), join(t.root, "new.erasure.root")),
+          await ErasureKeys.open(join(t.root, "new.erasure.keys"), new FileRoot(join(t.root, "new.erasure.root"))),
         );
         await expect(today.get(stream)).rejects.toThrow(/erasure key that is gone/);
         const { rows: wrapped } = await db.query("select wrapped from frontiers where stream_id = $1", [
@@ -628,7 +628,7 @@ describe("what was erased", () => {
         expect(wrapped).toHaveLength(1);
         const then = await Frontiers.open(
           db,
-          new ErasureKeys(join(t.root, "old.erasure.keys"), join(t.root, "old.erasure.root")),
+          await ErasureKeys.open(join(t.root, "old.erasure.keys"), new FileRoot(join(t.root, "old.erasure.root"))),
         );
         expect((await then.get(stream))?.length, "the control: with the destroyed keys it would open").toBeGreaterThan(
           0,

@@ -104,7 +104,7 @@ describe.skipIf(missing !== undefined)("a city whose devices have TPMs", () => {
 
     // The whole folder of the device, on a board with another TPM of the same maker.
     const copy = sibling("copy", await otherTpm("copy", session.layout.tpmMaker));
-    for (const file of ["element.json", "wrap.key", "streams", "approvals.json"])
+    for (const file of ["element.json", "wrap.tpm", "streams", "approvals.json"])
       cpSync(join(session.layout.device("lamp"), file), join(copy, "..", file), { recursive: true });
     await expect(enrolDevice(session, copy)).rejects.toMatchObject({ code: "foreign-tpm" });
 

@@ -3,7 +3,7 @@ import { chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } fr
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { connect, ErasureKeys, Frontiers, ownServer } from "@msec/companion-db";
+import { connect, ErasureKeys, FileRoot, Frontiers, ownServer } from "@msec/companion-db";
 import { derive, type Hex, rootNode } from "@msec/core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Store } from "../../oracles/custody/src/store.ts";
@@ -100,7 +100,7 @@ describe.skipIf(!bin)(`PostgreSQL ${versions[versions.length - 1] ?? ""} of the 
     await store.putPacks([pack], []);
     expect(await store.pending()).toEqual([pack]);
 
-    const keys = new ErasureKeys(join(folder, "erasure.keys"), join(folder, "erasure.root"));
+    const keys = await ErasureKeys.open(join(folder, "erasure.keys"), new FileRoot(join(folder, "erasure.root")));
     const frontiers = await Frontiers.open(db, keys);
     expect(await frontiers.keep(streamId, [rootNode(new Uint8Array(32).fill(9))])).toBe(true);
     await frontiers.puncture(streamId, 7, 7);

@@ -31,6 +31,7 @@ test("what is left out: loopback, a second an epoch, three of silence, 20,000 pa
     epochMs: 1000,
     silenceMs: 3000,
     maxPending: 20_000,
+    erasureRoot: { kind: "file" },
     logLevel: "info",
   });
 });

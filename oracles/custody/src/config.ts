@@ -6,6 +6,16 @@ const schema = z.strictObject({
   name: z.string().min(1),
   /** Folder of this operator alone: keys, erasure keys, content. */
   dataDir: z.string().min(1),
+  /** Where the root of the erasure keys is: a file in `dataDir`, or the NV memory of a TPM, named as the TPM client takes it. */
+  erasureRoot: z
+    .discriminatedUnion("kind", [
+      z.strictObject({ kind: z.literal("file") }),
+      z.strictObject({
+        kind: z.literal("tpm"),
+        tpm: z.string().regex(/^(device:\/|swtpm:)./, "name the TPM as device:/dev/tpmrm0 or swtpm:path=SOCKET"),
+      }),
+    ])
+    .default({ kind: "file" }),
   /** PostgreSQL of this operator alone; DATABASE_URL overrides it. */
   databaseUrl: z.string().startsWith("postgres"),
   /** Where this operator is reached over HTTP. */

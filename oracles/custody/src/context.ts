@@ -1,5 +1,5 @@
 import { type Contracts, type Sender } from "@msec/chain";
-import { type Frontiers } from "@msec/companion-db";
+import { type ErasureKeys, type Frontiers } from "@msec/companion-db";
 import { anchorDomain, consentDomain, type Domain, type Hex, faults, quorum } from "@msec/core";
 import { type JsonRpcProvider } from "ethers";
 import { type Logger } from "pino";
@@ -21,6 +21,7 @@ export interface Context {
   lines: Lines;
   verifier: Verifier;
   frontiers: Frontiers;
+  erasureKeys: ErasureKeys;
   devices: DeviceCache;
   peers: Peers;
   contents: ContentStore;

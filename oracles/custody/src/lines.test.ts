@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { connect, ErasureKeys, type EmbeddedPostgres, Frontiers, startPostgres } from "@msec/companion-db";
+import { connect, ErasureKeys, type EmbeddedPostgres, FileRoot, Frontiers, startPostgres } from "@msec/companion-db";
 import {
   addressOfKey,
   consentDomain,
@@ -70,7 +70,7 @@ beforeEach(async () => {
     log: pino({ level: "silent" }),
     store,
     lines,
-    frontiers: await Frontiers.open(db, new ErasureKeys(`${at}.keys`, `${at}.root`)),
+    frontiers: await Frontiers.open(db, await ErasureKeys.open(`${at}.keys`, new FileRoot(`${at}.root`))),
     devices: {
       owner: async () => addressOfKey(OWNER),
       keyHash: async (_: Hex, keyEpoch: number) => (keyEpoch === 1 ? keyHash(stream.key.spki) : `0x${"00".repeat(32)}`),

@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { beaconTopic, readTopic, rightsOf } from "@msec/broker";
 import { type Addresses, connectChain, contractsAt, embedded, Sender } from "@msec/chain";
-import { connect, ErasureKeys, Frontiers } from "@msec/companion-db";
+import { connect, ErasureKeys, FileRoot, Frontiers, TpmRoot } from "@msec/companion-db";
 import { openContents } from "@msec/content-store";
 import { addressOfKey, type Hex, toHex } from "@msec/core";
 import { Loops, onStop, runMain, secretFile } from "@msec/service";
@@ -11,7 +11,7 @@ import sodium from "libsodium-wrappers";
 import { pino } from "pino";
 import { connectBroker } from "./broker.ts";
 import { Committee } from "./committee.ts";
-import { readConfig } from "./config.ts";
+import { type Config, readConfig } from "./config.ts";
 import { type Context } from "./context.ts";
 import { Epochs } from "./epochs.ts";
 import { Ingest, type MessagePage } from "./ingest.ts";
@@ -48,7 +48,7 @@ async function main(file: string): Promise<void> {
     log.fatal({ error: error.message }, "the database is gone: this process ends, so that no two work on one database");
     process.exit(1);
   });
-  const erasureKeys = new ErasureKeys(join(config.dataDir, "erasure.keys"), join(config.dataDir, "erasure.root"));
+  const erasureKeys = await openErasureKeys(config);
   const frontiers = await Frontiers.open(db, erasureKeys);
   const profile = embedded(config.chain.rpc, config.chain.chainId);
   const provider = connectChain(profile);
@@ -74,6 +74,7 @@ async function main(file: string): Promise<void> {
       log.error({ error: error.message }, "a thread that checks packs died: its packs are checked without it"),
     ),
     frontiers,
+    erasureKeys,
     devices: new DeviceCache(contracts),
     peers: new Peers(config.committee, address, log),
     contents,
@@ -158,7 +159,7 @@ async function main(file: string): Promise<void> {
   loops.every(1000, "receipts", () => receipts.tick());
   loops.every(2000, "peers", () => askPeers(ctx, ingest));
   // Also at the start, else an operator that starts again every so often would never rotate.
-  loops.every(ROOT_ROTATION_MS, "root rotation", async () => erasureKeys.rotateRoot());
+  loops.every(ROOT_ROTATION_MS, "root rotation", async () => void (await erasureKeys.rotateRoot()));
   loops.every(RETENTION_MS, "retention", () => expire(ctx, ingest, Date.now()));
   const dialling = setInterval(() => void dialPeers(ctx), IPFS_DIAL_MS);
   void dialPeers(ctx);
@@ -175,6 +176,12 @@ async function main(file: string): Promise<void> {
     await store.close();
     log.info("custody oracle stopped");
   });
+}
+
+function openErasureKeys({ dataDir, erasureRoot }: Config): Promise<ErasureKeys> {
+  const [keys, file] = [join(dataDir, "erasure.keys"), new FileRoot(join(dataDir, "erasure.root"))];
+  if (erasureRoot.kind === "file") return ErasureKeys.open(keys, file);
+  return ErasureKeys.open(keys, new TpmRoot(erasureRoot.tpm, join(dataDir, "erasure.tpm")), file);
 }
 
 /** Learns of streams and of sealed packs' openings that this operator missed while it was away. */

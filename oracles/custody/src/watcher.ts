@@ -34,6 +34,9 @@ export class Watcher {
   #running: Promise<void> | undefined;
   #readTo = 0;
   #up = true;
+  /** Erasures whose keys are destroyed and whose root is not yet, as "streamId number". */
+  readonly #punctured = new Set<string>();
+  #rootRefused = "";
   /** First confirmed epoch that the chain may have lost; at the start the newest one is in doubt. */
   #doubtFrom: number;
 
@@ -173,25 +176,37 @@ export class Watcher {
     }
   }
 
-  /** Destroys the keys of what was asked to be erased, then the contents; a crash between them ends in both. */
+  /**
+   * Destroys the keys of what was asked to be erased, then the contents, then the root that the keys were sealed under; a
+   * crash between them ends in all of it. An erasure counts as done after the last, which a TPM may let wait for minutes.
+   */
   async #erase(): Promise<void> {
-    const { store, frontiers, contents, metrics, log } = this.#ctx;
-    for (const erasure of await store.erasures()) {
-      if (erasure.doneAt !== null) continue;
+    const { store, frontiers, erasureKeys, contents, metrics, log } = this.#ctx;
+    const open = (await store.erasures()).filter((erasure) => erasure.doneAt === null);
+    if (open.length === 0) return;
+    for (const { streamId, number, fromSlot, toSlot } of open) {
+      const id = `${streamId} ${number}`;
+      if (this.#punctured.has(id)) continue;
       step("puncture");
-      const held = await this.#ingest.exclusive(() =>
-        frontiers.puncture(erasure.streamId, erasure.fromSlot, erasure.toSlot),
-      );
+      const held = await this.#ingest.exclusive(() => frontiers.puncture(streamId, fromSlot, toSlot));
       step("punctured");
-      const { streamId, fromSlot, toSlot } = erasure;
       await contents.remove(await store.contentsIn(streamId, fromSlot, toSlot));
       const gone = await store.dropContents(streamId, fromSlot, toSlot);
-      await store.finishErasure(streamId, erasure.number, Date.now());
+      this.#punctured.add(id);
+      log.info({ stream: streamId, from: fromSlot, to: toSlot, keys: held, contents: gone }, "erased");
+    }
+    const rotated = await erasureKeys.rotateRoot().catch((error: Error) => {
+      if (error.message !== this.#rootRefused)
+        log.error({ error: error.message }, "the root of the erasure keys can't be replaced: no receipts until it is");
+      this.#rootRefused = error.message;
+      return false;
+    });
+    if (!rotated) return;
+    this.#rootRefused = "";
+    for (const { streamId, number } of open) {
+      await store.finishErasure(streamId, number, Date.now());
+      this.#punctured.delete(`${streamId} ${number}`);
       metrics.erasures.inc();
-      log.info(
-        { stream: erasure.streamId, from: erasure.fromSlot, to: erasure.toSlot, keys: held, contents: gone },
-        "erased",
-      );
     }
   }
 

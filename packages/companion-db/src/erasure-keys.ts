@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, readSync, renameSync, writeSync } from "node:fs";
-import { dirname } from "node:path";
+import { closeSync, existsSync, openSync, readFileSync, readSync } from "node:fs";
 import { fromHex, type Hex, toHex } from "@msec/core";
 import sodium from "libsodium-wrappers";
+import { type FileRoot, overwrite, type RootKey, type RootStore, writeWhole } from "./root.ts";
 
 await sodium.ready;
 
@@ -17,50 +17,21 @@ const KEY = 32;
 const BODY = 1 + 8 + KEY + KEY;
 const RECORD = ID + NONCE + BODY + TAG;
 const HEADER = 32;
-const ROOT_FILE = 2 * KEY;
+const FLAG = { staged: 1, replaced: 2 };
 
 interface Row {
   index: number;
   generation: bigint;
   current: Uint8Array;
   next: Uint8Array | undefined;
+  /** Whether an earlier key of the stream was sealed under the root in force. */
+  replaced: boolean;
 }
 
 const seal = (root: Uint8Array, id: Uint8Array, body: Uint8Array): Uint8Array => {
   const nonce = randomBytes(NONCE);
   return Buffer.concat([id, nonce, sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(body, id, null, nonce, root)]);
 };
-
-function writeWhole(path: string, bytes: Uint8Array): void {
-  const fd = openSync(`${path}.new`, "w", 0o600);
-  try {
-    writeSync(fd, bytes);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(`${path}.new`, path);
-  syncFolder(path);
-}
-
-function syncFolder(path: string): void {
-  const fd = openSync(dirname(path), "r");
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-}
-
-function overwrite(path: string, at: number, bytes: Uint8Array): void {
-  const fd = openSync(path, "r+");
-  try {
-    writeSync(fd, bytes, 0, bytes.length, at);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-}
 
 /**
  * The erasure keys of one companion database: 32 bytes a stream. A key is replaced in two durable steps around the
@@ -69,39 +40,37 @@ function overwrite(path: string, at: number, bytes: Uint8Array): void {
  */
 export class ErasureKeys {
   readonly #path: string;
-  readonly #rootPath: string;
+  #store: RootStore;
   #root: Uint8Array;
+  /** The file is sealed under the staged root, which the store has not adopted yet. */
+  #unsettled = false;
+  #rotatedAt = -Infinity;
+  #last: Promise<unknown> = Promise.resolve();
   readonly #rows = new Map<Hex, Row>();
 
-  /** Opens the file, or makes it. Without a root key beside an existing file nothing is readable, and that is an error. */
-  constructor(path: string, rootPath: string) {
+  private constructor(path: string, store: RootStore, root: Uint8Array) {
     this.#path = path;
-    this.#rootPath = rootPath;
-    if (!existsSync(rootPath)) {
-      if (existsSync(path))
-        throw new Error(`the root key ${rootPath} is missing: the erasure keys in ${path} cannot be read without it`);
-      writeWhole(rootPath, Buffer.concat([randomBytes(KEY), Buffer.alloc(KEY)]));
-    }
-    const roots = readFileSync(rootPath);
-    if (roots.length !== ROOT_FILE)
-      throw new Error(`the root key ${rootPath} is damaged: restore it from its own backup`);
-    const [current, next] = [new Uint8Array(roots.subarray(0, KEY)), new Uint8Array(roots.subarray(KEY))];
-    this.#root = current;
-    if (!existsSync(path)) writeWhole(path, nameOf(current));
-    const header = Buffer.alloc(HEADER);
-    const fd = openSync(path, "r");
-    readSync(fd, header, 0, HEADER, 0);
-    closeSync(fd);
-    if (header.equals(nameOf(next))) this.#adopt(next);
-    else if (!header.equals(nameOf(current)))
-      throw new Error(`${path} is sealed under another root key than ${rootPath}: one of the two is an old copy`);
-    else if (next.some((byte) => byte !== 0)) overwrite(rootPath, KEY, Buffer.alloc(KEY));
+    this.#store = store;
+    this.#root = root;
     this.#load();
   }
 
-  #adopt(root: Uint8Array): void {
-    overwrite(this.#rootPath, 0, Buffer.concat([root, Buffer.alloc(KEY)]));
-    this.#root = root;
+  /**
+   * Opens the file, or makes it. Without the root key that it is sealed under nothing is readable, and that is an error.
+   * With `before`, a file that is still sealed under that store's root is first sealed under one of `store`.
+   */
+  static async open(path: string, store: RootStore, before?: FileRoot): Promise<ErasureKeys> {
+    if (before?.exists) await move(path, before, store);
+    const { current, next } = await store.read(!existsSync(path));
+    if (!existsSync(path)) writeWhole(path, nameOf(current));
+    const header = headerOf(path);
+    if (next && header.equals(nameOf(next))) {
+      await store.adopt();
+      return new ErasureKeys(path, store, next.key);
+    }
+    if (!header.equals(nameOf(current))) throw new Error(otherRoot(path, header, current, store));
+    if (next) await store.drop();
+    return new ErasureKeys(path, store, current.key);
   }
 
   #load(): void {
@@ -122,12 +91,14 @@ export class ErasureKeys {
       } catch {
         throw new Error(`record ${index} of ${this.#path} is damaged: restore the file from its own backup`);
       }
+      const flags = body[0] as number;
       const next = body.slice(9 + KEY);
       this.#rows.set(toHex(id), {
         index,
         generation: new DataView(body.buffer, body.byteOffset).getBigUint64(1),
         current: body.slice(9, 9 + KEY),
-        next: body[0] === 1 ? next : undefined,
+        next: flags & FLAG.staged ? next : undefined,
+        replaced: (flags & FLAG.replaced) !== 0,
       });
     }
   }
@@ -140,8 +111,8 @@ export class ErasureKeys {
   #sealed(streamId: Hex, row: Row): Uint8Array {
     const generation = Buffer.alloc(8);
     generation.writeBigUInt64BE(row.generation);
-    const flag = Uint8Array.of(row.next === undefined ? 0 : 1);
-    const body = Buffer.concat([flag, generation, row.current, row.next ?? Buffer.alloc(KEY)]);
+    const flags = Uint8Array.of((row.next ? FLAG.staged : 0) | (row.replaced ? FLAG.replaced : 0));
+    const body = Buffer.concat([flags, generation, row.current, row.next ?? Buffer.alloc(KEY)]);
     return seal(this.#root, fromHex(streamId, ID), body);
   }
 
@@ -163,7 +134,7 @@ export class ErasureKeys {
     const key = new Uint8Array(randomBytes(KEY));
     const row = this.#rows.get(streamId);
     if (row === undefined) {
-      this.#write(streamId, { index: this.#rows.size, generation: 1n, current: key, next: undefined });
+      this.#write(streamId, { index: this.#rows.size, generation: 1n, current: key, next: undefined, replaced: false });
       return { key, generation: 1 };
     }
     this.#write(streamId, { ...row, next: key });
@@ -174,7 +145,8 @@ export class ErasureKeys {
   promote(streamId: Hex): void {
     const row = this.#rows.get(streamId);
     if (row?.next === undefined) return;
-    this.#write(streamId, { index: row.index, generation: row.generation + 1n, current: row.next, next: undefined });
+    const generation = row.generation + 1n;
+    this.#write(streamId, { index: row.index, generation, current: row.next, next: undefined, replaced: true });
   }
 
   /** Forgets a staged key whose frontier never reached the database. */
@@ -183,24 +155,88 @@ export class ErasureKeys {
     if (row?.next !== undefined) this.#write(streamId, { ...row, next: undefined });
   }
 
-  /** Seals every record under a new root key and overwrites the old one: what a disk kept of old records is unreadable. */
-  rotateRoot(): void {
-    const next = new Uint8Array(randomBytes(KEY));
-    overwrite(this.#rootPath, KEY, next);
+  /**
+   * Where a key was replaced since the last time, seals every record under a new root and has the old one overwritten: what a
+   * disk kept of old records is unreadable then. False, and nothing done, within the store's {@link RootStore.restMs}.
+   */
+  rotateRoot(): Promise<boolean> {
+    const run = this.#last.then(() => this.#rotate());
+    this.#last = run.catch(() => undefined);
+    return run;
+  }
+
+  async #rotate(): Promise<boolean> {
+    if (this.#unsettled) await this.#settle();
+    if (![...this.#rows.values()].some((row) => row.replaced)) return true;
+    if (performance.now() - this.#rotatedAt < this.#store.restMs) return false;
+    this.#seal(await this.#store.stage());
+    await this.#settle();
+    this.#rotatedAt = performance.now();
+    return true;
+  }
+
+  async #settle(): Promise<void> {
+    await this.#store.adopt();
+    this.#unsettled = false;
+  }
+
+  /** Writes every record under another root, at one blow. */
+  #seal(next: RootKey): void {
     const before = this.#root;
-    this.#root = next;
-    const rows = [...this.#rows].sort(([, a], [, b]) => a.index - b.index);
+    this.#root = next.key;
+    const rows = [...this.#rows]
+      .map(([id, row]): [Hex, Row] => [id, { ...row, replaced: false }])
+      .sort(([, a], [, b]) => a.index - b.index);
     try {
       writeWhole(this.#path, Buffer.concat([nameOf(next), ...rows.map(([id, row]) => this.#sealed(id, row))]));
     } catch (error) {
-      this.#root = before;
-      throw error;
+      // The file may have been replaced before its folder could be synced.
+      if (!headerOf(this.#path).equals(nameOf(next))) {
+        this.#root = before;
+        throw error;
+      }
     }
-    this.#adopt(next);
+    for (const [id, row] of rows) this.#rows.set(id, row);
+    this.#unsettled = true;
+  }
+
+  /** Seals the file under the root of another store, then destroys the one before. */
+  async move(to: RootStore): Promise<void> {
+    const { current } = await to.read(true);
+    this.#seal(current);
+    await this.#store.destroy();
+    this.#store = to;
+    this.#unsettled = false;
   }
 }
 
-/** What a root key is called in the file that it seals. */
-function nameOf(root: Uint8Array): Buffer {
-  return Buffer.from(sodium.crypto_generichash(HEADER, "msec.erasure.root", root));
+async function move(path: string, before: FileRoot, to: RootStore): Promise<void> {
+  // Cut off between the sealing and the end of the old root.
+  const moved = to.exists && existsSync(path) && headerOf(path).equals(nameOf((await to.read(false)).current));
+  if (moved) return before.destroy();
+  await (await ErasureKeys.open(path, before)).move(to);
+}
+
+function headerOf(path: string): Buffer {
+  const header = Buffer.alloc(HEADER);
+  const fd = openSync(path, "r");
+  readSync(fd, header, 0, HEADER, 0);
+  closeSync(fd);
+  return header;
+}
+
+/** What a root key is called in the file that it seals: a digest, the end of which is its generation where it has one. */
+function nameOf({ key, generation }: RootKey): Buffer {
+  const name = Buffer.from(sodium.crypto_generichash(HEADER, "msec.erasure.root", key));
+  if (generation !== undefined) name.writeBigUInt64BE(generation, HEADER - 8);
+  return name;
+}
+
+function otherRoot(path: string, header: Buffer, { generation }: RootKey, { where }: RootStore): string {
+  if (generation === undefined)
+    return `${path} is sealed under another root key than ${where}: one of the two is an old copy`;
+  const sealed = header.readBigUInt64BE(HEADER - 8);
+  return sealed < generation
+    ? `${path} is an old copy: it is sealed under root key ${sealed}, which ${where} has replaced by number ${generation}; put the newest copy back, keys that were destroyed since then do not return`
+    : `${path} is not sealed under root key ${generation} of ${where}: it is of another TPM, or damaged; put its own newest copy back`;
 }

@@ -8,6 +8,7 @@ import { type EmbeddedPostgres, startPostgres } from "./embedded.ts";
 import { ErasureKeys } from "./erasure-keys.ts";
 import { Frontiers } from "./frontiers.ts";
 import { connect, transaction } from "./pool.ts";
+import { FileRoot } from "./root.ts";
 
 const STREAM: Hex = `0x${"5a".repeat(32)}`;
 const OTHER: Hex = `0x${"0b".repeat(32)}`;
@@ -34,10 +35,10 @@ beforeEach(async () => {
   await db.query("drop table if exists frontiers");
   files = join(folder, `run-${run++}`);
   mkdirSync(files);
-  keys = openKeys(files);
+  keys = await openKeys(files);
 });
 
-const openKeys = (at: string) => new ErasureKeys(join(at, "erasure.keys"), join(at, "erasure.root"));
+const openKeys = (at: string) => ErasureKeys.open(join(at, "erasure.keys"), new FileRoot(join(at, "erasure.root")));
 const whole = () => [rootNode(SEED)];
 const places = (nodes: readonly { depth: number; firstSlot: number }[] | undefined) =>
   nodes?.map(({ depth, firstSlot }) => ({ depth, firstSlot }));
@@ -59,7 +60,7 @@ test("a frontier is kept once and never replaced", async () => {
   expect(await frontiers.keep(STREAM, whole())).toBe(true);
   expect(await frontiers.keep(STREAM, [rootNode(new Uint8Array(32))])).toBe(false);
   expect(await frontiers.get(STREAM)).toEqual(whole());
-  const again = await Frontiers.open(db, openKeys(files));
+  const again = await Frontiers.open(db, await openKeys(files));
   expect(await again.keep(STREAM, [rootNode(new Uint8Array(32))])).toBe(false);
   expect(await again.get(STREAM)).toEqual(whole());
 });
@@ -76,7 +77,7 @@ test("a puncture takes the slots, leaves the others, and lasts over a restart", 
   await frontiers.keep(STREAM, whole());
   await frontiers.keep(OTHER, whole());
   expect(await frontiers.puncture(STREAM, 10, 12)).toBe(true);
-  for (const held of [frontiers, await Frontiers.open(db, openKeys(files))]) {
+  for (const held of [frontiers, await Frontiers.open(db, await openKeys(files))]) {
     const left = (await held.get(STREAM)) ?? [];
     expect(places(left)).toEqual(cover(0, LAST_SLOT, [[10, 12]]));
     expect(leafNode(left, 9)).toEqual(leafNode(whole(), 9));
@@ -102,11 +103,11 @@ test("a copy of the row made before the puncture does not open afterwards", asyn
     await frontiers.puncture(STREAM, 100, 200);
     await db.query("delete from frontiers");
     await db.query("insert into frontiers select * from backup");
-    const restored = await Frontiers.open(db, openKeys(files));
+    const restored = await Frontiers.open(db, await openKeys(files));
     await expect(restored.get(STREAM)).rejects.toThrow(/erasure key that is gone: the database is an old copy/);
     // Not even under its number of now: the key itself is another.
     await db.query("update frontiers set generation = 2");
-    await expect((await Frontiers.open(db, openKeys(files))).get(STREAM)).rejects.toThrow();
+    await expect((await Frontiers.open(db, await openKeys(files))).get(STREAM)).rejects.toThrow();
   } finally {
     await db.query("drop table backup");
   }
@@ -115,7 +116,7 @@ test("a copy of the row made before the puncture does not open afterwards", asyn
 test("a crash between stage and commit: the old frontier stands, the staged key is forgotten", async () => {
   await (await Frontiers.open(db, keys)).keep(STREAM, whole());
   keys.stage(STREAM);
-  const restarted = openKeys(files);
+  const restarted = await openKeys(files);
   const frontiers = await Frontiers.open(db, restarted);
   expect(restarted.staged()).toEqual([]);
   expect(await frontiers.get(STREAM)).toEqual(whole());
@@ -126,7 +127,7 @@ test("a crash between commit and promote: the punctured frontier stands, the old
   const old = keys.get(STREAM)?.key;
   const cut = await Frontiers.open(losingAnswers(true), keys);
   await expect(cut.puncture(STREAM, 7, 7)).rejects.toThrow("the connection ended");
-  const restarted = openKeys(files);
+  const restarted = await openKeys(files);
   expect(restarted.staged()).toEqual([{ streamId: STREAM, generation: 2 }]);
   const frontiers = await Frontiers.open(db, restarted);
   expect(places(await frontiers.get(STREAM))).toEqual(cover(0, LAST_SLOT, [[7, 7]]));
@@ -144,7 +145,7 @@ test("a commit whose answer was lost, then a second try that is cut off too, los
   await expect(cut.puncture(STREAM, 7, 7)).rejects.toThrow("the connection ended");
   answers.commit = false;
   await expect(cut.puncture(STREAM, 7, 7)).rejects.toThrow("the connection ended");
-  const frontiers = await Frontiers.open(db, openKeys(files));
+  const frontiers = await Frontiers.open(db, await openKeys(files));
   expect(await frontiers.puncture(STREAM, 7, 7)).toBe(true);
   const left = (await frontiers.get(STREAM)) ?? [];
   expect(left).toEqual(puncture(whole(), 7, 7));
@@ -177,7 +178,7 @@ test("erasure keys and database are backed up apart: with the keys of another ti
   const copy = join(folder, `copy-${run}`);
   cpSync(files, copy, { recursive: true });
   await (await Frontiers.open(db, keys)).puncture(STREAM, 1, 1);
-  const frontiers = await Frontiers.open(db, openKeys(copy));
+  const frontiers = await Frontiers.open(db, await openKeys(copy));
   await expect(frontiers.get(STREAM)).rejects.toThrow(/erasure key that is gone/);
 });
 

@@ -2,10 +2,16 @@ import { pointOfSpki, utf8 } from "@msec/core";
 import {
   ALG,
   emptyPolicy,
+  encode,
+  EO,
   externalVerifier,
   nameOf,
+  NV,
+  type NvPublic,
+  nvNameOf,
   pcrDigest,
   policyAuthorize,
+  policyNv,
   policyOr,
   policyPcr,
   type EccPublic,
@@ -24,6 +30,8 @@ export const AGENT_PCR = 13;
  * (13); SHA-256.
  */
 export const BOOT_PCRS: readonly number[] = [0, 2, 4, 7, 11, AGENT_PCR];
+/** Those that nothing but the firmware and the boot loader measures into: their log accounts for them whole. */
+export const FIRMWARE_PCRS: readonly number[] = [0, 2, 4, 7];
 export const BOOT_SELECTION: PcrSelection[] = [{ hash: SHA256, pcrs: [...BOOT_PCRS] }];
 
 /** Ties an approval to this use of the maker's key. */
@@ -32,6 +40,27 @@ export const APPROVAL_REF: Uint8Array = utf8("msec.firmware");
 /** The policy that PCRs of these values satisfy, in the order of {@link BOOT_PCRS}. */
 export const bootPolicy = (values: Uint8Array[]): Uint8Array =>
   policyPcr(SHA256, emptyPolicy(SHA256), BOOT_SELECTION, pcrDigest(SHA256, values));
+
+/**
+ * The NV counter whose value is the lowest version of the firmware that is still allowed, as it is once it was counted. Its
+ * attributes are part of its name, so that a policy knows it from an index of another kind under the same handle; and one
+ * that was removed and made anew goes on where the highest counter of the TPM was.
+ */
+export const FIRMWARE_COUNTER: NvPublic = {
+  index: 0x01804c00,
+  nameAlg: SHA256,
+  attributes: NV.AUTHREAD | NV.AUTHWRITE | NV.NO_DA | NV.COUNTER | NV.WRITTEN,
+  policy: new Uint8Array(),
+  size: 8,
+};
+
+/** What PolicyNV compares {@link FIRMWARE_COUNTER} with, and how: the counter must not be beyond the version. */
+export const versionOperand = (version: number): Uint8Array => encode((w) => w.u64(BigInt(version)));
+export const VERSION_OPERATION: number = EO.UNSIGNED_LE;
+
+/** The policy `booted`, and that no later version than this one has confirmed itself. */
+export const versionPolicy = (booted: Uint8Array, version: number): Uint8Array =>
+  policyNv(SHA256, booted, nvNameOf(FIRMWARE_COUNTER), versionOperand(version), 0, VERSION_OPERATION);
 
 /** The approved-firmware key as the TPM loads it. */
 export function authorityArea(spki: Uint8Array): EccPublic {

@@ -3,6 +3,7 @@ export * from "./element.ts";
 export * from "./errors.ts";
 export * from "./es256.ts";
 export * from "./file.ts";
+export * from "./firmware-counter.ts";
 export * from "./service.ts";
 export * from "./software.ts";
 export * from "./tpm-element.ts";

@@ -20,13 +20,18 @@ import {
   BOOT_SELECTION,
   type BootEvent,
   bootPolicy,
+  FIRMWARE_COUNTER,
   keyBranches,
   keyPolicy,
+  VERSION_OPERATION,
+  versionOperand,
+  versionPolicy,
 } from "./boot.ts";
 import type { DeviceKey, NextKey, SecureElement } from "./element.ts";
 import { SecureElementError } from "./errors.ts";
 import { lowS } from "./es256.ts";
 import { writeFileAtomic } from "./file.ts";
+import { firmwareCounter, raiseFirmwareCounter } from "./firmware-counter.ts";
 import { lockTpm, type TpmLock } from "./tpm-lock.ts";
 import {
   ALG,
@@ -39,10 +44,14 @@ import {
   type KeyBlob,
   type Loaded,
   policySigningKey,
+  type NvIndex,
+  nvNameOf,
   rawEcdsa,
   RH,
   sameTemplate,
   SE,
+  sealedBlob,
+  SESSION,
   spkiOf,
   SRK,
   type Ticket,
@@ -83,18 +92,34 @@ export interface TpmElementOptions {
   authority?: Uint8Array;
   /** What the maker approved since the key was made. */
   approvals?: Approval[];
+  /** Version of the release that runs; left out where the agent is not installed as one. */
+  version?: number;
   /** What was measured at this start. */
   log?: BootEvent[];
+  /** The firmware's event log, where there is one to show. */
+  firmwareLog?: Uint8Array;
+}
+
+/** How the policy of an object in the TPM is met by what has booted. */
+interface Way {
+  branches: Uint8Array[];
+  version: number | undefined;
+  /** Set where what has booted needs an approval: the approved policy and the TPM's ticket for it. */
+  approved: { policy: Uint8Array; ticket: Ticket; authorityName: Uint8Array } | undefined;
 }
 
 /** The element's keys as they are loaded, and what signing takes. */
 interface Ready {
   tpm: Tpm;
   key: Loaded;
-  branches: Uint8Array[];
-  /** Set where what has booted needs an approval: the approved policy and the TPM's ticket for it. */
-  approved: { policy: Uint8Array; ticket: Ticket; authorityName: Uint8Array } | undefined;
+  way: Way;
   session: Session;
+}
+
+/** A secret as it rests outside: only its own TPM opens it, and only for what may sign. */
+export interface SealedSecret extends KeyBlob {
+  /** First branch of its policy: what had booted when it was sealed. */
+  booted: Uint8Array;
 }
 
 const { SHA256 } = ALG;
@@ -145,9 +170,10 @@ export class TpmElement implements SecureElement {
     let tpm: Tpm | undefined;
     try {
       tpm = await connect(options.address);
+      if (options.version !== undefined) await demandVersion(tpm, options.version);
       const known = await state(tpm);
       await demandSameTpm(tpm, known, options.path);
-      const ready = await prepare(tpm, known, options.approvals ?? []);
+      const ready = await prepare(tpm, known, options);
       const { resetCount } = (await tpm.readClock()).clock;
       return new TpmElement(options, lock, known, ready, resetCount);
     } catch (error) {
@@ -185,7 +211,7 @@ export class TpmElement implements SecureElement {
   prepareRotation(): Promise<NextKey> {
     return this.#alone(async () => {
       const { tpm } = this.#ready;
-      const next = this.#state.next ?? (await makeKey(tpm, this.keyEpoch + 1, this.#state));
+      const next = this.#state.next ?? (await makeKey(tpm, this.keyEpoch + 1, this.#state, this.#options.version));
       if (this.#state.next === null) await this.#save({ ...this.#state, next });
       return {
         ...deviceKey(evidenceOf(next)),
@@ -206,6 +232,25 @@ export class TpmElement implements SecureElement {
       await this.#save({ ...this.#state, keys, next: null });
       await this.#reload();
     });
+  }
+
+  /** Seals a secret of at most 128 bytes to what has booted, and to what its maker approves from now on. */
+  seal(secret: Uint8Array): Promise<SealedSecret> {
+    return this.#alone(() => this.#recovering(() => seal(this.#ready.tpm, secret, this.#state, this.#options)));
+  }
+
+  /** Opens a sealed secret; refused as a signature is where something else has booted. */
+  unseal(sealed: SealedSecret): Promise<Uint8Array> {
+    return this.#alone(() => this.#recovering(() => unseal(this.#ready.tpm, sealed, this.#state, this.#options)));
+  }
+
+  /** The release that runs has proved itself: from now on the TPM works for no earlier version. */
+  confirmVersion(): Promise<void> {
+    return this.#alone(() =>
+      this.#recovering(async () => {
+        if (this.#options.version !== undefined) await raiseFirmwareCounter(this.#ready.tpm, this.#options.version);
+      }),
+    );
   }
 
   /** What a registrar judges, of the key in use, or of the one that was prepared. */
@@ -241,7 +286,8 @@ export class TpmElement implements SecureElement {
           // A PCR that is extended in between makes the digest disagree, which the registrar refuses.
           const quote = await tpm.quote(ak, quoteNonce(challenge.nonce, evidence), BOOT_SELECTION);
           const pcrs = await tpm.pcrRead(SHA256, BOOT_PCRS);
-          return { secrets, quote, pcrs, log: this.#options.log ?? [] };
+          const { log = [], firmwareLog } = this.#options;
+          return { secrets, quote, pcrs, log, ...(firmwareLog ? { firmwareLog } : {}) };
         } finally {
           await tpm.flush(ak);
         }
@@ -270,7 +316,7 @@ export class TpmElement implements SecureElement {
     const { tpm } = this.#ready;
     await tpm.flushAll();
     try {
-      return await work(await load(tpm, stored, this.#state, this.#options.approvals ?? []));
+      return await work(await load(tpm, stored, this.#state, this.#options));
     } finally {
       await this.#reload();
     }
@@ -279,7 +325,7 @@ export class TpmElement implements SecureElement {
   async #reload(): Promise<void> {
     const { tpm } = this.#ready;
     await tpm.flushAll();
-    this.#ready = await prepare(tpm, this.#state, this.#options.approvals ?? []);
+    this.#ready = await prepare(tpm, this.#state, this.#options);
   }
 
   /** One caller after the other: a policy session is gathered over several commands. */
@@ -308,7 +354,7 @@ export class TpmElement implements SecureElement {
             "the TPM was restarted while the agent ran: start the agent anew, so that it is measured again",
             this.#options.address,
           );
-        this.#ready = await prepare(tpm, this.#state, this.#options.approvals ?? []);
+        this.#ready = await prepare(tpm, this.#state, this.#options);
       } catch (failed) {
         await tpm.close();
         throw failed;
@@ -396,7 +442,7 @@ async function create(tpm: Tpm, options: TpmElementOptions): Promise<State> {
     deviceId,
     endorsement: template.name,
     ...made,
-    keys: [await makeKey(tpm, 1, made)],
+    keys: [await makeKey(tpm, 1, made, options.version)],
     next: null,
   };
   await save(options.path, state);
@@ -442,8 +488,20 @@ async function demandSameTpm(tpm: Tpm, state: State, path: string): Promise<void
   );
 }
 
-async function bootedNow(tpm: Tpm): Promise<Uint8Array> {
-  return bootPolicy(await tpm.pcrRead(SHA256, BOOT_PCRS));
+/** The policy that what has booted meets; with its version where it was installed as a release. */
+async function bootedNow(tpm: Tpm, version: number | undefined): Promise<Uint8Array> {
+  const booted = bootPolicy(await tpm.pcrRead(SHA256, BOOT_PCRS));
+  return version === undefined ? booted : versionPolicy(booted, version);
+}
+
+async function demandVersion(tpm: Tpm, version: number): Promise<void> {
+  const lowest = await firmwareCounter(tpm);
+  if (version >= lowest) return;
+  throw new SecureElementError(
+    "firmware",
+    `version ${version} of the firmware is over: the TPM allows ${lowest} and later; install the newest release`,
+    version,
+  );
 }
 
 const deviceKey = ({ keyEpoch, signingKey }: Evidence): DeviceKey => ({
@@ -455,7 +513,12 @@ const loadAttestationKey = (tpm: Tpm, { akUnique }: Pick<State, "akUnique">): Pr
   tpm.createPrimary(RH.ENDORSEMENT, attestationKey(fromBase64(akUnique)));
 
 /** Makes a signing key for what has booted, and the evidence of it. Takes two of the TPM's slots at a time. */
-async function makeKey(tpm: Tpm, keyEpoch: number, state: Pick<State, "akUnique" | "authority">): Promise<StoredKey> {
+async function makeKey(
+  tpm: Tpm,
+  keyEpoch: number,
+  state: Pick<State, "akUnique" | "authority">,
+  version: number | undefined,
+): Promise<StoredKey> {
   const endorsements: Evidence["endorsements"] = [];
   for (const template of await certifiedTemplates(tpm)) {
     const ek = await endorsementKey(tpm, template);
@@ -464,7 +527,7 @@ async function makeKey(tpm: Tpm, keyEpoch: number, state: Pick<State, "akUnique"
     await flushTransient(tpm, ek);
   }
   const authority = fromBase64(state.authority);
-  const booted = await bootedNow(tpm);
+  const booted = await bootedNow(tpm, version);
   const srk = await tpm.createPrimary(RH.OWNER, SRK);
   const blob = await tpm.create(srk, policySigningKey(keyPolicy(booted, authority)));
   const key = await tpm.load(srk, blob);
@@ -485,34 +548,59 @@ async function makeKey(tpm: Tpm, keyEpoch: number, state: Pick<State, "akUnique"
   return { evidence: toBase64(evidence), private: toBase64(blob.private) };
 }
 
-const prepare = (tpm: Tpm, state: State, approvals: Approval[]) => load(tpm, current(state), state, approvals);
+type Now = Pick<TpmElementOptions, "approvals" | "version">;
 
-async function load(tpm: Tpm, stored: StoredKey, state: State, approvals: Approval[]): Promise<Ready> {
-  const authority = fromBase64(state.authority);
+const prepare = (tpm: Tpm, state: State, now: Now) => load(tpm, current(state), state, now);
+
+async function load(tpm: Tpm, stored: StoredKey, state: State, now: Now): Promise<Ready> {
   const { keyEpoch, booted, signingKey } = evidenceOf(stored);
   const blob: KeyBlob = { publicArea: signingKey, private: fromBase64(stored.private) };
+  const key = await underStorage(tpm, (srk) => loadOwn(tpm, srk, blob, keyEpoch));
+  const way = await wayOf(tpm, booted, state, now);
+  return { tpm, key, way, session: await tpm.startSession(SE.POLICY) };
+}
+
+async function underStorage<T>(tpm: Tpm, work: (srk: Loaded) => Promise<T>): Promise<T> {
   const srk = await tpm.createPrimary(RH.OWNER, SRK);
-  let key: Loaded;
   try {
-    key = await tpm.load(srk, blob);
+    return await work(srk);
+  } finally {
+    await tpm.flush(srk).catch(() => undefined);
+  }
+}
+
+async function loadOwn(tpm: Tpm, srk: Loaded, blob: KeyBlob, what: unknown): Promise<Loaded> {
+  try {
+    return await tpm.load(srk, blob);
   } catch (error) {
     if (!(error instanceof TpmError) || error.code !== "foreign-key") throw error;
     throw new SecureElementError(
       "foreign-tpm",
       "the TPM does not open the device's key: it was cleared, or the file was damaged; restore the file, or rotate to a new key",
-      keyEpoch,
+      what,
       error,
     );
-  } finally {
-    await tpm.flush(srk);
   }
-  const now = await bootedNow(tpm);
-  const approval =
-    Buffer.compare(now, booted) === 0 ? undefined : approvals.find((a) => Buffer.compare(a.policy, now) === 0);
-  const approved = approval && (await approvedBy(tpm, authority, approval));
-  const session = await tpm.startSession(SE.POLICY);
-  return { tpm, key, branches: keyBranches(booted, authority), approved, session };
 }
+
+/** How an object whose policy begins with `booted` can be used now. */
+async function wayOf(tpm: Tpm, booted: Uint8Array, state: Pick<State, "authority">, now: Now): Promise<Way> {
+  const authority = fromBase64(state.authority);
+  const policy = await bootedNow(tpm, now.version);
+  const plain = now.version === undefined ? policy : await bootedNow(tpm, undefined);
+  const branches = keyBranches(booted, authority);
+  // A key of before there were releases, or an approval without a version, asks nothing of the counter.
+  const of = (version: number | undefined, wanted: Uint8Array) => {
+    if (equal(wanted, booted)) return { version, approval: undefined };
+    const approval = now.approvals?.find((a) => equal(a.policy, wanted));
+    return approval && { version, approval };
+  };
+  const found = of(now.version, policy) ?? of(undefined, plain);
+  const approved = found?.approval && (await approvedBy(tpm, authority, found.approval));
+  return { branches, version: found?.version, approved };
+}
+
+const equal = (a: Uint8Array, b: Uint8Array) => Buffer.compare(a, b) === 0;
 
 /** Has the TPM check the maker's signature, so that it takes the approval in a policy. */
 async function approvedBy(tpm: Tpm, authority: Uint8Array, { policy, signature }: Approval) {
@@ -531,27 +619,80 @@ async function approvedBy(tpm: Tpm, authority: Uint8Array, { policy, signature }
 }
 
 async function signWith(ready: Ready, digest: Uint8Array): Promise<Uint8Array> {
-  const { tpm, key, branches, approved } = ready;
+  const { tpm, key, way } = ready;
   try {
-    await tpm.policyPcr(ready.session, BOOT_SELECTION);
-    if (approved)
-      await tpm.policyAuthorize(ready.session, approved.policy, APPROVAL_REF, approved.authorityName, approved.ticket);
-    await tpm.policyOr(ready.session, branches);
+    await meet(tpm, ready.session, way);
     return lowS(rawEcdsa(await tpm.sign(key, digest, ready.session)));
   } catch (error) {
-    if (error instanceof TpmError && error.rc !== undefined && REFUSED_BOOT.has(error.rc)) {
-      await tpm.flush(ready.session);
-      ready.session = await tpm.startSession(SE.POLICY);
-      throw new SecureElementError(
-        "firmware",
-        "the TPM does not sign for what has booted: the agent or the firmware was changed and its maker has not approved it; put the approved version back and reboot, or install the maker's approval",
-        error.rc,
-        error,
-      );
-    }
-    throw error;
+    if (!isRefusedBoot(error)) throw error;
+    await tpm.flush(ready.session);
+    ready.session = await tpm.startSession(SE.POLICY);
+    throw refusedBoot("does not sign", error);
   }
 }
 
-/** PolicyOR without a branch that fits, PolicyAuthorize of something else, Sign without its policy, PCRs that just changed. */
-const REFUSED_BOOT: ReadonlySet<number> = new Set([0x1c4, 0x99d, 0x128]);
+/** Gathers in `session` what the policy asks for. */
+async function meet(tpm: Tpm, session: Session, { branches, version, approved }: Way): Promise<void> {
+  await tpm.policyPcr(session, BOOT_SELECTION);
+  if (version !== undefined) await tpm.policyNv(session, COUNTER, versionOperand(version), VERSION_OPERATION);
+  if (approved)
+    await tpm.policyAuthorize(session, approved.policy, APPROVAL_REF, approved.authorityName, approved.ticket);
+  await tpm.policyOr(session, branches);
+}
+
+const COUNTER: NvIndex = {
+  handle: FIRMWARE_COUNTER.index,
+  name: nvNameOf(FIRMWARE_COUNTER),
+  area: FIRMWARE_COUNTER,
+};
+
+async function seal(tpm: Tpm, secret: Uint8Array, state: State, now: Now): Promise<SealedSecret> {
+  const booted = await bootedNow(tpm, now.version);
+  const policy = keyPolicy(booted, fromBase64(state.authority));
+  return underStorage(tpm, (srk) =>
+    tpm.withSession(
+      SE.HMAC,
+      async (encryption) => {
+        const blob = await tpm.create(srk, sealedBlob(policy), { data: secret, encryption });
+        return { booted, publicArea: blob.publicArea, private: blob.private };
+      },
+      { salt: srk, attributes: SESSION.decrypt },
+    ),
+  );
+}
+
+async function unseal(tpm: Tpm, sealed: SealedSecret, state: State, now: Now): Promise<Uint8Array> {
+  const way = await wayOf(tpm, sealed.booted, state, now);
+  return underStorage(tpm, async (srk) => {
+    const blob = await loadOwn(tpm, srk, sealed, "sealed secret");
+    try {
+      const open = (encryption: Session) =>
+        tpm.withSession(SE.POLICY, async (session) => {
+          await meet(tpm, session, way);
+          return tpm.unseal(blob, session, encryption);
+        });
+      return await tpm.withSession(SE.HMAC, open, { salt: srk, attributes: SESSION.encrypt });
+    } catch (error) {
+      throw isRefusedBoot(error) ? refusedBoot("does not give the device's secrets back", error) : error;
+    } finally {
+      await tpm.flush(blob).catch(() => undefined);
+    }
+  });
+}
+
+const isRefusedBoot = (error: unknown): error is TpmError =>
+  error instanceof TpmError && error.rc !== undefined && REFUSED_BOOT.has(error.rc);
+
+const refusedBoot = (what: string, error: TpmError) =>
+  new SecureElementError(
+    "firmware",
+    `the TPM ${what} for what has booted: the agent or the firmware was changed and its maker has not approved it, or a later version was confirmed; put the approved version back and reboot, or install the maker's approval`,
+    error.rc,
+    error,
+  );
+
+/**
+ * PolicyOR without a branch that fits, PolicyAuthorize of something else, an object used without its policy, PCRs that just
+ * changed, a counter beyond the version.
+ */
+const REFUSED_BOOT: ReadonlySet<number> = new Set([0x1c4, 0x99d, 0x128, 0x126]);

@@ -17,6 +17,13 @@ export class WrapKey {
     this.#key = key;
   }
 
+  /** A key of 32 bytes that rests elsewhere. */
+  static of(key: Uint8Array): WrapKey {
+    if (key.length !== 32)
+      throw new SecureElementError("key-damaged", "a wrapping key has exactly 32 bytes", key.length);
+    return new WrapKey(key);
+  }
+
   /** Reads the key; refuses a missing one, one that others may read, and one that is not 32 bytes. */
   static async open(path: string): Promise<WrapKey> {
     let mode: number;

@@ -9,6 +9,7 @@ import {
   decodeAnswer,
   decodeChallenge,
   decodeEvidence,
+  describeEvent,
   encodeAnswer,
   encodeChallenge,
   encodeEvidence,
@@ -43,6 +44,7 @@ import {
   Tpm,
 } from "../src/tpm/index.ts";
 import { Authority, type EkOptions, firmwareMaker } from "./authority.ts";
+import { eventLog } from "./event-log.ts";
 import { flipped, newTpm, temporary, withSwtpm } from "./testbed.ts";
 
 /** After the certificates that the test makes. */
@@ -349,6 +351,50 @@ withSwtpm("enrolment and attestation", () => {
     expect(await answered((a) => ({ ...a, log: [...a.log, ...a.log] }))).toBe("event-log");
     expect(await answered((a) => ({ ...a, secrets: [] }))).toBe("credential");
     expect(await answered((a) => ({ ...a, secrets: a.secrets.map((s) => flipped(s, 0)) }))).toBe("credential");
+  });
+
+  test("the firmware's own log accounts for the quoted PCRs, or is refused with the PCR that differs", async () => {
+    const events = [
+      { pcr: 0, type: 8, data: Buffer.from("version 1") },
+      { pcr: 4, type: 0x80000007, data: Buffer.from("Calling EFI Application from Boot Option") },
+      { pcr: 7, type: 4, data: Buffer.alloc(4) },
+    ];
+    const { swtpm } = await newTpm();
+    const tpm = await measured(swtpm.address);
+    for (const { pcr, data } of events) await tpm.pcrExtend(pcr, [{ hash: ALG.SHA256, digest: sha256(data) }]);
+    await tpm.close();
+    const booted = await TpmElement.openOrCreate({
+      path: join(await temporary(), "element.json"),
+      address: swtpm.address,
+      authority: firmwareMaker().spki,
+      log: LOG,
+      firmwareLog: eventLog(events),
+    });
+    const own = await booted.evidence();
+    const judged = async (change: (answer: Answer) => Answer) => {
+      const open = new OpenChallenge(own, now);
+      const answer = change(await booted.answer(open.challenge));
+      return open.judge(decodeAnswer(encodeAnswer(answer)), now);
+    };
+    const { firmware } = await judged((a) => a);
+    expect(firmware?.map(describeEvent)).toEqual([
+      expect.stringContaining('EV_S_CRTM_VERSION "version 1"'),
+      expect.stringContaining('EV_EFI_ACTION "Calling EFI Application'),
+      expect.stringContaining("EV_SEPARATOR"),
+    ]);
+    for (const [pcr, log] of [
+      [0, eventLog(events.slice(1))],
+      [2, eventLog([...events, { pcr: 2, type: 4, data: Buffer.alloc(4) }])],
+      [7, eventLog(events.map((e) => (e.pcr === 7 ? { ...e, data: Buffer.from("other") } : e)))],
+    ] as const)
+      await expect(judged((a) => ({ ...a, firmwareLog: log }))).rejects.toMatchObject({
+        code: "event-log",
+        message: expect.stringContaining(`quoted PCR ${pcr}:`),
+      });
+    await expect(judged((a) => ({ ...a, firmwareLog: new Uint8Array(10) }))).rejects.toMatchObject({
+      code: "event-log",
+    });
+    await booted.close();
   });
 
   test("refused: a counter that fell", async () => {

@@ -33,7 +33,10 @@ export interface Answer {
   quote: SignedAttest;
   /** Values of BOOT_PCRS, in order. */
   pcrs: Uint8Array[];
+  /** What the agent was measured as. */
   log: BootEvent[];
+  /** The firmware's own event log, where the operating system shows one: crypto-agile form, as it came. */
+  firmwareLog?: Uint8Array;
 }
 
 const pair = ({ attest, signature }: SignedAttest) => [attest, signature];
@@ -52,7 +55,14 @@ export const encodeEvidence = (e: Evidence): Uint8Array =>
 export const encodeChallenge = (c: Challenge): Uint8Array =>
   cborEncode([1, c.nonce, c.credentials.map(({ blob, secret }) => [blob, secret])]);
 export const encodeAnswer = (a: Answer): Uint8Array =>
-  cborEncode([1, a.secrets, pair(a.quote), a.pcrs, a.log.map(({ pcr, digest, what }) => [pcr, digest, what])]);
+  cborEncode([
+    1,
+    a.secrets,
+    pair(a.quote),
+    a.pcrs,
+    a.log.map(({ pcr, digest, what }) => [pcr, digest, what]),
+    a.firmwareLog ?? null,
+  ]);
 
 /** Names the evidence on the chain: SHA-256 of its one encoding. */
 export const evidenceDigest = (evidence: Evidence): Hex => toHex(sha256(encodeEvidence(evidence)));
@@ -135,8 +145,9 @@ export function decodeChallenge(bytes: Uint8Array): Challenge {
 
 export function decodeAnswer(bytes: Uint8Array): Answer {
   const what = "answer";
-  const [, secrets, quote, pcrs, log] = fields(bytes, 5, what);
+  const [, secrets, quote, pcrs, log, firmwareLog] = fields(bytes, 6, what);
   return {
+    ...(firmwareLog === null ? {} : { firmwareLog: binary(firmwareLog, what) }),
     secrets: list(secrets, what).map((s) => binary(s, what)),
     quote: attested(quote, what),
     pcrs: list(pcrs, what).map((p) => binary(p, what)),

@@ -1,6 +1,6 @@
 import { randomBytes, timingSafeEqual } from "node:crypto";
 import { compare, deviceIdOfEk, equal, type Hex, keyHash, sha256, toHex } from "@msec/core";
-import { AGENT_PCR, BOOT_PCRS, BOOT_SELECTION, type BootEvent, keyPolicy, replay } from "../boot.ts";
+import { AGENT_PCR, BOOT_PCRS, BOOT_SELECTION, type BootEvent, FIRMWARE_PCRS, keyPolicy, replay } from "../boot.ts";
 import {
   ALG,
   type Attest,
@@ -29,6 +29,7 @@ import {
 } from "../tpm/index.ts";
 import { type Certificate, judgeEkCertificate, type TrustStore } from "./certificate.ts";
 import { AttestationError, demand } from "./errors.ts";
+import { type FirmwareEvent, judgeEventLog } from "./event-log.ts";
 import { type Answer, certifyNonce, type Challenge, type Evidence, evidenceDigest, quoteNonce } from "./evidence.ts";
 
 /** What a registrar holds a maker's TPMs to. */
@@ -261,6 +262,8 @@ export class OpenChallenge {
       "the event log does not account for the PCR that the agent is measured into",
       answer.log.map((e) => e.what),
     );
+    const quoted = (pcr: number): [number, Uint8Array] => [pcr, answer.pcrs[BOOT_PCRS.indexOf(pcr)] as Uint8Array];
+    const firmware = answer.firmwareLog && judgeEventLog(answer.firmwareLog, new Map(FIRMWARE_PCRS.map(quoted)));
     const { resetCount, restartCount, safe } = said.clock;
     demand(
       before === undefined ||
@@ -277,6 +280,7 @@ export class OpenChallenge {
       safe,
       firmwareVersion: said.firmwareVersion,
       log: answer.log,
+      ...(firmware ? { firmware } : {}),
     };
   }
 }
@@ -293,4 +297,6 @@ export interface JudgedAnswer extends BootCounters {
   safe: boolean;
   firmwareVersion: bigint;
   log: BootEvent[];
+  /** What the firmware measured, where the device showed its log: it accounts for the quoted PCRs. */
+  firmware?: FirmwareEvent[];
 }

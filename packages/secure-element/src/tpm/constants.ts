@@ -137,7 +137,11 @@ export const NV = {
   OWNERREAD: 1 << 17,
   AUTHREAD: 1 << 18,
   NO_DA: 1 << 25,
+  WRITTEN: 1 << 29,
 } as const;
+
+/** TPM_EO, Part 2, 6.8: how PolicyNV compares. */
+export const EO = { UNSIGNED_LE: 0x0009 } as const;
 
 /** TPMA_SESSION, Part 2, 8.4. */
 export const SESSION = { continueSession: 1, decrypt: 1 << 5, encrypt: 1 << 6 } as const;

@@ -1,3 +1,4 @@
+export { encode } from "./codec.ts";
 export * from "./constants.ts";
 export * from "./credential.ts";
 export * from "./errors.ts";

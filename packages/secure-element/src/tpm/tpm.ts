@@ -543,10 +543,11 @@ export class Tpm {
 
   /* NV */
 
-  async nvDefine(area: NvPublic, auth: Uint8Array = EMPTY): Promise<NvIndex> {
+  async nvDefine(area: NvPublic, auth: Uint8Array = EMPTY, encryption?: Session): Promise<NvIndex> {
     await this.#connection.execute(CC.NV_DefineSpace, {
       handles: [hierarchy(RH.OWNER)],
       auths: [password()],
+      encryption,
       params: encode((w) => w.sized(auth).sized(encodeNvPublic(area))),
     });
     return this.nvReadPublic(area.index, auth);
@@ -583,17 +584,22 @@ export class Tpm {
     return new Uint8Array(Buffer.concat(parts));
   }
 
-  async nvWrite(nv: NvIndex, data: Uint8Array, as: Entity = nv): Promise<void> {
+  async nvWrite(
+    nv: NvIndex,
+    data: Uint8Array,
+    as: Entity = nv,
+    by: () => Authorization = () => password(as.auth),
+  ): Promise<void> {
     for (let at = 0; at < data.length; at += NV_CHUNK)
       await this.#connection.execute(CC.NV_Write, {
         handles: [as, nv],
-        auths: [password(as.auth)],
+        auths: [by()],
         params: encode((w) => w.sized(data.subarray(at, at + NV_CHUNK)).u16(at)),
       });
   }
 
-  async nvIncrement(nv: NvIndex, as: Entity = nv): Promise<void> {
-    await this.#connection.execute(CC.NV_Increment, { handles: [as, nv], auths: [password(as.auth)] });
+  async nvIncrement(nv: NvIndex, as: Entity = nv, by: Authorization = password(as.auth)): Promise<void> {
+    await this.#connection.execute(CC.NV_Increment, { handles: [as, nv], auths: [by] });
   }
 
   /** Says under `key` what an index holds. */
