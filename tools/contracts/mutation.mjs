@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { root } from "../setup.mjs";
 
 const SCORE = 0.95;
-const STEP = 4;
+const STEP = 12;
 const worker = join(root, "tools/contracts/mutation-worker.mjs");
 
 function share(work, onOutcome) {
