@@ -48,7 +48,7 @@ async function until(holds: () => Promise<boolean>, seconds: number): Promise<vo
 }
 
 beforeAll(async () => {
-  plan = await initNetwork(root, { chainId: 20_261, validators: 4, observers: 0, blockSeconds: 1 });
+  plan = await initNetwork(root, { chainId: 20_261, validators: 4, observers: 0, members: 0, blockSeconds: 1 });
   await upNetwork(root, () => undefined);
 });
 

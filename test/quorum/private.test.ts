@@ -14,17 +14,29 @@ import {
   Receipts,
 } from "@msec/chain";
 import { type Hex, toHex } from "@msec/core";
-import { downNetwork, initNetwork, NetworkFolder, type NetworkPlan, runningNodes, upNetwork } from "@msec/quorum";
+import { startPostgres } from "@msec/companion-db";
+import {
+  downNetwork,
+  initNetwork,
+  managerOf,
+  managerUrl,
+  NetworkFolder,
+  type NetworkPlan,
+  type NodePlan,
+  runningNodes,
+  runningProcesses,
+  startManager,
+  upNetwork,
+  writeJson,
+} from "@msec/quorum";
 import { getCreateAddress, type JsonRpcProvider } from "ethers";
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type ManagerProcess, PrivacyNetwork } from "../support/privacy.ts";
 
 // Private transactions on four GoQuorum validators, three of which have a privacy manager of ours. Parties are the first two.
 
 const root = mkdtempSync(join(tmpdir(), "msec-private-"));
-const folder = new NetworkFolder(join(root, "network"));
-const NAMES = ["alpha", "beta", "gamma"];
+const folder = new NetworkFolder(root);
 /**
  * Keeps one word: a call with data writes it, one without reads it. Nothing in it depends on the block, as flag 3 demands:
  * what a transaction leads to is agreed before its block is made.
@@ -32,7 +44,7 @@ const NAMES = ["alpha", "beta", "gamma"];
 const WORD = "0x6018600c60003960186000f33615600c57600035600055005b60005460005260206000f3";
 
 interface Side {
-  manager: ManagerProcess;
+  node: NodePlan;
   key: string;
   provider: JsonRpcProvider;
   sender: PrivateSender;
@@ -40,27 +52,26 @@ interface Side {
 }
 
 let plan: NetworkPlan;
-let privacy: PrivacyNetwork;
 let sides: Side[];
 
 beforeAll(async () => {
-  privacy = await PrivacyNetwork.create(join(root, "managers"), NAMES);
-  await privacy.start();
-  plan = await initNetwork(folder.root, { chainId: 20_261, validators: 4, observers: 0, blockSeconds: 1 });
-  const managers = Object.fromEntries(privacy.managers.map(({ url }, i) => [`node-${i + 1}`, url]));
-  await upNetwork(folder.root, () => undefined, managers);
-  sides = privacy.managers.map((manager, i) => {
-    const { rpc, ws } = plan.nodes[i] as NetworkPlan["nodes"][number];
-    const provider = connectChain(embedded(`http://127.0.0.1:${rpc}`, plan.chainId));
-    const client = new PrivacyManager(manager.url, manager.thirdParty);
-    return {
-      manager,
-      key: privacy.keyOf(manager.name),
-      provider,
-      sender: new PrivateSender(toHex(new Uint8Array(randomBytes(32))), provider, client),
-      receipts: new Receipts(provider, `ws://127.0.0.1:${ws}`),
-    };
-  });
+  plan = await initNetwork(root, { chainId: 20_261, validators: 4, observers: 0, members: 3, blockSeconds: 1 });
+  await upNetwork(root, () => undefined);
+  sides = await Promise.all(
+    plan.nodes.slice(0, 3).map(async (node) => {
+      const ports = node.manager as NonNullable<NodePlan["manager"]>;
+      const provider = connectChain(embedded(`http://127.0.0.1:${node.rpc}`, plan.chainId));
+      const client = new PrivacyManager(managerUrl(ports), `http://127.0.0.1:${ports.thirdParty}`);
+      const [key] = await client.keys();
+      return {
+        node,
+        key: key as string,
+        provider,
+        sender: new PrivateSender(toHex(new Uint8Array(randomBytes(32))), provider, client),
+        receipts: new Receipts(provider, `ws://127.0.0.1:${node.ws}`),
+      };
+    }),
+  );
 });
 
 afterAll(async () => {
@@ -68,10 +79,24 @@ afterAll(async () => {
     receipts.close();
     provider.destroy();
   }
-  await downNetwork(folder.root);
-  await privacy?.stop();
+  await downNetwork(root);
   rmSync(root, { recursive: true, force: true });
 });
+
+async function endManager({ node }: Side, signal: NodeJS.Signals): Promise<void> {
+  const pid = () => runningProcesses(folder)[managerOf(node.name)];
+  process.kill(pid() as number, signal);
+  while (pid() !== undefined) await sleep(20);
+}
+
+/** Starts a manager again; the milliseconds until it answers. */
+async function beginManager({ node }: Side): Promise<number> {
+  const started = performance.now();
+  const url = await (await startPostgres(folder.postgres)).database(node.name.replace("-", "_"));
+  const { pid } = await startManager(folder, node, url);
+  writeJson(folder.run, { ...runningProcesses(folder), [managerOf(node.name)]: pid });
+  return performance.now() - started;
+}
 
 const side = (n: number) => sides[n] as Side;
 
@@ -165,7 +190,7 @@ describe("whoever is no party", () => {
     const stranger = side(2);
     expect((await stranger.provider.getTransaction(hash))?.data).toBe(key);
     expect(await quorumPayload(stranger.provider, key)).toBeUndefined();
-    expect(stranger.manager.log).not.toContain(secret.slice(2));
+    expect(readFileSync(join(folder.manager("node-3"), "manager.log"), "utf8")).not.toContain(secret.slice(2));
     const bytes = Buffer.from(secret.slice(2), "hex");
     const data = folder.data("node-3");
     for (const entry of readdirSync(data, { recursive: true, withFileTypes: true }))
@@ -179,12 +204,12 @@ describe("a privacy manager that is away", () => {
     const among = { to: [side(1).key], flag: PRIVACY.partyProtection };
     const { address } = await deploy(among);
     const from = side(0);
-    await side(1).manager.stop();
+    await endManager(side(1), "SIGTERM");
     const nonce = await from.provider.getTransactionCount(from.sender.address, "pending");
     const signed = await from.sender.sign({ ...write(address, value), gasLimit: 3_000_000 }, nonce);
-    await expect(from.sender.broadcast(signed.raw, among)).rejects.toThrow(/beta/);
+    await expect(from.sender.broadcast(signed.raw, among)).rejects.toThrow(/node-2/);
     expect(await from.provider.getTransactionCount(from.sender.address, "pending")).toBe(nonce);
-    await side(1).manager.start();
+    await beginManager(side(1));
     await from.sender.broadcast(signed.raw, among);
     await from.sender.broadcast(signed.raw, among);
     expect((await from.receipts.wait(signed.hash)).status).toBe(1);
@@ -205,8 +230,8 @@ describe("a privacy manager that is away", () => {
     );
     await from.sender.broadcast(signed.raw, among);
     // The block with it comes while the manager is away.
-    await side(1).manager.stop("SIGKILL");
-    const ms = await side(1).manager.start();
+    await endManager(side(1), "SIGKILL");
+    const ms = await beginManager(side(1));
     console.log(`the manager was away for ${Math.round(ms)} ms`);
     await from.receipts.wait(signed.hash);
     await sleep(6000);

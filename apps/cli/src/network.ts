@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { addNode, downNetwork, initNetwork, networkStatus, removeValidator, upNetwork } from "@msec/quorum";
+import { addNode, downNetwork, initNetwork, managerUrl, networkStatus, removeValidator, upNetwork } from "@msec/quorum";
 import { type Command, Option } from "commander";
 import { QUORUM_CHAIN_ID } from "./city/chain.ts";
 import { bold, dim, good, print, printJson, short, table, warn } from "./output.ts";
@@ -28,6 +28,7 @@ export function addNetworkCommands(program: Command): void {
   command("init", "write a complete network: keys, genesis block, whom each node dials and lets in")
     .option("--validators <N>", "nodes that make blocks, at least 4", "4")
     .option("--observers <N>", "further nodes, which only follow", "0")
+    .option("--members <N>", "how many of the nodes, the first ones, have a privacy manager", "0")
     .option("--block-seconds <N>", "seconds between blocks", "1")
     .option("--chain-id <N>", "chain id, not 1", String(QUORUM_CHAIN_ID))
     .action(
@@ -36,12 +37,14 @@ export function addNetworkCommands(program: Command): void {
         json,
         validators,
         observers,
+        members,
         blockSeconds,
         chainId,
-      }: Common & Record<"validators" | "observers" | "blockSeconds" | "chainId", string>) => {
+      }: Common & Record<"validators" | "observers" | "members" | "blockSeconds" | "chainId", string>) => {
         const plan = await initNetwork(resolve(dir), {
           validators: whole(validators, "--validators", 4, 64),
           observers: whole(observers, "--observers", 0, 64),
+          members: whole(members, "--members", 0, 128),
           blockSeconds: whole(blockSeconds, "--block-seconds", 1, 60),
           chainId: whole(chainId, "--chain-id", 2, Number.MAX_SAFE_INTEGER),
         });
@@ -49,8 +52,14 @@ export function addNetworkCommands(program: Command): void {
         else {
           print(good(`a network of ${plan.nodes.length} nodes in ${dir}`));
           table(
-            ["node", "address", "validator", "RPC"],
-            plan.nodes.map((n) => [n.name, n.address, n.validator ? "yes" : "", `http://127.0.0.1:${n.rpc}`]),
+            ["node", "address", "validator", "RPC", "privacy manager"],
+            plan.nodes.map((n) => [
+              n.name,
+              n.address,
+              n.validator ? "yes" : "",
+              `http://127.0.0.1:${n.rpc}`,
+              n.manager ? managerUrl(n.manager) : "",
+            ]),
           );
           print(dim(`bring it up with ${bold(`msec network up --dir ${dir}`)}`));
         }
@@ -73,11 +82,12 @@ export function addNetworkCommands(program: Command): void {
       if (json) printJson({ nodes, validators });
       else
         table(
-          ["node", "address", "process", "validator", "block", "seconds ago", "peers", "state"],
+          ["node", "address", "process", "manager", "validator", "block", "seconds ago", "peers", "state"],
           nodes.map((n) => [
             n.name,
             short(n.address),
             n.pid ?? "",
+            n.manager ?? "",
             n.validator ? "yes" : "",
             n.block ?? "",
             n.age ?? "",

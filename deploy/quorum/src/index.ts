@@ -1,5 +1,7 @@
 export * from "./binary.ts";
+export * from "./init.ts";
 export * from "./ipc.ts";
+export * from "./manager.ts";
 export * from "./members.ts";
 export * from "./network.ts";
 export * from "./node.ts";

@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { requireBinary } from "./binary.ts";
 import { askAsOperator } from "./ipc.ts";
-import { enodeOf, NetworkFolder, type NodePlan, planNextNode, readPlan, writeJson } from "./network.ts";
+import { planNextNode } from "./init.ts";
+import { enodeOf, NetworkFolder, type NodePlan, readPlan, writeJson } from "./network.ts";
 import { ask, startNode } from "./node.ts";
 import { NetworkProblem } from "./problem.ts";
-import { runningNodes } from "./run.ts";
+import { runningNodes, runningProcesses } from "./run.ts";
 
 const WAIT_MS = 120_000;
 /** With three a network stops when one of them does. */
@@ -56,7 +57,7 @@ export async function addNode(root: string, validator: boolean): Promise<NodePla
   const added = await planNextNode(folder, validator);
   for (const one of others) await askAsOperator(folder, one.name, "admin_addPeer", [enodeOf(added)]);
   const started = await startNode(folder, added, binary);
-  writeJson(folder.run, { ...runningNodes(folder), [added.name]: started.pid });
+  writeJson(folder.run, { ...runningProcesses(folder), [added.name]: started.pid });
   await until(
     async () => (await height(added)) >= (await height(others[0] as NodePlan)) - 1,
     `${added.name} does not catch up with the others: see ${folder.log(added.name)}`,

@@ -5,9 +5,10 @@ import { computeAddress, SigningKey } from "ethers";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { toHex } from "@msec/core";
 import { findBinary } from "./binary.ts";
-import { enodeOf, initNetwork, NetworkFolder, nodeKey, planNextNode, readPlan } from "./network.ts";
+import { initNetwork, planNextNode } from "./init.ts";
+import { enodeOf, NetworkFolder, nodeKey, readPlan } from "./network.ts";
 
-const options = { chainId: 20_261, validators: 4, observers: 1, blockSeconds: 1 };
+const options = { chainId: 20_261, validators: 4, observers: 1, members: 3, blockSeconds: 1 };
 let root: string;
 beforeEach(() => (root = mkdtempSync(join(tmpdir(), "msec-network-"))));
 afterEach(() => rmSync(root, { recursive: true, force: true }));
@@ -27,7 +28,8 @@ describe("init", () => {
       expect(readFileSync(sealed).includes(Buffer.from(key.privateKey.slice(2), "hex"))).toBe(false);
     }
     expect(new Set(nodes.map(({ address }) => address)).size).toBe(5);
-    expect(new Set(nodes.flatMap(({ p2p, rpc, ws }) => [p2p, rpc, ws])).size).toBe(15);
+    const ports = nodes.flatMap(({ p2p, rpc, ws, manager }) => [p2p, rpc, ws, ...Object.values(manager ?? {})]);
+    expect(new Set(ports).size).toBe(ports.length);
   });
 
   it("has every node dial and admit all, listen on loopback only, and offer users no operator's call", async () => {
@@ -48,13 +50,25 @@ describe("init", () => {
     }
   });
 
+  it("gives each member a manager that knows the others, with keys sealed, and a node without one none", async () => {
+    const { nodes } = await initNetwork(root, options);
+    const folder = new NetworkFolder(root);
+    expect(nodes.map(({ manager }) => manager !== undefined)).toEqual([true, true, true, false, false]);
+    const parties = json(folder.parties) as { name: string; keys: string[] }[];
+    expect(parties.map(({ name }) => name)).toEqual(["node-1", "node-2", "node-3"]);
+    expect(new Set(parties.flatMap(({ keys }) => keys)).size).toBe(3);
+    expect(json(folder.managerConfig("node-2"))).toMatchObject({ partyList: folder.parties, keys: ["main"] });
+    expect(statSync(join(folder.manager("node-1"), "identity.sealed")).mode & 0o077).toBe(0);
+  });
+
   it("names only the validators in the genesis block", async () => {
     const { nodes } = await initNetwork(root, options);
     const { extraData } = json(new NetworkFolder(root).genesis) as { extraData: string };
     expect(nodes.map(({ address }) => extraData.includes(address.slice(2)))).toEqual([true, true, true, true, false]);
   });
 
-  it("refuses a folder that holds a network, and fewer than four validators", async () => {
+  it("refuses a folder that holds a network, and fewer than four validators, and a manager alone", async () => {
+    await expect(initNetwork(root, { ...options, members: 1 })).rejects.toThrow("from two to 5");
     await expect(initNetwork(root, { ...options, validators: 3 })).rejects.toThrow("at least four");
     await initNetwork(root, options);
     const before = readFileSync(new NetworkFolder(root).plan, "utf8");

@@ -1,12 +1,9 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { addressOfKey, type Hex, toHex } from "@msec/core";
+import { type Hex } from "@msec/core";
 import { secretFile } from "@msec/service";
-import { SigningKey } from "ethers";
 import { z } from "zod";
 import { NetworkProblem } from "./problem.ts";
-import { BLOCK_GAS, genesis } from "./qbft.ts";
 
 const hex = (bytes: number) => z.string().regex(new RegExp(`^0x[0-9a-f]{${2 * bytes}}$`)) as unknown as z.ZodType<Hex>;
 const port = z.int().min(1).max(65_535);
@@ -23,6 +20,8 @@ const node = z.strictObject({
   p2p: port,
   rpc: port,
   ws: port,
+  /** Ports of the privacy manager beside it, if it has one. */
+  manager: z.strictObject({ q2t: port, thirdParty: port, p2p: port, health: port }).optional(),
 });
 
 const network = z.strictObject({
@@ -62,6 +61,21 @@ export class NetworkFolder {
   config(name: string) {
     return join(this.node(name), "node.toml");
   }
+  /** Its privacy manager: keys, configuration, log. */
+  manager(name: string) {
+    return join(this.node(name), "manager");
+  }
+  managerConfig(name: string) {
+    return join(this.manager(name), "config.json");
+  }
+  /** Who the managers are, as each of them has it. */
+  get parties() {
+    return join(this.root, "parties.json");
+  }
+  /** The database server of all managers. */
+  get postgres() {
+    return join(this.root, "postgres");
+  }
   log(name: string) {
     return join(this.node(name), "node.log");
   }
@@ -72,6 +86,9 @@ export const nodeKey = (folder: NetworkFolder, name: string): Uint8Array => secr
 
 export const enodeOf = ({ publicKey, host, p2p }: NodePlan): string => `enode://${publicKey}@${host}:${p2p}?discport=0`;
 
+/** Where a node asks its manager. Whoever reaches it reads everything of this organisation's. */
+export const managerUrl = ({ q2t }: NonNullable<NodePlan["manager"]>): string => `http://127.0.0.1:${q2t}`;
+
 /** Reads the plan of a network. Throws {@link NetworkProblem} where there is none or it is damaged. */
 export function readPlan(folder: NetworkFolder): NetworkPlan {
   if (!existsSync(folder.plan))
@@ -81,129 +98,6 @@ export function readPlan(folder: NetworkFolder): NetworkPlan {
   } catch (error) {
     throw new NetworkProblem(`${folder.plan} is damaged (${(error as Error).message}): restore it from a backup`);
   }
-}
-
-export interface InitOptions {
-  chainId: number;
-  validators: number;
-  /** Further nodes, which follow the chain and vote for nothing. */
-  observers: number;
-  blockSeconds: number;
-}
-
-/** Writes a complete network into a folder that holds none. */
-export async function initNetwork(root: string, options: InitOptions): Promise<NetworkPlan> {
-  const folder = new NetworkFolder(root);
-  if (existsSync(folder.plan))
-    throw new NetworkProblem(`there is a network in ${folder.root} already: choose another folder, or bring it up`);
-  if (options.validators < 4)
-    throw new NetworkProblem("at least four validators: with fewer the chain stops when one of them does");
-  const ports = await freePorts(3 * (options.validators + options.observers));
-  const nodes = Array.from({ length: options.validators + options.observers }, (_, i) =>
-    planNode(folder, i + 1, i < options.validators, ports.slice(3 * i, 3 * i + 3)),
-  );
-  const plan = { chainId: options.chainId, blockSeconds: options.blockSeconds, nodes };
-  writePlan(folder, plan);
-  const validators = nodes.filter(({ validator }) => validator).map(({ address }) => address);
-  writeJson(folder.genesis, genesis({ ...plan, validators }));
-  writeNodes(folder, plan);
-  return plan;
-}
-
-function planNode(folder: NetworkFolder, number: number, validator: boolean, ports: number[]): NodePlan {
-  const name = `node-${number}`;
-  const key = nodeKey(folder, name);
-  const [p2p, rpc, ws] = ports as [number, number, number];
-  return {
-    name,
-    validator,
-    address: addressOfKey(key),
-    publicKey: new SigningKey(toHex(key)).publicKey.slice(4),
-    host: "127.0.0.1",
-    p2p,
-    rpc,
-    ws,
-  };
-}
-
-/** Plans one more node and lets it in at every other. */
-export async function planNextNode(folder: NetworkFolder, validator: boolean): Promise<NodePlan> {
-  const plan = readPlan(folder);
-  const last = Math.max(...plan.nodes.map(({ name }) => Number(name.slice("node-".length))));
-  const added = planNode(folder, last + 1, validator, await freePorts(3));
-  const next = { ...plan, nodes: [...plan.nodes, added] };
-  writePlan(folder, next);
-  writeNodes(folder, next);
-  return added;
-}
-
-const writePlan = (folder: NetworkFolder, plan: NetworkPlan) => writeJson(folder.plan, plan);
-
-/** What every node has of the network: whom it dials, whom it lets in, how it runs. */
-function writeNodes(folder: NetworkFolder, plan: NetworkPlan): void {
-  const enodes = plan.nodes.map(enodeOf);
-  for (const one of plan.nodes) {
-    mkdirSync(folder.data(one.name), { recursive: true, mode: 0o700 });
-    writeJson(join(folder.data(one.name), "static-nodes.json"), enodes);
-    writeJson(join(folder.data(one.name), "permissioned-nodes.json"), enodes);
-    writeFileSync(folder.config(one.name), toml(plan, one));
-  }
-}
-
-/** Settings that two cores carry, and ports on loopback only. */
-const toml = (plan: NetworkPlan, one: NodePlan) => `[Eth]
-NetworkId = ${plan.chainId}
-SyncMode = "full"
-EnableNodePermission = true
-DatabaseCache = 128
-TrieCleanCache = 32
-TrieDirtyCache = 64
-SnapshotCache = 0
-RPCGasCap = ${BLOCK_GAS}
-
-[Eth.Miner]
-GasFloor = ${BLOCK_GAS}
-GasCeil = ${BLOCK_GAS}
-GasPrice = 0
-
-[Eth.TxPool]
-AccountSlots = 4096
-GlobalSlots = 16384
-AccountQueue = 4096
-GlobalQueue = 16384
-
-[Node]
-DataDir = "data"
-HTTPHost = "127.0.0.1"
-HTTPPort = ${one.rpc}
-HTTPModules = ["eth", "net", "web3", "txpool", "quorumExtension"]
-WSHost = "127.0.0.1"
-WSPort = ${one.ws}
-WSModules = ["eth", "net", "web3", "txpool", "quorumExtension"]
-
-[Node.P2P]
-MaxPeers = 50
-NoDiscovery = true
-BootstrapNodes = []
-BootstrapNodesV5 = []
-ListenAddr = "127.0.0.1:${one.p2p}"
-`;
-
-async function freePorts(count: number): Promise<number[]> {
-  const ports = new Set<number>();
-  while (ports.size < count) {
-    const candidate = 20_000 + Math.floor(Math.random() * 12_000);
-    if (!ports.has(candidate) && (await isFree(candidate))) ports.add(candidate);
-  }
-  return [...ports];
-}
-
-function isFree(candidate: number): Promise<boolean> {
-  return new Promise((done) => {
-    const server = createServer();
-    server.once("error", () => done(false));
-    server.listen(candidate, "127.0.0.1", () => server.close(() => done(true)));
-  });
 }
 
 export function writeJson(file: string, value: unknown): void {

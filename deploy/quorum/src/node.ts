@@ -6,16 +6,15 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { toHex } from "@msec/core";
 import { type Binary } from "./binary.ts";
 import { ipcPath } from "./ipc.ts";
-import { type NetworkFolder, nodeKey, type NodePlan } from "./network.ts";
+import { managerUrl, type NetworkFolder, nodeKey, type NodePlan } from "./network.ts";
 import { NetworkProblem } from "./problem.ts";
 
 const START_MS = 120_000;
 const STOP_MS = 20_000;
 
-/** A node that answers. */
-export interface RunningNode {
+/** A node or a manager that answers. */
+export interface Running {
   pid: number;
-  rpc: string;
   /** Resolves when the process has ended, by itself or by {@link stop}. */
   readonly exited: Promise<void>;
   stop(): Promise<void>;
@@ -41,13 +40,9 @@ const transient = () => (existsSync("/dev/shm") ? "/dev/shm" : tmpdir());
  * Starts a node of the network and waits until it answers. Its key is unsealed into a private file for as long as the start
  * takes, since GoQuorum reads it from nowhere else.
  */
-export async function startNode(
-  folder: NetworkFolder,
-  one: NodePlan,
-  binary: Binary,
-  manager?: string,
-): Promise<RunningNode> {
+export async function startNode(folder: NetworkFolder, one: NodePlan, binary: Binary): Promise<Running> {
   const cwd = folder.node(one.name);
+  const manager = one.manager && managerUrl(one.manager);
   initialise(folder, one, binary);
   const secret = mkdtempSync(join(transient(), "msec-node-"));
   const keyFile = join(secret, "key");
@@ -71,6 +66,22 @@ export async function startNode(
   } finally {
     closeSync(log);
   }
+  const rpc = `http://127.0.0.1:${one.rpc}`;
+  const answers = () => ask<string>(rpc, "eth_chainId", [], 1000);
+  try {
+    return await answering(one.name, child, folder.log(one.name), answers);
+  } finally {
+    rmSync(secret, { recursive: true, force: true });
+  }
+}
+
+/** A process that was started, once it answers; an error with the end of its log if it does not. */
+export async function answering(
+  name: string,
+  child: ChildProcess,
+  log: string,
+  answers: () => Promise<unknown>,
+): Promise<Running> {
   child.unref();
   let ended = false;
   const exited = new Promise<void>((done) => {
@@ -78,22 +89,16 @@ export async function startNode(
     child.on("error", () => done());
   });
   void exited.then(() => (ended = true));
-  const rpc = `http://127.0.0.1:${one.rpc}`;
-  try {
-    for (const end = Date.now() + START_MS; ; await sleep(100)) {
-      if (ended) throw new NetworkProblem(`${one.name} ended at its start: ${lastLines(folder.log(one.name))}`);
-      if (await ask<string>(rpc, "eth_chainId", [], 1000).catch(() => undefined)) break;
-      if (Date.now() > end) {
-        child.kill("SIGKILL");
-        throw new NetworkProblem(`${one.name} does not answer after ${START_MS / 1000} s: see ${folder.log(one.name)}`);
-      }
+  for (const end = Date.now() + START_MS; ; await sleep(100)) {
+    if (ended) throw new NetworkProblem(`${name} ended at its start: ${lastLines(log)}`);
+    if (await answers().catch(() => undefined)) break;
+    if (Date.now() > end) {
+      child.kill("SIGKILL");
+      throw new NetworkProblem(`${name} does not answer after ${START_MS / 1000} s: see ${log}`);
     }
-  } finally {
-    rmSync(secret, { recursive: true, force: true });
   }
   return {
     pid: child.pid as number,
-    rpc,
     exited,
     async stop() {
       if (ended) return;

@@ -1,71 +1,87 @@
-import { rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import { type EmbeddedPostgres, startPostgres } from "@msec/companion-db";
 import { requireBinary } from "./binary.ts";
 import { validatorsOf } from "./members.ts";
-import { NetworkFolder, type NetworkPlan, type NodePlan, readPlan, writeJson } from "./network.ts";
-import { ask, type RunningNode, startNode } from "./node.ts";
+import { startManager } from "./manager.ts";
+import { NetworkFolder, type NetworkPlan, readPlan, writeJson } from "./network.ts";
+import { ask, type Running, startNode } from "./node.ts";
 import { NetworkProblem } from "./problem.ts";
-import { isNode, type NetworkRun, runningNodes } from "./run.ts";
+import { isManager, isRunning, managerOf, type NetworkRun, runningProcesses } from "./run.ts";
 
 const FIRST_BLOCK_MS = 60_000;
 const RESTART_MS = 1000;
 
-/** A network whose nodes this process started. */
+/** A network whose processes this one started. */
 export interface RunningNetwork {
   plan: NetworkPlan;
   /** One a node, in the plan's order. */
   rpcs: string[];
-  /** Process ids by node, as they are now. */
+  /** Process ids, as they are now. */
   pids(): NetworkRun;
-  /** Starts nodes again that end by themselves, until {@link stop}. */
+  /** Starts what ends by itself again, until {@link stop}. */
   keep(onExit: (name: string) => void): void;
   stop(): Promise<void>;
 }
 
-/**
- * Starts every node, and waits until the chain makes blocks. `managers` are URLs of privacy managers by node; they must
- * answer already, since a node ends where its manager does not.
- */
-export async function upNetwork(
-  root: string,
-  progress: (line: string) => void,
-  managers: Record<string, string> = {},
-): Promise<RunningNetwork> {
+/** Starts every process, managers before their nodes, and waits until the chain makes blocks. */
+export async function upNetwork(root: string, progress: (line: string) => void): Promise<RunningNetwork> {
   const folder = new NetworkFolder(root);
   const plan = readPlan(folder);
   const binary = requireBinary();
-  const before = runningNodes(folder);
-  if (Object.keys(before).length > 0)
+  const before = Object.keys(runningProcesses(folder));
+  if (before.length > 0)
     throw new NetworkProblem(
-      `${Object.keys(before).join(", ")} of ${folder.root} run already: stop them first with msec network down`,
+      `${before.join(", ")} of ${folder.root} run already: stop them first with msec network down`,
     );
-  const nodes = new Map<string, RunningNode>();
-  const note = () => writeJson(folder.run, Object.fromEntries([...nodes].map(([name, { pid }]) => [name, pid])));
+  const members = plan.nodes.filter(({ manager }) => manager !== undefined);
+  const parts = new Map<string, { running: Running; start: () => Promise<Running> }>();
+  let postgres: EmbeddedPostgres | undefined;
   let stopping = false;
   const restarts = new Set<Promise<void>>();
-  const start = async (one: NodePlan) => {
-    nodes.set(one.name, await startNode(folder, one, binary, managers[one.name]));
-    note();
+  const pids = (): NetworkRun => Object.fromEntries([...parts].map(([name, { running }]) => [name, running.pid]));
+  const begin = async (name: string, start: () => Promise<Running>): Promise<void> => {
+    parts.set(name, { running: await start(), start });
+    writeJson(folder.run, pids());
   };
   const stop = async () => {
     stopping = true;
     await Promise.all(restarts);
-    await Promise.all([...nodes.values()].map((running) => running.stop()));
+    const stopAll = (which: (name: string) => boolean) =>
+      Promise.all([...parts].filter(([name]) => which(name)).map(([, { running }]) => running.stop()));
+    await stopAll((name) => !isManager(name));
+    await stopAll(isManager);
+    await postgres?.stop();
     rmSync(folder.run, { force: true });
   };
   try {
+    if (members.length > 0) {
+      progress(`${members.length} privacy managers`);
+      const server = (postgres = await startPostgres(folder.postgres));
+      await settled(
+        members.map(async (one) => {
+          const url = await server.database(one.name.replace("-", "_"));
+          await begin(managerOf(one.name), () => startManager(folder, one, url));
+        }),
+      );
+    }
     progress(`${plan.nodes.length} nodes of GoQuorum ${binary.version}`);
-    await settled(plan.nodes.map(start));
+    await settled(plan.nodes.map((one) => begin(one.name, () => startNode(folder, one, binary))));
     await firstBlock(plan);
   } catch (error) {
     await stop();
     throw error;
   }
-  const watch = (one: NodePlan, onExit: (name: string) => void): void => {
-    void nodes.get(one.name)?.exited.then(() => {
+  const watch = (name: string, onExit: (name: string) => void): void => {
+    const part = parts.get(name) as { running: Running; start: () => Promise<Running> };
+    void part.running.exited.then(() => {
       if (stopping) return;
-      onExit(one.name);
-      const again = restart(one, () => stopping, start).then(() => watch(one, onExit));
+      onExit(name);
+      const again = restart(
+        () => stopping,
+        isManager(name) ? 0 : RESTART_MS,
+        () => begin(name, part.start),
+      ).then(() => watch(name, onExit));
       restarts.add(again);
       void again.finally(() => restarts.delete(again));
     });
@@ -73,18 +89,19 @@ export async function upNetwork(
   return {
     plan,
     rpcs: plan.nodes.map(({ rpc }) => `http://127.0.0.1:${rpc}`),
-    pids: () => Object.fromEntries([...nodes].map(([name, { pid }]) => [name, pid])),
-    keep: (onExit) => plan.nodes.forEach((one) => watch(one, onExit)),
+    pids,
+    keep: (onExit) => [...parts.keys()].forEach((name) => watch(name, onExit)),
     stop,
   };
 }
 
-async function restart(one: NodePlan, stopping: () => boolean, start: (one: NodePlan) => Promise<void>): Promise<void> {
-  while (!stopping()) {
-    await sleep(RESTART_MS);
+/** A node ends when its manager is silent for five seconds, so a manager is started again at once. */
+async function restart(stopping: () => boolean, waitMs: number, start: () => Promise<void>): Promise<void> {
+  for (let wait = waitMs; !stopping(); wait = RESTART_MS) {
+    await sleep(wait);
     if (stopping()) return;
     if (
-      await start(one).then(
+      await start().then(
         () => true,
         () => false,
       )
@@ -111,17 +128,23 @@ async function firstBlock(plan: NetworkPlan): Promise<void> {
   );
 }
 
-/** Stops nodes that run, in whichever process they were started. */
+/** Stops what runs, in whichever process it was started: nodes before their managers. */
 export async function downNetwork(root: string): Promise<string[]> {
   const folder = new NetworkFolder(root);
-  readPlan(folder);
-  const pids = Object.entries(runningNodes(folder));
-  for (const [, pid] of pids) process.kill(pid, "SIGINT");
-  for (const end = Date.now() + 20_000; Date.now() < end; await sleep(50))
-    if (!pids.some(([name, pid]) => isNode(folder, name, pid))) break;
-  for (const [name, pid] of pids) if (isNode(folder, name, pid)) process.kill(pid, "SIGKILL");
+  const plan = readPlan(folder);
+  const all = Object.entries(runningProcesses(folder));
+  for (const managers of [false, true]) {
+    const pids = all.filter(([name]) => isManager(name) === managers);
+    for (const [, pid] of pids) process.kill(pid, managers ? "SIGTERM" : "SIGINT");
+    for (const end = Date.now() + 20_000; Date.now() < end; await sleep(50))
+      if (!pids.some(([name, pid]) => isRunning(folder, name, pid))) break;
+    for (const [name, pid] of pids) if (isRunning(folder, name, pid)) process.kill(pid, "SIGKILL");
+  }
+  // Whoever started it is gone: it is adopted, to be stopped in order.
+  if (plan.nodes.some(({ manager }) => manager) && existsSync(folder.postgres))
+    await (await startPostgres(folder.postgres)).stop();
   rmSync(folder.run, { force: true });
-  return pids.map(([name]) => name);
+  return all.map(([name]) => name);
 }
 
 /** How one node is. */
@@ -129,6 +152,8 @@ export interface NodeStatus {
   name: string;
   address: string;
   pid: number | null;
+  /** Process of its privacy manager; null where it has none or it does not run. */
+  manager: number | null;
   validator: boolean;
   block: number | null;
   peers: number | null;
@@ -140,7 +165,7 @@ export interface NodeStatus {
 export async function networkStatus(root: string): Promise<{ nodes: NodeStatus[]; validators: string[] }> {
   const folder = new NetworkFolder(root);
   const plan = readPlan(folder);
-  const pids = runningNodes(folder);
+  const pids = runningProcesses(folder);
   let validators: string[] | undefined;
   const nodes = [];
   for (const one of plan.nodes) {
@@ -155,6 +180,7 @@ export async function networkStatus(root: string): Promise<{ nodes: NodeStatus[]
       name: one.name,
       address: one.address,
       pid: pids[one.name] ?? null,
+      manager: pids[managerOf(one.name)] ?? null,
       block: block ? Number(block.number) : null,
       peers,
       age: block ? Math.max(0, Math.round(Date.now() / 1000) - Number(block.timestamp)) : null,

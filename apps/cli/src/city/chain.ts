@@ -57,6 +57,7 @@ export async function openChain(
       chainId: QUORUM_CHAIN_ID,
       validators: VALIDATORS,
       observers: 0,
+      members: 0,
       blockSeconds: 1,
     });
   return quorumChain(await upNetwork(layout.network, (line) => progress(`chain: ${line}`)));

@@ -1,0 +1,159 @@
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { addressOfKey, toHex } from "@msec/core";
+import { SigningKey } from "ethers";
+import { writeManagers } from "./manager.ts";
+import { enodeOf, NetworkFolder, type NetworkPlan, nodeKey, type NodePlan, readPlan, writeJson } from "./network.ts";
+import { NetworkProblem } from "./problem.ts";
+import { BLOCK_GAS, genesis } from "./qbft.ts";
+
+export interface InitOptions {
+  chainId: number;
+  validators: number;
+  /** Further nodes, which follow the chain and vote for nothing. */
+  observers: number;
+  /** How many of the nodes, the first ones, have a privacy manager. */
+  members: number;
+  blockSeconds: number;
+}
+
+/** Writes a complete network into a folder that holds none. */
+export async function initNetwork(root: string, options: InitOptions): Promise<NetworkPlan> {
+  const folder = new NetworkFolder(root);
+  if (existsSync(folder.plan))
+    throw new NetworkProblem(`there is a network in ${folder.root} already: choose another folder, or bring it up`);
+  if (options.validators < 4)
+    throw new NetworkProblem("at least four validators: with fewer the chain stops when one of them does");
+  const count = options.validators + options.observers;
+  if (options.members > count || options.members === 1)
+    throw new NetworkProblem(`from two to ${count} of the nodes can have a privacy manager, or none`);
+  const ports = await freePorts(PORTS * count);
+  const nodes = Array.from({ length: count }, (_, i) =>
+    planNode(
+      folder,
+      i + 1,
+      { validator: i < options.validators, member: i < options.members },
+      ports.slice(PORTS * i, PORTS * (i + 1)),
+    ),
+  );
+  const plan = { chainId: options.chainId, blockSeconds: options.blockSeconds, nodes };
+  writePlan(folder, plan);
+  const validators = nodes.filter(({ validator }) => validator).map(({ address }) => address);
+  writeJson(folder.genesis, genesis({ ...plan, validators }));
+  writeNodes(folder, plan);
+  writeManagers(folder, plan);
+  return plan;
+}
+
+const PORTS = 7;
+
+function planNode(
+  folder: NetworkFolder,
+  number: number,
+  { validator, member }: { validator: boolean; member: boolean },
+  ports: number[],
+): NodePlan {
+  const name = `node-${number}`;
+  const key = nodeKey(folder, name);
+  const [p2p, rpc, ws, q2t, thirdParty, managerP2p, health] = ports as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  return {
+    name,
+    validator,
+    address: addressOfKey(key),
+    publicKey: new SigningKey(toHex(key)).publicKey.slice(4),
+    host: "127.0.0.1",
+    p2p,
+    rpc,
+    ws,
+    ...(member ? { manager: { q2t, thirdParty, p2p: managerP2p, health } } : {}),
+  };
+}
+
+/** Plans one more node and lets it in at every other. */
+export async function planNextNode(folder: NetworkFolder, validator: boolean): Promise<NodePlan> {
+  const plan = readPlan(folder);
+  const last = Math.max(...plan.nodes.map(({ name }) => Number(name.slice("node-".length))));
+  const added = planNode(folder, last + 1, { validator, member: false }, await freePorts(PORTS));
+  const next = { ...plan, nodes: [...plan.nodes, added] };
+  writePlan(folder, next);
+  writeNodes(folder, next);
+  return added;
+}
+
+const writePlan = (folder: NetworkFolder, plan: NetworkPlan) => writeJson(folder.plan, plan);
+
+/** What every node has of the network: whom it dials, whom it lets in, how it runs. */
+function writeNodes(folder: NetworkFolder, plan: NetworkPlan): void {
+  const enodes = plan.nodes.map(enodeOf);
+  for (const one of plan.nodes) {
+    mkdirSync(folder.data(one.name), { recursive: true, mode: 0o700 });
+    writeJson(join(folder.data(one.name), "static-nodes.json"), enodes);
+    writeJson(join(folder.data(one.name), "permissioned-nodes.json"), enodes);
+    writeFileSync(folder.config(one.name), toml(plan, one));
+  }
+}
+
+/** Settings that two cores carry, and ports on loopback only. */
+const toml = (plan: NetworkPlan, one: NodePlan) => `[Eth]
+NetworkId = ${plan.chainId}
+SyncMode = "full"
+EnableNodePermission = true
+DatabaseCache = 128
+TrieCleanCache = 32
+TrieDirtyCache = 64
+SnapshotCache = 0
+RPCGasCap = ${BLOCK_GAS}
+
+[Eth.Miner]
+GasFloor = ${BLOCK_GAS}
+GasCeil = ${BLOCK_GAS}
+GasPrice = 0
+
+[Eth.TxPool]
+AccountSlots = 4096
+GlobalSlots = 16384
+AccountQueue = 4096
+GlobalQueue = 16384
+
+[Node]
+DataDir = "data"
+HTTPHost = "127.0.0.1"
+HTTPPort = ${one.rpc}
+HTTPModules = ["eth", "net", "web3", "txpool", "quorumExtension"]
+WSHost = "127.0.0.1"
+WSPort = ${one.ws}
+WSModules = ["eth", "net", "web3", "txpool", "quorumExtension"]
+
+[Node.P2P]
+MaxPeers = 50
+NoDiscovery = true
+BootstrapNodes = []
+BootstrapNodesV5 = []
+ListenAddr = "127.0.0.1:${one.p2p}"
+`;
+
+async function freePorts(count: number): Promise<number[]> {
+  const ports = new Set<number>();
+  while (ports.size < count) {
+    const candidate = 20_000 + Math.floor(Math.random() * 12_000);
+    if (!ports.has(candidate) && (await isFree(candidate))) ports.add(candidate);
+  }
+  return [...ports];
+}
+
+function isFree(candidate: number): Promise<boolean> {
+  return new Promise((done) => {
+    const server = createServer();
+    server.once("error", () => done(false));
+    server.listen(candidate, "127.0.0.1", () => server.close(() => done(true)));
+  });
+}
