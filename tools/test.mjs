@@ -53,16 +53,18 @@ await suite("contracts (Solidity, Istanbul)", async () => {
   return { passed: count("passing"), failed: code !== 0 && failed === 0 ? 1 : failed, skipped: count("skipped") };
 });
 
-for (const [name, filters] of [
+for (const [name, filters, ...options] of [
   ["units", ["packages", "oracles", "deploy", "device-firmware", "apps"]],
   ["browser", ["test/browser"]],
-  ["whole system", ["test/interop", "test/integration", "test/faults"]],
+  // One after the other: each starts a city, and asks for times that two at once would not keep.
+  ["whole system", ["test/interop", "test/integration", "test/faults"], "--maxWorkers=1"],
 ])
   await suite(name, async () => {
     const file = join(folder, `${name.replace(" ", "-")}.json`);
     const code = await run("vitest", [
       "run",
       ...filters,
+      ...options,
       "--passWithNoTests",
       "--reporter=default",
       "--reporter=json",
