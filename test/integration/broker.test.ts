@@ -31,9 +31,9 @@ import {
 } from "@msec/secure-element/attestation";
 import { ALG, attestationKey, EK_TEMPLATES, RH, Tpm } from "@msec/secure-element/tpm";
 import { missingSwtpm } from "@msec/secure-element/swtpm";
+import { readJson, writeJson } from "@msec/service";
 import mqtt, { type MqttClient } from "mqtt";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { readJson, writeJson } from "../../apps/cli/src/city/layout.ts";
 import { csvFile, openPlan, TestCity, until } from "../support/city.ts";
 import { HandDevice } from "../support/device.ts";
 import { ProductionBroker } from "../support/mosquitto.ts";

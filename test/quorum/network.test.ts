@@ -17,8 +17,8 @@ import {
   startNode,
   upNetwork,
   validatorsOf,
-  writeJson,
 } from "@msec/quorum";
+import { writeJson } from "@msec/service";
 import { afterAll, beforeAll, expect, it } from "vitest";
 
 // A real network of four validators, in the order of what may happen to it.

@@ -27,8 +27,8 @@ import {
   runningProcesses,
   startManager,
   upNetwork,
-  writeJson,
 } from "@msec/quorum";
+import { writeJson } from "@msec/service";
 import { getCreateAddress, type JsonRpcProvider } from "ethers";
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";

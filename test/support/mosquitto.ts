@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ask, type EnrolmentServer } from "@msec/broker";
 import { mosquittoProgram, profileFiles } from "@msec/broker-service";
-import { writeJson } from "../../apps/cli/src/city/layout.ts";
+import { writeJson } from "@msec/service";
 import { type TestCity, until } from "./city.ts";
 
 const script = fileURLToPath(new URL("../../apps/broker/src/main.ts", import.meta.url));

@@ -1,10 +1,10 @@
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { addressOfKey, toHex } from "@msec/core";
+import { freePort, writeJson } from "@msec/service";
 import { SigningKey } from "ethers";
 import { writeManagers } from "./manager.ts";
-import { enodeOf, NetworkFolder, type NetworkPlan, nodeKey, type NodePlan, readPlan, writeJson } from "./network.ts";
+import { enodeOf, NetworkFolder, type NetworkPlan, nodeKey, type NodePlan, readPlan } from "./network.ts";
 import { NetworkProblem } from "./problem.ts";
 import { BLOCK_GAS, genesis } from "./qbft.ts";
 
@@ -143,17 +143,6 @@ ListenAddr = "127.0.0.1:${one.p2p}"
 
 async function freePorts(count: number): Promise<number[]> {
   const ports = new Set<number>();
-  while (ports.size < count) {
-    const candidate = 20_000 + Math.floor(Math.random() * 12_000);
-    if (!ports.has(candidate) && (await isFree(candidate))) ports.add(candidate);
-  }
+  while (ports.size < count) ports.add(await freePort(ports));
   return [...ports];
-}
-
-function isFree(candidate: number): Promise<boolean> {
-  return new Promise((done) => {
-    const server = createServer();
-    server.once("error", () => done(false));
-    server.listen(candidate, "127.0.0.1", () => server.close(() => done(true)));
-  });
 }

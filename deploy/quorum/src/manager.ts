@@ -2,7 +2,8 @@ import { spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { identityKey, KeyRing, makeKeys, partyEntry } from "@msec/privacy";
-import { managerUrl, type NetworkFolder, type NetworkPlan, type NodePlan, writeJson } from "./network.ts";
+import { writeJson } from "@msec/service";
+import { managerUrl, type NetworkFolder, type NetworkPlan, type NodePlan } from "./network.ts";
 import { answering, type Running } from "./node.ts";
 
 // The privacy managers of a network: the project's own, which no Tessera can exchange payloads with.

@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { writeJson } from "@msec/service";
 import { requireBinary } from "./binary.ts";
 import { askAsOperator } from "./ipc.ts";
 import { planNextNode } from "./init.ts";
-import { enodeOf, NetworkFolder, type NodePlan, readPlan, writeJson } from "./network.ts";
+import { enodeOf, NetworkFolder, type NodePlan, readPlan } from "./network.ts";
 import { ask, startNode } from "./node.ts";
 import { NetworkProblem } from "./problem.ts";
 import { runningNodes, runningProcesses } from "./run.ts";

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { type Hex } from "@msec/core";
 import { secretFile } from "@msec/service";
@@ -98,9 +98,4 @@ export function readPlan(folder: NetworkFolder): NetworkPlan {
   } catch (error) {
     throw new NetworkProblem(`${folder.plan} is damaged (${(error as Error).message}): restore it from a backup`);
   }
-}
-
-export function writeJson(file: string, value: unknown): void {
-  writeFileSync(`${file}.new`, `${JSON.stringify(value, null, 2)}\n`, { mode: 0o600 });
-  renameSync(`${file}.new`, file);
 }

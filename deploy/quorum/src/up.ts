@@ -1,10 +1,11 @@
 import { existsSync, rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type EmbeddedPostgres, startPostgres } from "@msec/companion-db";
+import { writeJson } from "@msec/service";
 import { requireBinary } from "./binary.ts";
 import { validatorsOf } from "./members.ts";
 import { startManager } from "./manager.ts";
-import { NetworkFolder, type NetworkPlan, readPlan, writeJson } from "./network.ts";
+import { NetworkFolder, type NetworkPlan, readPlan } from "./network.ts";
 import { ask, type Running, startNode } from "./node.ts";
 import { NetworkProblem } from "./problem.ts";
 import { isManager, isRunning, managerOf, type NetworkRun, runningProcesses } from "./run.ts";
@@ -19,8 +20,8 @@ export interface RunningNetwork {
   rpcs: string[];
   /** Process ids, as they are now. */
   pids(): NetworkRun;
-  /** Starts what ends by itself again, until {@link stop}. */
-  keep(onExit: (name: string) => void): void;
+  /** Starts what ends by itself again, until {@link stop}; `onChange` once it runs. */
+  keep(onExit: (name: string) => void, onChange: () => void): void;
   stop(): Promise<void>;
 }
 
@@ -72,7 +73,7 @@ export async function upNetwork(root: string, progress: (line: string) => void):
     await stop();
     throw error;
   }
-  const watch = (name: string, onExit: (name: string) => void): void => {
+  const watch = (name: string, onExit: (name: string) => void, onChange: () => void): void => {
     const part = parts.get(name) as { running: Running; start: () => Promise<Running> };
     void part.running.exited.then(() => {
       if (stopping) return;
@@ -81,7 +82,10 @@ export async function upNetwork(root: string, progress: (line: string) => void):
         () => stopping,
         isManager(name) ? 0 : RESTART_MS,
         () => begin(name, part.start),
-      ).then(() => watch(name, onExit));
+      ).then(() => {
+        onChange();
+        watch(name, onExit, onChange);
+      });
       restarts.add(again);
       void again.finally(() => restarts.delete(again));
     });
@@ -90,7 +94,7 @@ export async function upNetwork(root: string, progress: (line: string) => void):
     plan,
     rpcs: plan.nodes.map(({ rpc }) => `http://127.0.0.1:${rpc}`),
     pids,
-    keep: (onExit) => [...parts.keys()].forEach((name) => watch(name, onExit)),
+    keep: (onExit, onChange) => [...parts.keys()].forEach((name) => watch(name, onExit, onChange)),
     stop,
   };
 }

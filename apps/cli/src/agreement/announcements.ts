@@ -1,6 +1,6 @@
 import { type Hex } from "@msec/core";
+import { readJson, writeJson } from "@msec/service";
 import { type JsonRpcProvider } from "ethers";
-import { readJson, writeJson } from "../city/layout.ts";
 
 /** That an account has sent a payload: its key as the data of a transaction to itself, as a private transaction has it. */
 export interface Announcement {

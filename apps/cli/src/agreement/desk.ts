@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { type Contracts, describeError, PRIVACY, PrivacyManagerError, type PrivacyManager, Sender } from "@msec/chain";
 import { AGREEMENT, type Agreement, type Domain, fromHex, type Hex, signTyped, toHex, ZERO_ADDRESS } from "@msec/core";
 import { randomBytes } from "node:crypto";
+import { readJson, writeJson } from "@msec/service";
 import { type JsonRpcProvider } from "ethers";
-import { readJson, writeJson } from "../city/layout.ts";
 import { Problem } from "../problem.ts";
 import { readAnnouncements } from "./announcements.ts";
 import {

@@ -107,10 +107,6 @@ const quorumChain = (network: RunningNetwork): CityChain => ({
   rpc: network.rpcs[0] as string,
   rpcOf: (n) => network.rpcs[(n - 1) % network.rpcs.length] as string,
   pids: () => network.pids(),
-  keep: (onExit, onChange) =>
-    network.keep((name) => {
-      onExit(name);
-      onChange();
-    }),
+  keep: (onExit, onChange) => network.keep(onExit, onChange),
   stop: () => network.stop(),
 });

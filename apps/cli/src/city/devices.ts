@@ -24,10 +24,11 @@ import {
 import { type Config, type ConfigInput, init, openTpmElement, parseConfig, paths, signEnrolment } from "@msec/device";
 import { serviceOf } from "@msec/secure-element";
 import { type MakerProfile } from "@msec/secure-element/attestation";
+import { readJson, writeJson } from "@msec/service";
 import { type JsonRpcProvider } from "ethers";
 import { Attestation, registryDomain, sendInOrder } from "./attestation.ts";
 import { consentCalls } from "./consent.ts";
-import { type Account, type Layout, type People, type Ports, organisationId, readJson, writeJson } from "./layout.ts";
+import { type Account, type Layout, type People, type Ports, organisationId } from "./layout.ts";
 import { vouch } from "./registrar.ts";
 import { type CityTpms, emulatorProfile } from "./tpms.ts";
 

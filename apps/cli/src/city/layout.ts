@@ -1,8 +1,7 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { addressOfKey, type Config as Committee, type Hex, keccak256, quorum, toHex, utf8 } from "@msec/core";
-import { secretFile } from "@msec/service";
+import { freePort, isFreePort, readJson, secretFile, writeJson } from "@msec/service";
 
 /** Where an embedded city keeps what it has; every process has a folder of its own under it. */
 export class Layout {
@@ -141,30 +140,16 @@ export interface Ports {
   markets: number[];
 }
 
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once("error", () => resolve(false));
-    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
-  });
-}
-
 /** A city keeps its ports over restarts; one that somebody else has taken since is replaced. */
 export async function choosePorts(layout: Layout, size = CITY): Promise<Ports> {
   const file = join(layout.root, "ports.json");
   const before = readJson<Ports>(file);
   const taken = new Set<number>();
   const choose = async (wanted: number | undefined): Promise<number> => {
-    if (wanted !== undefined && !taken.has(wanted) && (await isFree(wanted))) {
-      taken.add(wanted);
-      return wanted;
-    }
-    for (;;) {
-      const port = 20_000 + Math.floor(Math.random() * 12_000);
-      if (taken.has(port) || !(await isFree(port))) continue;
-      taken.add(port);
-      return port;
-    }
+    const kept = wanted !== undefined && !taken.has(wanted) && (await isFreePort(wanted));
+    const port = kept ? wanted : await freePort(taken);
+    taken.add(port);
+    return port;
   };
   const many = async (count: number, wanted: number[] | undefined) => {
     const out: number[] = [];
@@ -180,13 +165,4 @@ export async function choosePorts(layout: Layout, size = CITY): Promise<Ports> {
   };
   writeJson(file, ports);
   return ports;
-}
-
-export function readJson<T>(file: string): T | undefined {
-  return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as T) : undefined;
-}
-
-export function writeJson(file: string, value: unknown): void {
-  writeFileSync(`${file}.new`, `${JSON.stringify(value, null, 2)}\n`, { mode: 0o600 });
-  renameSync(`${file}.new`, file);
 }

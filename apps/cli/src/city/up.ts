@@ -18,6 +18,7 @@ import {
 import { type DatabaseServer, type EmbeddedPostgres, ownServer, startPostgres } from "@msec/companion-db";
 import { type Hex } from "@msec/core";
 import { missingSwtpm } from "@msec/secure-element/swtpm";
+import { readJson, writeJson } from "@msec/service";
 import { type JsonRpcProvider } from "ethers";
 import { type CityChain, type Network, networkOf, openChain } from "./chain.ts";
 import { type DevicePlan, enrolDevice, type EnrolledDevice, publishOffers } from "./devices.ts";
@@ -30,9 +31,7 @@ import {
   people,
   type People,
   type Ports,
-  readJson,
   type Size,
-  writeJson,
 } from "./layout.ts";
 import { isAlive, Processes } from "./processes.ts";
 import { publishPolicies, sendInOrder } from "./attestation.ts";

@@ -45,9 +45,10 @@ import {
   nodeCovering,
 } from "@msec/core";
 import { holesOf, isClosed, PASSED, STATE, statusOf } from "@msec/market";
+import { writeJson } from "@msec/service";
 import { type JsonRpcProvider, Signature, Wallet, type EventLog } from "ethers";
 import { RESEARCH } from "../city/consent.ts";
-import { type Account, writeJson } from "../city/layout.ts";
+import { type Account } from "../city/layout.ts";
 import { Problem } from "../problem.ts";
 import { type Offer, termsOf } from "./offers.ts";
 import { type Operators } from "./operators.ts";

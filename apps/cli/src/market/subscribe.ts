@@ -37,9 +37,9 @@ import {
   type WindowReport,
 } from "@msec/core";
 import { type Batch, batchesOf, PHASE, stateOf, structFrom, type SubscriptionState } from "@msec/market";
+import { writeJson } from "@msec/service";
 import { type Result } from "ethers";
 import { RESEARCH } from "../city/consent.ts";
-import { writeJson } from "../city/layout.ts";
 import { Problem } from "../problem.ts";
 import { faultOf, permitFor, type Shop } from "./buy.ts";
 import { type PackFull, type StreamInfo } from "./operators.ts";
