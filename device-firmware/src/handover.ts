@@ -105,11 +105,12 @@ export class Handover {
   async #seed(member: Member, sealKey: Uint8Array): Promise<void> {
     const { stream, operators, element, keys } = this.#o;
     await sodium.ready;
+    const { keyEpoch } = element;
     const sealed = sodium.crypto_box_seal(encodeNodes(keys.current().frontier), sealKey);
     await operators.seed(member, stream.streamId, {
       sealed: toBase64(sealed),
-      keyEpoch: element.keyEpoch,
-      signature: toBase64(await element.sign(seedMessage(stream.streamId, member.address, sealed))),
+      keyEpoch,
+      signature: toBase64(await element.sign(seedMessage(stream.streamId, member.address, sealed), keyEpoch)),
     });
   }
 

@@ -21,7 +21,7 @@ import {
   type StreamPreimage,
   ZERO32,
 } from "@msec/core";
-import type { SecureElement, WrapKey } from "@msec/secure-element";
+import { type SecureElement, SecureElementError, type WrapKey } from "@msec/secure-element";
 import type { Logger } from "pino";
 import type { StreamConfig } from "./config.ts";
 import type { Batch, Driver } from "./drivers/driver.ts";
@@ -374,26 +374,10 @@ export class StreamAgent {
     pack: { slot: number; readings: SenmlRecord[]; end: boolean },
     done: { position?: string | null; replaces?: OutboxPack },
   ): Promise<void> {
-    const { preimage, element, outbox, streamId, driver } = this.#o;
+    const { outbox, streamId } = this.#o;
     const line = this.#line;
     const isBreak = line.status === "break";
-    const unsigned = preparePack({
-      stream: preimage,
-      leaf: leafNode(this.#keys.frontier, pack.slot),
-      keyEpoch: element.keyEpoch,
-      bootEpoch: await element.bootEpoch(),
-      attestation: await element.attestation(),
-      seq: line.seq + (isBreak ? BREAK_JUMP : 1),
-      flags: (isBreak ? FLAG.break : 0) | (driver.recorded ? FLAG.recorded : 0) | (pack.end ? FLAG.end : 0),
-      previous: line.headerDigest,
-      readings: pack.readings,
-      slot: pack.slot,
-      beacon: this.#o.beacon(),
-      packSalt: new Uint8Array(randomBytes(32)),
-      nonce: new Uint8Array(randomBytes(12)),
-      keyHash: keyHash(await element.spki()),
-    });
-    const signature = await element.sign(unsigned.toBeSigned);
+    const { unsigned, signature } = await this.#signed(pack);
     const { header, headerDigest, content } = unsigned;
     const next: Line = {
       ...line,
@@ -418,6 +402,38 @@ export class StreamAgent {
     this.#o.log.debug({ seq, slot: pack.slot, readings: pack.readings.length, isBreak }, "pack signed");
     if (isBreak) this.#o.log.warn({ seq, previous: header.previous }, "break signed, waiting for its anchoring");
     this.#o.onChange("packs");
+  }
+
+  /** The next pack of the line, of whatever key is in use when it is signed. */
+  async #signed(pack: { slot: number; readings: SenmlRecord[]; end: boolean }) {
+    const { preimage, element, driver } = this.#o;
+    const line = this.#line;
+    const isBreak = line.status === "break";
+    for (;;) {
+      // Read first and demanded last: what is of a key in between is of this one.
+      const { keyEpoch } = element;
+      const unsigned = preparePack({
+        stream: preimage,
+        leaf: leafNode(this.#keys.frontier, pack.slot),
+        keyEpoch,
+        bootEpoch: await element.bootEpoch(),
+        attestation: await element.attestation(),
+        seq: line.seq + (isBreak ? BREAK_JUMP : 1),
+        flags: (isBreak ? FLAG.break : 0) | (driver.recorded ? FLAG.recorded : 0) | (pack.end ? FLAG.end : 0),
+        previous: line.headerDigest,
+        readings: pack.readings,
+        slot: pack.slot,
+        beacon: this.#o.beacon(),
+        packSalt: new Uint8Array(randomBytes(32)),
+        nonce: new Uint8Array(randomBytes(12)),
+        keyHash: keyHash(await element.spki()),
+      });
+      try {
+        return { unsigned, signature: await element.sign(unsigned.toBeSigned, keyEpoch) };
+      } catch (error) {
+        if (!(error instanceof SecureElementError) || error.code !== "key-rotated") throw error;
+      }
+    }
   }
 
   /** A pack that fell out of the line takes a new place in it, with the same readings. */

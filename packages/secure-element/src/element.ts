@@ -1,4 +1,5 @@
 import type { Hex } from "@msec/core";
+import { SecureElementError } from "./errors.ts";
 
 /** A signing key of the device. `keyEpoch` counts them from 1. */
 export interface DeviceKey {
@@ -18,8 +19,11 @@ export interface SecureElement {
   spki(): Promise<Uint8Array>;
   /** Every signing key that this element has had, the one in use last. */
   keys(): Promise<DeviceKey[]>;
-  /** ES256 over `message`: r ‖ s, 64 bytes, s ≤ n/2. */
-  sign(message: Uint8Array): Promise<Uint8Array>;
+  /**
+   * ES256 over `message`: r ‖ s, 64 bytes, s ≤ n/2. A message that names a key is given with its epoch; where another key is in
+   * use by then nothing is signed (SecureElementError `key-rotated`).
+   */
+  sign(message: Uint8Array, keyEpoch?: number): Promise<Uint8Array>;
   /** S(evidence) of the key that {@link sign} uses, what its headers refer to; zeros for a software element. */
   attestation(): Promise<Hex>;
   /** The TPM's resetCount; a software element counts the processes that asked. The same for the life of this object. */
@@ -33,6 +37,12 @@ export interface SecureElement {
   rotate(): Promise<void>;
   /** Lets go of what the element holds open. */
   close(): Promise<void>;
+}
+
+/** Throws unless the key that a message names is the one in use. */
+export function demandKeyEpoch(inUse: number, named: number | undefined): void {
+  if (named === undefined || named === inUse) return;
+  throw new SecureElementError("key-rotated", `key ${named} was replaced by key ${inUse} meanwhile: begin anew`, named);
 }
 
 /** A key that does not sign headers yet. */

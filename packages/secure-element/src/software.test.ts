@@ -96,7 +96,9 @@ test("a prepared key signs its enrolment, then takes over; the device stays the 
   expect((await (await open()).prepareRotation()).spki).toEqual(next.spki);
   expect(fits(next.spki, Uint8Array.of(7), await next.sign(Uint8Array.of(7)))).toBe(true);
   expect(element.keyEpoch).toBe(1);
+  await element.sign(Uint8Array.of(7), 1);
   await element.rotate();
+  await expect(element.sign(Uint8Array.of(7), 1)).rejects.toMatchObject({ code: "key-rotated" });
   const after = await open();
   expect(after.keyEpoch).toBe(2);
   expect(after.deviceId).toBe(element.deviceId);

@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { deviceIdOfSoftware, fromBase64, type Hex, toBase64, ZERO32 } from "@msec/core";
-import type { DeviceKey, NextKey, SecureElement } from "./element.ts";
+import { demandKeyEpoch, type DeviceKey, type NextKey, type SecureElement } from "./element.ts";
 import { SecureElementError } from "./errors.ts";
 import { es256 } from "./es256.ts";
 import { writeFileAtomic } from "./file.ts";
@@ -86,8 +86,9 @@ export class SoftwareElement implements SecureElement {
     return Promise.resolve(this.#state.keys.map(({ keyEpoch, spki }) => ({ keyEpoch, spki: fromBase64(spki) })));
   }
 
-  sign(message: Uint8Array): Promise<Uint8Array> {
-    return Promise.resolve(es256(this.#key, message));
+  async sign(message: Uint8Array, keyEpoch?: number): Promise<Uint8Array> {
+    demandKeyEpoch(this.keyEpoch, keyEpoch);
+    return es256(this.#key, message);
   }
 
   attestation(): Promise<Hex> {
@@ -119,8 +120,11 @@ export class SoftwareElement implements SecureElement {
     if (next === null)
       throw new SecureElementError("key-missing", "no key is prepared: call prepareRotation and enrol it first");
     const keys = [...this.#state.keys.map((key) => ({ ...key, wrapped: null })), next];
-    await this.#save({ ...this.#state, keys, next: null });
-    this.#key = unwrapKey(this.#wrap, next.wrapped, next.keyEpoch);
+    const state = { ...this.#state, keys, next: null };
+    const key = unwrapKey(this.#wrap, next.wrapped, next.keyEpoch);
+    await save(this.#path, state);
+    // Together, so that nothing is signed with one key under the name of the other.
+    [this.#state, this.#key] = [state, key];
   }
 
   close(): Promise<void> {

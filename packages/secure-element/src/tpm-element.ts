@@ -27,7 +27,7 @@ import {
   versionOperand,
   versionPolicy,
 } from "./boot.ts";
-import type { DeviceKey, NextKey, SecureElement } from "./element.ts";
+import { demandKeyEpoch, type DeviceKey, type NextKey, type SecureElement } from "./element.ts";
 import { SecureElementError } from "./errors.ts";
 import { lowS } from "./es256.ts";
 import { writeFileAtomic } from "./file.ts";
@@ -188,7 +188,7 @@ export class TpmElement implements SecureElement {
   }
 
   async spki(): Promise<Uint8Array> {
-    return spkiOf(this.#ready.key.area);
+    return deviceKey(evidenceOf(current(this.#state))).spki;
   }
 
   async keys(): Promise<DeviceKey[]> {
@@ -199,9 +199,12 @@ export class TpmElement implements SecureElement {
     return Promise.resolve(evidenceDigest(evidenceOf(current(this.#state))));
   }
 
-  sign(message: Uint8Array): Promise<Uint8Array> {
+  sign(message: Uint8Array, keyEpoch?: number): Promise<Uint8Array> {
     const digest = createHash("sha256").update(message).digest();
-    return this.#alone(() => this.#recovering(() => signWith(this.#ready, digest)));
+    return this.#alone(() => {
+      demandKeyEpoch(this.keyEpoch, keyEpoch);
+      return this.#recovering(() => signWith(this.#ready, digest));
+    });
   }
 
   bootEpoch(): Promise<number> {
@@ -575,8 +578,8 @@ async function loadOwn(tpm: Tpm, srk: Loaded, blob: KeyBlob, what: unknown): Pro
   } catch (error) {
     if (!(error instanceof TpmError) || error.code !== "foreign-key") throw error;
     throw new SecureElementError(
-      "foreign-tpm",
-      "the TPM does not open the device's key: it was cleared, or the file was damaged; restore the file, or rotate to a new key",
+      "cleared",
+      "the TPM does not open the device's key: it was cleared, or the file was damaged; restore the file, or have the device renewed by its owner",
       what,
       error,
     );

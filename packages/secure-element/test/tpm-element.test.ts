@@ -125,7 +125,7 @@ withSwtpm("the TPM element", () => {
     await mine.close();
     const state = JSON.parse(await readFile(copy, "utf8")) as Record<string, unknown>;
     await writeFile(copy, JSON.stringify({ ...state, deviceId: mine.deviceId }));
-    await expect(open()).rejects.toMatchObject({ code: "foreign-tpm", message: /does not open the device's key/ });
+    await expect(open()).rejects.toMatchObject({ code: "cleared", message: /does not open the device's key/ });
     for (const damaged of ["{", "{}", JSON.stringify({ ...state, keys: [{ evidence: "AAAA", private: "" }] })]) {
       await writeFile(copy, damaged);
       await expect(open()).rejects.toMatchObject({ code: "key-damaged" });
@@ -179,7 +179,11 @@ withSwtpm("the TPM element", () => {
     expect((await element.prepareRotation()).spki).toEqual(next.spki);
     expect(verifySignature(next.spki, message, await next.sign(message))).toBe(true);
     expect(verifySignature(await element.spki(), message, await element.sign(message))).toBe(true);
-    await element.rotate();
+    await element.sign(message, 1);
+    const rotated = element.rotate();
+    // Asked while it is being rotated.
+    await expect(element.sign(message, 1)).rejects.toMatchObject({ code: "key-rotated" });
+    await rotated;
     expect(element.keyEpoch).toBe(2);
     expect(verifySignature(next.spki, message, await element.sign(message))).toBe(true);
     expect((await element.keys()).map((k) => k.keyEpoch)).toEqual([1, 2]);
