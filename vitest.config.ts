@@ -13,7 +13,8 @@ export default defineConfig({
     ],
     // Most files wait for other processes.
     maxWorkers: Math.max(2, availableParallelism() - 1),
-    testTimeout: 30_000,
+    // Longer than what a test waits for by itself: that says what did not happen.
+    testTimeout: 120_000,
     hookTimeout: 120_000,
   },
 });
