@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, readdir, readFile, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, readdir, readFile, rename, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
 import {
   decodeNodes,
   encodeNodes,
@@ -121,6 +121,21 @@ async function readApprovals(file: string): Promise<Approval[]> {
   }
 }
 
+/**
+ * Moves what a cleared TPM has made worthless into a folder of its own, so that `init` begins anew. The order is such that a
+ * device cut off in the middle is still one whose key does not open.
+ * @returns The folder.
+ */
+export async function setAside(config: Config): Promise<string> {
+  const at = paths(config);
+  const folder = join(config.dataDir, `cleared-${Date.now()}`);
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const outbox = [at.outbox, `${at.outbox}-wal`, `${at.outbox}-shm`];
+  for (const path of [at.streams, ...outbox, at.generation, at.status, at.sealedWrapKey, at.element])
+    if (await exists(path)) await rename(path, join(folder, basename(path)));
+  return folder;
+}
+
 /** The device's TPM, opened for as long as the caller needs it, while no agent runs that owns it and after it was measured. */
 export async function openTpmElement(config: Config): Promise<TpmElement> {
   if (config.element.kind !== "tpm")
@@ -139,17 +154,27 @@ async function exists(path: string): Promise<boolean> {
  * Makes the key, the streams' salts and seeds where they are missing; what is there stays. With a TPM the agent is measured
  * first, since the key is bound to what has booted. Prints nothing.
  */
-export async function init(config: Config): Promise<{
+export async function init(config: Config): Promise<Initialised> {
+  return initThen(config, async (made) => made);
+}
+
+export interface Initialised {
   deviceId: Hex;
   spki: Uint8Array;
   keyHash: Hex;
   streams: StreamIdentity[];
-}> {
+}
+
+/** The same, and runs `work` before any other program can have the element. */
+export async function initThen<T>(
+  config: Config,
+  work: (made: Initialised, element: SecureElement) => Promise<T>,
+): Promise<T> {
   const at = paths(config);
   await mkdir(at.streams, { recursive: true, mode: 0o700 });
   const { element, wrap } = await makeIdentity(config);
   try {
-    return await initWith(config, element, wrap);
+    return await work(await initWith(config, element, wrap), element);
   } finally {
     await element.close();
   }
@@ -166,7 +191,7 @@ async function makeIdentity(config: Config): Promise<Identity> {
   return orClose(element, async () => ({ wrap: await takeSealedWrap(element, config, at), element }));
 }
 
-async function initWith(config: Config, element: SecureElement, wrap: WrapKey) {
+async function initWith(config: Config, element: SecureElement, wrap: WrapKey): Promise<Initialised> {
   const known = await readStreams(config);
   const streams: StreamIdentity[] = [];
   for (const stream of config.streams) {

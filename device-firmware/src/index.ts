@@ -5,10 +5,12 @@ export { type DeviceCode, DeviceError } from "./errors.ts";
 export { seedMessage } from "./handover.ts";
 export {
   init,
+  initThen,
   openIdentity,
   openStreams,
   openTpmElement,
   paths,
+  setAside,
   signEnrolment,
   type StreamIdentity,
 } from "./identity.ts";

@@ -416,6 +416,19 @@ describe("what a proof says, through the command line", () => {
     expect(rpc.out).toMatch(/as anchored, the device's key as registered/);
   }, 60_000);
 
+  test("of a device in quarantine it stays proved, and says so", async () => {
+    const right = changed("marked", () => undefined);
+    const city = ["--dir", t.city.layout.root];
+    expect((await msec(["device", "quarantine", "park", ...city])).code).toBe(0);
+    try {
+      const { code, out } = await msec(["verify", right, "--rpc", t.city.run.chain.rpc]);
+      expect(code).toBe(0);
+      expect(out).toMatch(/the device is quarantined now: this was anchored before, nothing is taken of it since/);
+    } finally {
+      expect((await msec(["device", "quarantine", "park", "--release", ...city])).code).toBe(0);
+    }
+  });
+
   test("packs left out, a digit changed, too few signatures, a stale head: refused with the reason", async () => {
     const last = honest.bundle.packs.length - 1;
     const cases: [string, RegExp][] = [

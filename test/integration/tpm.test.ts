@@ -1,14 +1,25 @@
-import { cpSync, mkdirSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { Sender } from "@msec/chain";
 import { decodeCose, fromBase64, type Hex } from "@msec/core";
-import { init, parseConfig } from "@msec/device";
+import { init, openStreams, parseConfig } from "@msec/device";
 import { manufacture, missingSwtpm, startSwtpm, type Swtpm } from "@msec/secure-element/swtpm";
 import { readJson, writeJson } from "@msec/service";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BOOT_POLICY } from "../../apps/cli/src/city/tpms.ts";
+import { sendInOrder } from "../../apps/cli/src/city/attestation.ts";
+import { people } from "../../apps/cli/src/city/layout.ts";
 import { openSession, type Session } from "../../apps/cli/src/context.ts";
-import { attestDevice, enrolDevice, explainDevice, quarantineDevice, rotateDevice } from "../../apps/cli/src/device.ts";
+import {
+  attestDevice,
+  enrolDevice,
+  explainDevice,
+  quarantineDevice,
+  renewDevice,
+  rotateDevice,
+} from "../../apps/cli/src/device.ts";
+import { clearTpm } from "../support/clear-tpm.ts";
 import { anchoredPacks } from "../support/anchored.ts";
 import { csvFile, msec, openPlan, TestCity, until } from "../support/city.ts";
 
@@ -148,5 +159,60 @@ describe.skipIf(missing !== undefined)("a city whose devices have TPMs", () => {
     await quarantineDevice(session, "lamp", true);
     expect((await explainDevice(session, "lamp")).believed).toBe(true);
     await goesOn();
+  });
+
+  test("once what it booted is not accepted any more its packs wait, and none is lost when it is again", async () => {
+    const { BootPolicy } = session.contracts;
+    const deployer = new Sender(people(session.layout).deployer.key, session.provider, session.run.chain.chainId);
+    const policy = async (method: "publish" | "revoke", values: unknown[]) => {
+      const data = BootPolicy.interface.encodeFunctionData(method as never, values as never);
+      await sendInOrder(deployer, [{ to: session.deployment.addresses.BootPolicy, data }]);
+    };
+    const { pcrDigest } = await registry().freshnessOf(deviceId);
+    await policy("revoke", [BOOT_POLICY, await BootPolicy.versions(BOOT_POLICY)]);
+    await sleep(3_000);
+    const stopped = await seq();
+    await sleep(4_000);
+    expect(await seq()).toBe(stopped);
+    const { believed, findings } = await explainDevice(session, "lamp");
+    expect(believed).toBe(false);
+    expect(findings.map((f) => f.text).join("\n")).toMatch(/no longer accepted by the boot policy/);
+    await policy("publish", [BOOT_POLICY, pcrDigest, Date.now() + 5_000, 0]);
+    await goesOn();
+    const seqs = (await anchoredPacks(t)).packs
+      .map(({ cose }) => decodeCose(fromBase64(cose)).header)
+      .filter(({ streamId }) => streamId === t.streamOf("lamp"))
+      .map((header) => header.seq);
+    const [first = 0, last = 0] = [Math.min(...seqs), Math.max(...seqs)];
+    expect(new Set(seqs).size).toBe(last - first + 1);
+  });
+
+  test("a TPM that was cleared signs nothing; renewed by its owner, the device begins new streams under its name", async () => {
+    const config = parseConfig(readJson(session.layout.deviceConfig("lamp")), session.layout.device("lamp"));
+    const before = await registry().device(deviceId);
+    await expect(renewDevice(session, "lamp")).rejects.toMatchObject({ code: "tpm-in-use" });
+    await t.city.processes.halt("lamp");
+    await expect(renewDevice(session, "lamp")).rejects.toThrow(/use msec device rotate/);
+    await clearTpm((config.element as { tpm: string }).tpm);
+    await t.city.tpms!.cut("lamp");
+    t.city.processes.resume("lamp");
+    const log = () => readFileSync(join(session.layout.logs, "lamp.log"), "utf8");
+    await until("the agent says what happened", async () => /it was cleared, or the file was damaged/.test(log()));
+
+    const { code, out } = await msec(["device", "renew", "lamp", "--dir", t.root]);
+    expect([code, out]).toEqual([0, expect.stringMatching(/signs with key 3 .*\n.*cleared-\d+/)]);
+    const { keyHash, keyEpoch } = await registry().device(deviceId);
+    expect(keyEpoch).toBe(before.keyEpoch + 1n);
+    expect(keyHash).not.toBe(before.keyHash);
+    expect(await registry().keyRevokedAt(deviceId, before.keyEpoch)).not.toBe(0n);
+    const [stream] = await openStreams(config);
+    expect(stream?.streamId).not.toBe(t.streamOf("lamp"));
+    await until(
+      "the new stream's packs are anchored",
+      async () =>
+        ((await t.get<{ head: { seq: number } | null }>(1, `/streams/${stream?.streamId}`)).head?.seq ?? 0) > 3,
+      60_000,
+    );
+    expect((await explainDevice(session, "lamp")).believed).toBe(true);
   });
 });

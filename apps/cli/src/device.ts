@@ -1,11 +1,21 @@
 import { existsSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Sender } from "@msec/chain";
 import { type Hex } from "@msec/core";
-import { measureAgent, parseConfig, paths, readConfig } from "@msec/device";
-import { connectService, type ElementService } from "@msec/secure-element";
+import {
+  type Config,
+  initThen,
+  measureAgent,
+  openTpmElement,
+  parseConfig,
+  paths,
+  readConfig,
+  setAside,
+} from "@msec/device";
+import { connectService, type ElementService, SecureElementError, serviceOf, TpmElement } from "@msec/secure-element";
 import { readJson } from "@msec/service";
 import { Attestation, policyOf, type Registry, sendInOrder } from "./city/attestation.ts";
-import { registration } from "./city/devices.ts";
+import { registration, signHolders } from "./city/devices.ts";
 import { type Account, people } from "./city/layout.ts";
 import { BOOT_POLICY, emulatorProfile } from "./city/tpms.ts";
 import { type Session } from "./context.ts";
@@ -14,7 +24,7 @@ import { Problem } from "./problem.ts";
 
 /** What is done to a device of a city, by its owner, its registrars and the officer. */
 
-const STATUS = ["unknown", "active", "suspended", "quarantined", "retired"];
+export const STATUS = ["unknown", "active", "suspended", "quarantined", "retired"];
 const ACTIVE = 1;
 const QUARANTINED = 3;
 const TPM = 2;
@@ -35,12 +45,16 @@ async function registryOf(session: Session): Promise<Registry> {
 const deployerOf = (session: Session): Sender =>
   new Sender(people(session.layout).deployer.key, session.provider, session.run.chain.chainId);
 
+function tpmConfigOf({ layout }: Session, { name }: Device): Config {
+  const config = parseConfig(readJson(layout.deviceConfig(name)), layout.device(name));
+  if (config.element.kind !== "tpm")
+    throw new Problem(`${name} has a software element: there is no TPM that could answer a challenge`);
+  return config;
+}
+
 /** Asks the agent that owns the device's TPM. */
 async function withAgent<T>(session: Session, device: Device, work: (agent: ElementService) => Promise<T>): Promise<T> {
-  const folder = session.layout.device(device.name);
-  const config = parseConfig(readJson(session.layout.deviceConfig(device.name)), folder);
-  if (config.element.kind !== "tpm")
-    throw new Problem(`${device.name} has a software element: there is no TPM that could answer a challenge`);
+  const config = tpmConfigOf(session, device);
   const agent = await connectService(paths(config).service);
   if (!agent)
     throw new Problem(`the agent of ${device.name} is not running: see ${session.layout.logs}/${device.name}.log`);
@@ -126,6 +140,73 @@ export async function rotateDevice(
     await agent.rotate();
     return { device: device.name, keyEpoch, keyHash };
   });
+}
+
+const FREE_MS = 10_000;
+
+/** Tries again while an agent that can't start has the TPM for a moment. */
+async function whenFree<T>(work: () => Promise<T>): Promise<T> {
+  for (const end = Date.now() + FREE_MS; ; await sleep(100)) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isElementError(error, "tpm-in-use") || Date.now() > end) throw error;
+    }
+  }
+}
+
+const isElementError = (error: unknown, code: SecureElementError["code"]) =>
+  error instanceof SecureElementError && error.code === code;
+
+/**
+ * Gives a device whose TPM was cleared a new key, attested and enrolled under the device's name; the old one is revoked. Its
+ * files are set aside, and its streams begin anew: what they were sealed with is gone. If this is cut off the agent may run
+ * with a key that is not registered yet; then {@link rotateDevice} gives it one that is.
+ */
+export async function renewDevice(
+  session: Session,
+  name: string,
+): Promise<{ device: string; keyEpoch: number; keyHash: Hex; setAside: string }> {
+  const device = deviceOf(session, name);
+  const config = tpmConfigOf(session, device);
+  const registry = await registryOf(session);
+  const owner = await ownerOf(session, device);
+  await demandCleared(config, name);
+  const folder = await setAside(config);
+  return whenFree(() =>
+    initThen(config, async ({ streams }, element) => {
+      signHolders(streams, config, owner, registry.people, session.deployment);
+      if (!(element instanceof TpmElement)) throw new Error(`${name} has no TPM`);
+      // Its keys count from one again, and the registry goes on counting.
+      const registered = Number(await session.contracts.DeviceRegistry.currentKeyEpoch(device.deviceId));
+      while (element.keyEpoch < registered) {
+        await element.prepareRotation();
+        await element.rotate();
+      }
+      await element.prepareRotation();
+      const agent = serviceOf(element);
+      const attestation = await Attestation.of(agent, "next", registry);
+      await sendInOrder(deployerOf(session), [
+        await attestation.rotateCall(agent, owner, true),
+        attestation.quoteCall(),
+      ]);
+      await element.rotate();
+      const { keyEpoch, keyHash } = attestation.evidence;
+      return { device: name, keyEpoch, keyHash, setAside: folder };
+    }),
+  );
+}
+
+async function demandCleared(config: Config, name: string): Promise<void> {
+  try {
+    const element = await whenFree(() => openTpmElement(config));
+    await element.close();
+  } catch (error) {
+    // Without a key: an earlier call was cut off after it had set the files aside.
+    if (isElementError(error, "cleared") || isElementError(error, "key-missing")) return;
+    throw error;
+  }
+  throw new Problem(`the TPM of ${name} opens its key, so it was not cleared: use msec device rotate for a new key`);
 }
 
 /** Takes nothing of the device any more, or takes it in again. */

@@ -23,7 +23,15 @@ import { runningCity, up } from "./city/up.ts";
 import { openSession, type Session } from "./context.ts";
 import { checkContracts } from "./contracts.ts";
 import { csvOf } from "./csv.ts";
-import { attestDevice, enrolDevice, explainDevice, quarantineDevice, rotateDevice } from "./device.ts";
+import {
+  attestDevice,
+  enrolDevice,
+  explainDevice,
+  quarantineDevice,
+  renewDevice,
+  rotateDevice,
+  STATUS,
+} from "./device.ts";
 import { demo, purchaseStory, shopOf, Story, writePurchase } from "./demo.ts";
 import { discloseReading } from "./disclose.ts";
 import { buy, resume, unfinishedPurchases } from "./market/buy.ts";
@@ -48,7 +56,6 @@ import { slotsBetween, slotsToErase } from "./slots.ts";
 import { verifyFile } from "./verify.ts";
 
 const MODES = ["open", "sealed", "dataset"];
-const STATUS = ["unknown", "active", "suspended", "quarantined", "retired"];
 
 const program = new Command("msec")
   .description("M-Sec: city data that can be proved, sold and forgotten")
@@ -224,7 +231,7 @@ addNetworkCommands(program);
 
 const device = program
   .command("device")
-  .description("enrol, attest, rotate, quarantine and explain a device")
+  .description("enrol, attest, rotate, renew, quarantine and explain a device")
   .exitOverride();
 
 function deviceCommand(name: string, description: string): Command {
@@ -276,6 +283,20 @@ deviceCommand("rotate", "give a device a new signing key")
       options,
       (session) => rotateDevice(session, name, options.revoke),
       ({ keyEpoch, keyHash }) => print(good(`${name} signs with key ${keyEpoch} (${short(keyHash)}) from now on`)),
+    ),
+  );
+
+deviceCommand("renew", "give a device whose TPM was cleared a new key; its streams begin anew")
+  .argument("<DEVICE>", "name or id")
+  .action((name: string, options: Common) =>
+    withSession(
+      options,
+      (session) => renewDevice(session, name),
+      ({ keyEpoch, keyHash, setAside }) => {
+        print(good(`${name} signs with key ${keyEpoch} (${short(keyHash)}) from now on`));
+        print(`  what the cleared TPM had sealed is in ${setAside}`);
+        print("  its new streams are offered at the next start of the city");
+      },
     ),
   );
 

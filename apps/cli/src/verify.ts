@@ -9,7 +9,10 @@ import {
   type WindowReport,
   ZERO_ADDRESS,
 } from "@msec/core";
+import { STATUS } from "./device.ts";
 import { Problem } from "./problem.ts";
+
+const ACTIVE = 1n;
 
 export interface VerifyFlags {
   rpc: string[];
@@ -90,8 +93,22 @@ async function againstChain(report: WindowReport | ReadingReport, url: string): 
         `the registry at ${url} names another signing key of the device`,
         registered,
       );
-    const assurance = Number((await DeviceRegistry.device(deviceId)).assurance);
-    return `${url}: ${claims.epochs.length} epoch${claims.epochs.length === 1 ? "" : "s"} as anchored, the device's key as registered (${assurance === 2 ? "TPM" : "software element"})`;
+    const [view, revokedAt] = await Promise.all([
+      DeviceRegistry.device(deviceId),
+      DeviceRegistry.keyRevokedAt(deviceId, keyEpoch),
+    ]);
+    const marks = [
+      ...(view.status === ACTIVE
+        ? []
+        : [`the device is ${STATUS[Number(view.status)]} now: this was anchored before, nothing is taken of it since`]),
+      ...(revokedAt === 0n
+        ? []
+        : [`this key was revoked in block ${revokedAt}: nothing that it signed is taken since`]),
+    ];
+    return [
+      `${url}: ${claims.epochs.length} epoch${claims.epochs.length === 1 ? "" : "s"} as anchored, the device's key as registered (${Number(view.assurance) === 2 ? "TPM" : "software element"})`,
+      ...marks,
+    ].join("; ");
   } finally {
     provider.destroy();
   }

@@ -45,6 +45,7 @@ let candidates: Hex[];
 let refusals: Map<Hex, { reason: number; signature: Hex }>;
 let status: number;
 let revoked: boolean;
+let attested: boolean;
 let stream: TestStream;
 let line: Line;
 let lines: Lines;
@@ -83,6 +84,7 @@ async function start(confirmed?: EpochRow): Promise<void> {
     devices: {
       device: async () => ({ status, ownerEpoch: 1 }),
       isRevoked: async () => revoked,
+      isAttested: async () => attested,
     },
     peers: {
       all: members.slice(1).map((address) => ({ address, url: `http://${address}`, up: true })),
@@ -109,6 +111,7 @@ beforeEach(async () => {
   refusals = new Map();
   status = ACTIVE;
   revoked = false;
+  attested = true;
   posts = [];
   offered = undefined;
   stream = new TestStream(0, 60).fill(SLOT, 4);
@@ -381,6 +384,7 @@ describe("signing another's proposal", () => {
   test.each<[string, () => void, RefusalCode]>([
     ["a device that is not active", (): void => void (status = 3), "inactive-device"],
     ["a revoked key", (): void => void (revoked = true), "revoked"],
+    ["a device whose attestation is over", (): void => void (attested = false), "unattested"],
   ])("refuses packs of %s", async (_, change, code) => {
     change();
     const { bad, signature } = await committee.sign(propose());

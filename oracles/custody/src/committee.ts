@@ -199,6 +199,8 @@ export class Committee {
       return new ProtocolError("inactive-device", "the device is not active", device.status);
     if (await devices.isRevoked(line.stream.deviceId, header.keyEpoch))
       return new ProtocolError("revoked", "the key is revoked", header.keyEpoch);
+    if (!(await devices.isAttested(line.stream.deviceId, header)))
+      return new ProtocolError("unattested", "the device's attestation is over", header.bootEpoch);
     return undefined;
   }
 

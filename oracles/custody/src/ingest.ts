@@ -411,6 +411,12 @@ export class Ingest {
       );
     if (await devices.isRevoked(line.stream.deviceId, keyEpoch))
       throw new ProtocolError("revoked", "the signing key is revoked", keyEpoch);
+    if (!(await devices.isAttested(line.stream.deviceId, signed.header)))
+      throw new ProtocolError(
+        "unattested",
+        "registrars have not attested this start of the device, or no longer: its packs wait",
+        signed.header.bootEpoch,
+      );
     const { header } = this.#ctx.lines.tip(line) ?? {};
     if (header && keyEpoch < header.keyEpoch) throw new ProtocolError("order", "keyEpoch never falls", keyEpoch);
   }

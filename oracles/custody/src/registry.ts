@@ -1,5 +1,5 @@
 import { type Contracts } from "@msec/chain";
-import { type Hex } from "@msec/core";
+import { type Hex, ZERO32 } from "@msec/core";
 
 /** What the chain says of a device now. */
 export interface Device {
@@ -10,15 +10,29 @@ export interface Device {
   organisation: Hex;
   keyEpoch: number;
   keyHash: Hex;
+  /** What its boot is judged by; zeros where it is not measured. */
+  policyId: Hex;
 }
 
 export const ACTIVE = 1;
+
+/** Between two looks at a device's attestation while the chain shows no change of it: its time may be over. */
+const HOLDS_MS = 30_000;
+const LACKS_MS = 1_000;
+
+interface Attestation {
+  fresh: boolean;
+  keyEpoch: number;
+  resetCount: number;
+  lookAgainAt: number;
+}
 
 /** The DeviceRegistry as an operator needs it on its hot path: read once, read again when the chain shows a change. */
 export class DeviceCache {
   readonly #contracts: Contracts;
   readonly #devices = new Map<Hex, Device>();
   readonly #revoked = new Map<string, boolean>();
+  readonly #attestations = new Map<Hex, Attestation>();
 
   constructor(contracts: Contracts) {
     this.#contracts = contracts;
@@ -36,6 +50,7 @@ export class DeviceCache {
       organisation: view.organisation as Hex,
       keyEpoch: Number(view.keyEpoch),
       keyHash: view.keyHash as Hex,
+      policyId: view.policyId as Hex,
     };
     if (device.status !== 0) this.#devices.set(deviceId, device);
     return device;
@@ -50,6 +65,35 @@ export class DeviceCache {
     return revoked;
   }
 
+  /**
+   * Whether registrars have attested the start of the TPM in which a pack was signed, and what they found holds now. Packs of
+   * a device whose boot is not measured, and of a key before the attested one, are not asked for it.
+   */
+  async isAttested(deviceId: Hex, { keyEpoch, bootEpoch }: { keyEpoch: number; bootEpoch: number }): Promise<boolean> {
+    const { policyId } = await this.device(deviceId);
+    if (policyId === ZERO32) return true;
+    const known = this.#attestations.get(deviceId);
+    const last = known && Date.now() < known.lookAgainAt ? known : await this.#attestation(deviceId);
+    return last.fresh && (keyEpoch < last.keyEpoch || bootEpoch <= last.resetCount);
+  }
+
+  async #attestation(deviceId: Hex): Promise<Attestation> {
+    const { DeviceRegistry } = this.#contracts;
+    const now = Date.now();
+    const [fresh, last] = await Promise.all([
+      DeviceRegistry.isFresh(deviceId, now),
+      DeviceRegistry.freshnessOf(deviceId),
+    ]);
+    const attestation = {
+      fresh,
+      keyEpoch: Number(last.keyEpoch),
+      resetCount: Number(last.resetCount),
+      lookAgainAt: fresh ? Math.min(now + HOLDS_MS, Number(last.validUntilMs) + 1) : now + LACKS_MS,
+    };
+    this.#attestations.set(deviceId, attestation);
+    return attestation;
+  }
+
   async keyHash(deviceId: Hex, keyEpoch: number): Promise<Hex> {
     return (await this.#contracts.DeviceRegistry.keyHashOf(deviceId, keyEpoch)) as Hex;
   }
@@ -61,11 +105,14 @@ export class DeviceCache {
   /** Forgets what is cached of a device, after the chain showed an event about it. */
   forget(deviceId: Hex): void {
     this.#devices.delete(deviceId);
+    this.#attestations.delete(deviceId);
     for (const id of this.#revoked.keys()) if (id.startsWith(deviceId)) this.#revoked.delete(id);
   }
 
+  /** After a change of what boots are judged by, or where the chain may have lost blocks. */
   forgetAll(): void {
     this.#devices.clear();
     this.#revoked.clear();
+    this.#attestations.clear();
   }
 }

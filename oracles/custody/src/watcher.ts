@@ -129,7 +129,8 @@ export class Watcher {
     const { contracts, provider, devices, lines, store } = this.#ctx;
     const registry = contracts.DeviceRegistry;
     const consent = contracts.ConsentRegistry;
-    const address = [await registry.getAddress(), await consent.getAddress()];
+    const policies = (await contracts.BootPolicy.getAddress()).toLowerCase();
+    const address = [await registry.getAddress(), await consent.getAddress(), policies];
     for (const log of await provider.getLogs({ address, fromBlock: from, toBlock: to })) {
       // The provider gives checksummed addresses, a contract its address as it was configured.
       if (log.address.toLowerCase() === address[0]?.toLowerCase()) {
@@ -145,6 +146,8 @@ export class Watcher {
           await store.putKey(line.id, keyEpoch, spki);
           line.keys.set(keyEpoch, spki);
         }
+      } else if (log.address.toLowerCase() === policies) {
+        devices.forgetAll();
       } else {
         const event = consent.interface.parseLog(log);
         if (event?.name === "SubjectErased") {

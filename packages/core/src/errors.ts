@@ -25,7 +25,8 @@ export type RefusalCode =
   | "completeness"
   | "erased"
   | "key-tree"
-  | "deal";
+  | "deal"
+  | "unattested";
 
 /** Numbers of the codes on the wire: `Refused.reason` (uint16). Append only. */
 export const REFUSAL_NUMBERS: Record<RefusalCode, number> = {
@@ -55,6 +56,7 @@ export const REFUSAL_NUMBERS: Record<RefusalCode, number> = {
   erased: 24,
   "key-tree": 25,
   deal: 26,
+  unattested: 27,
 };
 
 /** The code behind a number received in `Refused`, or undefined for one that this version does not know. */

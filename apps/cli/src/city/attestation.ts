@@ -35,7 +35,7 @@ export interface Registry {
 const HOUR_MS = 3_600_000;
 const GRACE_MS = 24 * HOUR_MS;
 /** How long the registry takes a quote for fresh. */
-const VALID_MS = 24 * HOUR_MS;
+export const VALID_MS = 24 * HOUR_MS;
 const PUBLISHED_MS = 60_000;
 /** How far ahead a policy begins: it may not begin before the block that publishes it. */
 const AHEAD_MS = 2_000;

@@ -118,8 +118,21 @@ export async function enrolDevice(
   const owner = all[plan.owner];
   const profile = element.kind === "tpm" ? await emulatorProfile(layout) : undefined;
   const { made, calls } = await registration(config, owner, all, deployment, contracts, profile);
+  const streams = signHolders(made.streams, config, owner, all, deployment);
+  const device = { name: plan.name, deviceId: made.deviceId, owner, configFile, streams, plan };
+  return { device, calls };
+}
+
+/** Has the owner say who holds the seeds of its streams, where it has not. */
+export function signHolders(
+  streams: { streamId: Hex; preimage: StreamPreimage }[],
+  config: Config,
+  owner: Account,
+  all: People,
+  deployment: Deployment,
+): DeviceStream[] {
   const domain = consentDomain(deployment.chainId, deployment.addresses.ConsentRegistry);
-  const streams = made.streams.map(({ streamId, preimage }): DeviceStream => {
+  return streams.map(({ streamId, preimage }) => {
     const file = join(paths(config).streams, `${streamId}.holders.json`);
     const known = readJson<SignedHolders>(file);
     if (known) return { streamId, preimage, holders: known };
@@ -129,8 +142,6 @@ export async function enrolDevice(
     writeJson(file, signed);
     return { streamId, preimage, holders: signed };
   });
-  const device = { name: plan.name, deviceId: made.deviceId, owner, configFile, streams, plan };
-  return { device, calls };
 }
 
 /**

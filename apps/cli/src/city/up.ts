@@ -18,7 +18,7 @@ import {
 import { type DatabaseServer, type EmbeddedPostgres, ownServer, startPostgres } from "@msec/companion-db";
 import { type Hex } from "@msec/core";
 import { missingSwtpm } from "@msec/secure-element/swtpm";
-import { readJson, writeJson } from "@msec/service";
+import { type Loops, readJson, writeJson } from "@msec/service";
 import { type JsonRpcProvider } from "ethers";
 import { type CityChain, type Network, networkOf, openChain } from "./chain.ts";
 import { type DevicePlan, enrolDevice, type EnrolledDevice, publishOffers } from "./devices.ts";
@@ -36,6 +36,7 @@ import {
 import { isAlive, Processes } from "./processes.ts";
 import { publishPolicies, sendInOrder } from "./attestation.ts";
 import { CityTpms, emulatorProfile } from "./tpms.ts";
+import { watchAttestations } from "./watch.ts";
 
 /** What runs, for every other command. */
 export interface Run {
@@ -115,6 +116,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
   let provider: JsonRpcProvider | undefined;
   let processes: Processes | undefined;
   let tpms: CityTpms | undefined;
+  let attestations: Loops | undefined;
   let noteTpms: () => void = () => undefined;
   let stopping = false;
   let restarting: Promise<void> = Promise.resolve();
@@ -132,7 +134,9 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
   tpmsReady.catch(() => undefined);
   const stop = async () => {
     stopping = true;
+    const unwatched = attestations?.stop();
     await processes?.stop();
+    await unwatched;
     await tpmsReady.catch(() => undefined);
     await tpms?.stop();
     await restarting;
@@ -286,6 +290,11 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
         args: ["run", "--config", device.configFile],
         ...env(device.name),
       });
+    if (tpms) {
+      const registry = { people: all, deployment, contracts, profile: await emulatorProfile(layout) };
+      const watched = devices.filter(({ name }) => withTpm.includes(name));
+      attestations = watchAttestations(watched, layout, registry, provider, progress);
+    }
     progress("market: bonds, deliverers, offers");
     await Promise.all(all.deliverers.map((d) => depositBond(d, deployment, contracts, provider as JsonRpcProvider)));
     for (let n = 1; n <= size.markets; n++) {
