@@ -82,7 +82,7 @@ export class TestCity {
   /** `plans` may need the folder for their files. */
   static async up(
     plans: (root: string) => DevicePlan[],
-    options: Pick<UpOptions, "epochMs" | "silenceMs" | "env" | "software"> = {},
+    options: Pick<UpOptions, "epochMs" | "silenceMs" | "env" | "software" | "network"> = {},
   ): Promise<TestCity> {
     const root = mkdtempSync(join(tmpdir(), "msec-test-"));
     const exits: string[] = [];
@@ -101,6 +101,7 @@ export class TestCity {
         onExit: (name) => void exits.push(name),
         epochMs: options.epochMs ?? 500,
         ...(options.silenceMs ? { silenceMs: options.silenceMs } : {}),
+        ...(options.network ? { network: options.network } : {}),
         ...(options.software ? { software: true } : {}),
         env,
       });

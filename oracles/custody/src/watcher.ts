@@ -22,6 +22,8 @@ import { type Peer } from "./peers.ts";
 import { learnStream } from "./streams.ts";
 import { type EpochRow } from "./store.ts";
 
+/** Periods of a block without one after which a chain counts as standing still. */
+const STILL_PERIODS = 10;
 /** Blocks that are read again after a restart of the chain. */
 const OVERLAP = 50;
 
@@ -34,6 +36,8 @@ export class Watcher {
   #running: Promise<void> | undefined;
   #readTo = 0;
   #up = true;
+  #still = false;
+  #newBlockAt = Date.now();
   /** Erasures whose keys are destroyed and whose root is not yet, as "streamId number". */
   readonly #punctured = new Set<string>();
   #rootRefused = "";
@@ -50,6 +54,11 @@ export class Watcher {
 
   get chainUp(): boolean {
     return this.#up;
+  }
+
+  /** Whether the chain answers and makes no blocks, as one with too few validators. */
+  get chainStill(): boolean {
+    return this.#up && this.#still;
   }
 
   /** Reads the chain once; whoever asks meanwhile waits for the same reading. */
@@ -75,6 +84,7 @@ export class Watcher {
         await store.forgetReceipted();
       }
       this.#up = true;
+      this.#noteBlock(block !== this.#readTo);
       if (block > this.#readTo) await this.#readEvents(this.#readTo + 1, block);
       this.#readTo = block;
     } catch (error) {
@@ -89,6 +99,15 @@ export class Watcher {
       if (!(await this.#confirm(number))) return;
     if (this.#committee.chainNumber < confirmed) await this.#committee.resend();
     await this.#erase();
+  }
+
+  #noteBlock(isNew: boolean): void {
+    const { config, log } = this.#ctx;
+    if (isNew) this.#newBlockAt = Date.now();
+    const still = Date.now() - this.#newBlockAt > STILL_PERIODS * config.chain.blockSeconds * 1000;
+    if (still && !this.#still) log.warn({ block: this.#readTo }, "the chain makes no blocks: packs wait until it does");
+    if (!still && this.#still) log.info("the chain makes blocks again");
+    this.#still = still;
   }
 
   /**
