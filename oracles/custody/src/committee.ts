@@ -69,6 +69,8 @@ export class Committee {
   chainNumber = 0;
   /** Newest block, as last read. */
   block = 0;
+  /** Whether the chain answers: an operator that can't see it proposes nothing. */
+  chainUp = true;
   /** Reads the chain now. */
   refresh: () => Promise<void> = async () => undefined;
   #term = 0;
@@ -154,7 +156,7 @@ export class Committee {
       const leader = this.leader(this.#view);
       if (leader !== this.#ctx.address) return await this.#pushTo(leader);
       const last = this.confirmed?.epoch.closedAt ?? 0;
-      if (Date.now() - last >= config.epochMs) await this.#lead();
+      if (this.chainUp && Date.now() - last >= config.epochMs) await this.#lead();
     } finally {
       this.#busy = false;
     }
