@@ -59,12 +59,17 @@ describe("a private transaction", () => {
     answer = { result: random(32) };
     await sender().broadcast(raw, { to: [partyA, partyB], flag: PRIVACY.mandatoryParties, mandatory: [partyB] });
     await sender().broadcast(raw, { to: [partyA] });
+    await sender().broadcast(raw, { to: [partyA] }, partyB);
     expect(asked).toEqual([
       {
         method: "eth_sendRawPrivateTransaction",
         params: [raw, { privateFor: [partyA, partyB], privacyFlag: 2, mandatoryFor: [partyB] }],
       },
       { method: "eth_sendRawPrivateTransaction", params: [raw, { privateFor: [partyA], privacyFlag: 0 }] },
+      {
+        method: "eth_sendRawPrivateTransaction",
+        params: [raw, { privateFrom: partyB, privateFor: [partyA], privacyFlag: 0 }],
+      },
     ]);
   });
 
