@@ -9,6 +9,7 @@ const commands = {
   demo: [...cli, "demo"],
   load: ["--disable-warning=ExperimentalWarning", join(root, "test/load/load.ts")],
   "load:devices": ["--disable-warning=ExperimentalWarning", join(root, "test/load/devices.ts")],
+  "load:quorum": ["--disable-warning=ExperimentalWarning", join(root, "test/load/quorum.ts")],
   test: [join(root, "tools/test.mjs")],
   "test:quorum": ["--disable-warning=ExperimentalWarning", join(root, "tools/test-quorum.mjs")],
   check: [join(root, "tools/check.mjs")],

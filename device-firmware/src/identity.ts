@@ -155,7 +155,7 @@ async function exists(path: string): Promise<boolean> {
  * first, since the key is bound to what has booted. Prints nothing.
  */
 export async function init(config: Config): Promise<Initialised> {
-  return initThen(config, async (made) => made);
+  return initOf(config, 1);
 }
 
 export interface Initialised {
@@ -165,29 +165,31 @@ export interface Initialised {
   streams: StreamIdentity[];
 }
 
-/** The same, and runs `work` before any other program can have the element. */
-export async function initThen<T>(
-  config: Config,
-  work: (made: Initialised, element: SecureElement) => Promise<T>,
-): Promise<T> {
+/** The same for a device whose TPM was cleared: it gets a key of the epoch after those that the registry knows. */
+export async function initCleared(config: Config, keyEpoch: number): Promise<void> {
+  await initOf(config, keyEpoch);
+}
+
+async function initOf(config: Config, firstKeyEpoch: number): Promise<Initialised> {
   const at = paths(config);
   await mkdir(at.streams, { recursive: true, mode: 0o700 });
-  const { element, wrap } = await makeIdentity(config);
+  const { element, wrap } = await makeIdentity(config, firstKeyEpoch);
   try {
-    return await work(await initWith(config, element, wrap), element);
+    return await initWith(config, element, wrap);
   } finally {
     await element.close();
   }
 }
 
-async function makeIdentity(config: Config): Promise<Identity> {
+async function makeIdentity(config: Config, firstKeyEpoch: number): Promise<Identity> {
   const at = paths(config);
   if (config.element.kind === "software") {
     const wrap = await ((await exists(at.element)) ? WrapKey.open(at.wrapKey) : WrapKey.openOrCreate(at.wrapKey));
     return { wrap, element: await SoftwareElement.openOrCreate(at.element, wrap) };
   }
   await measureAgent(config);
-  const element = await TpmElement.openOrCreate(await tpmOptions(config, config.element));
+  const options = await tpmOptions(config, config.element);
+  const element = await TpmElement.openOrCreate({ ...options, firstKeyEpoch });
   return orClose(element, async () => ({ wrap: await takeSealedWrap(element, config, at), element }));
 }
 

@@ -5,7 +5,7 @@ export { type DeviceCode, DeviceError } from "./errors.ts";
 export { seedMessage } from "./handover.ts";
 export {
   init,
-  initThen,
+  initCleared,
   openIdentity,
   openStreams,
   openTpmElement,

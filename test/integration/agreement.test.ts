@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import {
+  type ChainProvider,
   connectChain,
   creationData,
   embedded,
@@ -14,7 +15,6 @@ import {
 } from "@msec/chain";
 import { connect } from "@msec/companion-db";
 import { type Hex, toHex, utf8 } from "@msec/core";
-import { type JsonRpcProvider } from "ethers";
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { freePorts, type ManagerProcess, PrivacyNetwork } from "../support/privacy.ts";
@@ -31,7 +31,7 @@ type Name = (typeof names)[number];
 
 let network: PrivacyNetwork;
 let chain: EmbeddedChain;
-let provider: JsonRpcProvider;
+let provider: ChainProvider;
 let digests: Hex;
 const cards = {} as Record<Name, string>;
 const manager = (name: Name) => network.managers.find((m) => m.name === name) as ManagerProcess;

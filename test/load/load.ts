@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
+import { type Network, NETWORKS } from "../../apps/cli/src/city/chain.ts";
 import { up } from "../../apps/cli/src/city/up.ts";
 import { Anchored } from "./anchored.ts";
 import { enrol, makeDevice, register } from "./fleet.ts";
@@ -19,6 +20,7 @@ Sends packs of ${READINGS} readings from simulated devices through a city of its
   --seconds N     how long packs are offered (default 30)
   --devices N     devices, one stream each (default 100, at most 1000)
   --operators N   1: one operator's pipeline (default); 4: all four on this machine
+  --network NAME  embedded (default) or quorum: four GoQuorum validators (GOQUORUM_BIN)
   --rate N        readings offered a second; without it as fast as receipts allow
   --window N      packs of a device without a receipt (default 10)
   --json FILE     writes the figures as JSON
@@ -33,6 +35,7 @@ interface Options {
   seconds: number;
   devices: number;
   operators: number;
+  network: Network;
   rate: number | undefined;
   window: number;
   json: string | undefined;
@@ -50,6 +53,7 @@ function options(): Options | undefined {
         seconds: text,
         devices: text,
         operators: text,
+        network: text,
         rate: text,
         window: text,
         json: text,
@@ -71,10 +75,13 @@ function options(): Options | undefined {
   };
   const operators = whole("operators", 1, 4);
   if (operators !== 1 && operators !== 4) throw new UsageError(`--operators takes 1 or 4, not ${operators}`);
+  const network = NETWORKS.find((name) => name === (values.network ?? "embedded"));
+  if (!network) throw new UsageError(`--network takes ${NETWORKS.join(" or ")}, not ${String(values.network)}`);
   return {
     seconds: whole("seconds", 30, 86_400),
     devices: whole("devices", 100, 1000),
     operators,
+    network,
     rate: values.rate === undefined ? undefined : whole("rate", undefined, 10_000_000),
     window: whole("window", 10, 10_000),
     json: values.json as string | undefined,
@@ -100,6 +107,7 @@ async function measure(o: Options, root: string, signal: AbortSignal, cleanUp: (
   const city = await up(join(root, "city"), [], {
     progress: say,
     size: { operators: o.operators, markets: 0 },
+    network: o.network,
     ...(o.profile ? { env: Object.fromEntries(names.map((name) => [name, profiled(name)])) } : {}),
   });
   cleanUp(() => city.stop());
@@ -178,6 +186,7 @@ async function measure(o: Options, root: string, signal: AbortSignal, cleanUp: (
     resent: senders.sent.resent - resentBefore,
     refused: senders.sent.refused.length,
     ...(senders.sent.refused[0] === undefined ? {} : { firstRefusal: senders.sent.refused[0] }),
+    network: o.network,
     operators: o.operators,
     devices: o.devices,
     readingsPerPack: READINGS,

@@ -39,6 +39,12 @@ function memory(pid: number): number {
   return 0;
 }
 
+/** Memory of a process that is in RAM, shared pages included (VmRSS). */
+export function residentMb(pid: number): number {
+  const kilobytes = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+  return Math.round((Number(kilobytes) * 1024) / MB);
+}
+
 /** What a process has used so far; with `children` also those that it started. Linux only; elsewhere zeros. */
 export function usage(pid: number, children: boolean): Usage {
   const all = new Map<number, { parent: number; seconds: number }>();

@@ -3,15 +3,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
+  type ChainProvider,
   connectChain,
   contractPrivacyOf,
-  embedded,
   PRIVACY,
   PrivacyManager,
   type PrivateFor,
   PrivateSender,
   quorumPayload,
-  Receipts,
 } from "@msec/chain";
 import { type Hex, toHex } from "@msec/core";
 import { startPostgres } from "@msec/companion-db";
@@ -23,13 +22,14 @@ import {
   NetworkFolder,
   type NetworkPlan,
   type NodePlan,
+  profileOf,
   runningNodes,
   runningProcesses,
   startManager,
   upNetwork,
 } from "@msec/quorum";
 import { writeJson } from "@msec/service";
-import { getCreateAddress, type JsonRpcProvider } from "ethers";
+import { getCreateAddress } from "ethers";
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
@@ -46,9 +46,8 @@ const WORD = "0x6018600c60003960186000f33615600c57600035600055005b60005460005260
 interface Side {
   node: NodePlan;
   key: string;
-  provider: JsonRpcProvider;
+  provider: ChainProvider;
   sender: PrivateSender;
-  receipts: Receipts;
 }
 
 let plan: NetworkPlan;
@@ -60,7 +59,7 @@ beforeAll(async () => {
   sides = await Promise.all(
     plan.nodes.slice(0, 3).map(async (node) => {
       const ports = node.manager as NonNullable<NodePlan["manager"]>;
-      const provider = connectChain(embedded(`http://127.0.0.1:${node.rpc}`, plan.chainId));
+      const provider = connectChain(profileOf(plan, node));
       const client = new PrivacyManager(managerUrl(ports), `http://127.0.0.1:${ports.thirdParty}`);
       const [key] = await client.keys();
       return {
@@ -68,17 +67,13 @@ beforeAll(async () => {
         key: key as string,
         provider,
         sender: new PrivateSender(toHex(new Uint8Array(randomBytes(32))), provider, client),
-        receipts: new Receipts(provider, `ws://127.0.0.1:${node.ws}`),
       };
     }),
   );
 });
 
 afterAll(async () => {
-  for (const { provider, receipts } of sides ?? []) {
-    receipts.close();
-    provider.destroy();
-  }
+  for (const { provider } of sides ?? []) provider.destroy();
   await downNetwork(root);
   rmSync(root, { recursive: true, force: true });
 });
@@ -105,7 +100,7 @@ async function send(from: Side, call: { to?: Hex; data: string }, privateFor: Pr
   const nonce = await from.provider.getTransactionCount(from.sender.address, "pending");
   const signed = await from.sender.sign({ gasLimit: 3_000_000, ...call }, nonce);
   await from.sender.broadcast(signed.raw, privateFor);
-  const receipt = await from.receipts.wait(signed.hash);
+  const receipt = await from.provider.mined(signed.hash);
   return { ...signed, receipt };
 }
 
@@ -212,7 +207,7 @@ describe("a privacy manager that is away", () => {
     await beginManager(side(1));
     await from.sender.broadcast(signed.raw, among);
     await from.sender.broadcast(signed.raw, among);
-    expect((await from.receipts.wait(signed.hash)).status).toBe(1);
+    expect((await from.provider.mined(signed.hash)).status).toBe(1);
     await level();
     expect(await wordAt(side(1), address)).toBe(value);
     expect(await from.provider.getTransactionCount(from.sender.address, "pending")).toBe(nonce + 1);
@@ -233,7 +228,7 @@ describe("a privacy manager that is away", () => {
     await endManager(side(1), "SIGKILL");
     const ms = await beginManager(side(1));
     console.log(`the manager was away for ${Math.round(ms)} ms`);
-    await from.receipts.wait(signed.hash);
+    await from.provider.mined(signed.hash);
     await sleep(6000);
     await level();
     expect(runningNodes(folder)).toEqual(before);

@@ -18,7 +18,7 @@ import {
   LAST_SLOT,
 } from "@msec/core";
 import { secretFile } from "@msec/service";
-import { type TestCity } from "./city.ts";
+import { type TestCity, until } from "./city.ts";
 
 export interface EpochAnswer {
   epoch: Epoch;
@@ -36,6 +36,11 @@ interface PackAnswer {
 /** Every epoch of the chain with its headers, recomputed from the headers; refuses holes and packs that stand twice. */
 export async function anchoredPacks(t: TestCity): Promise<{ epochs: EpochAnswer[]; packs: PackAnswer[] }> {
   const newest = await t.chainEpoch();
+  if (newest > 0)
+    await until(`every operator has confirmed epoch ${newest}`, async () => {
+      const answers = await Promise.all([1, 2, 3, 4].map((n) => fetch(`${t.url(n)}/epochs/${newest}`)));
+      return answers.every(({ ok }) => ok);
+    });
   const streams = new Map<Hex, StreamPreimage>();
   for (const { streamId } of await t.get<{ streamId: Hex }[]>(1, "/streams"))
     streams.set(streamId, (await t.get<{ preimage: StreamPreimage }>(1, `/streams/${streamId}`)).preimage);

@@ -1,5 +1,5 @@
 import { ConnectError, type Shown } from "@msec/broker";
-import { type Addresses, connectChain, type Contracts, contractsAt, embedded } from "@msec/chain";
+import { type Addresses, connectChain, type Contracts, contractsAt, type Profile } from "@msec/chain";
 import { type Hex } from "@msec/core";
 import type { BootCounters } from "@msec/secure-element/attestation";
 import { type JsonRpcProvider, type Log, type Result } from "ethers";
@@ -24,8 +24,8 @@ export class Registry {
   #readTo: number | undefined;
   #up = true;
 
-  constructor(chain: { rpc: string; chainId: number; addresses: Record<string, Hex> }) {
-    this.#provider = connectChain(embedded(chain.rpc, chain.chainId));
+  constructor(chain: Profile & { addresses: Record<string, Hex> }) {
+    this.#provider = connectChain(chain);
     this.contracts = contractsAt(chain.addresses as Addresses, this.#provider);
   }
 

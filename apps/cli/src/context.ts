@@ -1,4 +1,4 @@
-import { connectChain, contractsAt, embedded } from "@msec/chain";
+import { connectChain, contractsAt } from "@msec/chain";
 import { people, Layout } from "./city/layout.ts";
 import { type Run, runningCity } from "./city/up.ts";
 import { type Shop } from "./market/buy.ts";
@@ -17,7 +17,7 @@ export function openSession(dir: string, progress: Shop["progress"] = () => unde
   if (!run)
     throw new Problem(`no city is up in ${dir}: start one with npm start (msec up), or name its folder with --dir`);
   const layout = new Layout(dir);
-  const provider = connectChain(embedded(run.chain.rpc, run.chain.chainId));
+  const provider = connectChain(run.chain);
   return {
     run,
     layout,

@@ -1,4 +1,4 @@
-import { checkManifest, connectChain, type Difference, embedded, type Manifest, readManifest } from "@msec/chain";
+import { checkManifest, connectChain, type Difference, endpoint, type Manifest, readManifest } from "@msec/chain";
 import { Problem } from "./problem.ts";
 
 /** Compares the network behind an endpoint with a manifest and with this build. */
@@ -15,7 +15,7 @@ export async function checkContracts(
   if (!manifest)
     throw new Problem(`there is no ${file}: give --manifest FILE, or --dir with the folder of a city that was up`, 2);
   if (!/^https?:\/\//.test(rpc)) throw new Problem(`--rpc takes an http or https URL, not ${rpc}`, 2);
-  const provider = connectChain(embedded(rpc, manifest.chainId));
+  const provider = connectChain(endpoint(rpc, manifest.chainId));
   try {
     await provider.send("eth_chainId", []).catch((error: unknown) => {
       throw new Problem(`${rpc} does not answer: ${(error as Error).message}`, 2);

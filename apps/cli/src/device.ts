@@ -4,15 +4,16 @@ import { Sender } from "@msec/chain";
 import { type Hex } from "@msec/core";
 import {
   type Config,
-  initThen,
+  initCleared,
   measureAgent,
+  openStreams,
   openTpmElement,
   parseConfig,
   paths,
   readConfig,
   setAside,
 } from "@msec/device";
-import { connectService, type ElementService, SecureElementError, serviceOf, TpmElement } from "@msec/secure-element";
+import { connectService, type ElementService, SecureElementError, serviceOf } from "@msec/secure-element";
 import { readJson } from "@msec/service";
 import { Attestation, policyOf, type Registry, sendInOrder } from "./city/attestation.ts";
 import { registration, signHolders } from "./city/devices.ts";
@@ -134,7 +135,7 @@ export async function rotateDevice(
     // An earlier call may have been cut off between the registry and the device.
     if (Number(await DeviceRegistry.currentKeyEpoch(device.deviceId)) < keyEpoch)
       await sendInOrder(deployerOf(session), [
-        await attestation.rotateCall(agent, owner, revoke),
+        await attestation.rotateCall(agent, owner, revoke, "next"),
         attestation.quoteCall(),
       ]);
     await agent.rotate();
@@ -144,7 +145,7 @@ export async function rotateDevice(
 
 const FREE_MS = 10_000;
 
-/** Tries again while an agent that can't start has the TPM for a moment. */
+/** Tries again while an agent that starts, or can't, has the TPM for a moment. */
 async function whenFree<T>(work: () => Promise<T>): Promise<T> {
   for (const end = Date.now() + FREE_MS; ; await sleep(100)) {
     try {
@@ -160,53 +161,53 @@ const isElementError = (error: unknown, code: SecureElementError["code"]) =>
 
 /**
  * Gives a device whose TPM was cleared a new key, attested and enrolled under the device's name; the old one is revoked. Its
- * files are set aside, and its streams begin anew: what they were sealed with is gone. If this is cut off the agent may run
- * with a key that is not registered yet; then {@link rotateDevice} gives it one that is.
+ * files are set aside, and its streams begin anew: what they were sealed with is gone. Cut off in the middle, it goes on when
+ * it is called again.
  */
 export async function renewDevice(
   session: Session,
   name: string,
-): Promise<{ device: string; keyEpoch: number; keyHash: Hex; setAside: string }> {
+): Promise<{ device: string; keyEpoch: number; keyHash: Hex; setAside?: string }> {
   const device = deviceOf(session, name);
   const config = tpmConfigOf(session, device);
   const registry = await registryOf(session);
   const owner = await ownerOf(session, device);
-  await demandCleared(config, name);
-  const folder = await setAside(config);
-  return whenFree(() =>
-    initThen(config, async ({ streams }, element) => {
-      signHolders(streams, config, owner, registry.people, session.deployment);
-      if (!(element instanceof TpmElement)) throw new Error(`${name} has no TPM`);
-      // Its keys count from one again, and the registry goes on counting.
-      const registered = Number(await session.contracts.DeviceRegistry.currentKeyEpoch(device.deviceId));
-      while (element.keyEpoch < registered) {
-        await element.prepareRotation();
-        await element.rotate();
-      }
-      await element.prepareRotation();
-      const agent = serviceOf(element);
-      const attestation = await Attestation.of(agent, "next", registry);
-      await sendInOrder(deployerOf(session), [
-        await attestation.rotateCall(agent, owner, true),
-        attestation.quoteCall(),
-      ]);
-      await element.rotate();
-      const { keyEpoch, keyHash } = attestation.evidence;
-      return { device: name, keyEpoch, keyHash, setAside: folder };
-    }),
-  );
+  const wanted = Number(await session.contracts.DeviceRegistry.currentKeyEpoch(device.deviceId)) + 1;
+  const folder = (await keyEpochOf(config)) === undefined ? await setAside(config) : undefined;
+  if (folder) await whenFree(() => initCleared(config, wanted));
+  if ((await keyEpochOf(config)) !== wanted)
+    throw new Problem(`the TPM of ${name} opens its key, so it was not cleared: use msec device rotate for a new key`);
+  signHolders(await openStreams(config), config, owner, registry.people, session.deployment);
+  return withElement(config, async (agent) => {
+    const attestation = await Attestation.of(agent, "current", registry);
+    await sendInOrder(deployerOf(session), [
+      await attestation.rotateCall(agent, owner, true, "current"),
+      attestation.quoteCall(),
+    ]);
+    const { keyEpoch, keyHash } = attestation.evidence;
+    return { device: name, keyEpoch, keyHash, ...(folder ? { setAside: folder } : {}) };
+  });
 }
 
-async function demandCleared(config: Config, name: string): Promise<void> {
+/** Epoch of the device's key; undefined where its TPM does not open it any more. */
+async function keyEpochOf(config: Config): Promise<number | undefined> {
   try {
-    const element = await whenFree(() => openTpmElement(config));
-    await element.close();
+    return await withElement(config, async (agent) => (await agent.status()).keyEpoch);
   } catch (error) {
     // Without a key: an earlier call was cut off after it had set the files aside.
-    if (isElementError(error, "cleared") || isElementError(error, "key-missing")) return;
+    if (isElementError(error, "cleared") || isElementError(error, "key-missing")) return undefined;
     throw error;
   }
-  throw new Problem(`the TPM of ${name} opens its key, so it was not cleared: use msec device rotate for a new key`);
+}
+
+/** Asks the agent that owns the TPM, or the TPM itself while none does. */
+async function withElement<T>(config: Config, work: (agent: ElementService) => Promise<T>): Promise<T> {
+  return whenFree(async () => {
+    const agent = await connectService(paths(config).service);
+    if (agent) return work(agent).finally(() => agent.close());
+    const element = await openTpmElement(config);
+    return work(serviceOf(element)).finally(() => element.close());
+  });
 }
 
 /** Takes nothing of the device any more, or takes it in again. */

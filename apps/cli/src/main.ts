@@ -119,6 +119,7 @@ command("up", "bring up an embedded city on recorded data; it stays up until Ctr
           ...city.run.markets.map((m) => [m.name, `${m.url}/health`]),
           [city.run.chain.network === "quorum" ? "chain (GoQuorum)" : "chain", city.run.chain.rpc],
           ["broker", city.run.broker],
+          ["indexer", `${city.run.indexer}/openapi.json`],
         ],
       );
       print();
@@ -294,7 +295,7 @@ deviceCommand("renew", "give a device whose TPM was cleared a new key; its strea
       (session) => renewDevice(session, name),
       ({ keyEpoch, keyHash, setAside }) => {
         print(good(`${name} signs with key ${keyEpoch} (${short(keyHash)}) from now on`));
-        print(`  what the cleared TPM had sealed is in ${setAside}`);
+        if (setAside) print(`  what the cleared TPM had sealed is in ${setAside}`);
         print("  its new streams are offered at the next start of the city");
       },
     ),

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { contractsAt, connectChain, embedded } from "@msec/chain";
+import { contractsAt, connectChain, endpoint } from "@msec/chain";
 import {
   decodeBundle,
   type Hex,
@@ -66,7 +66,7 @@ export async function verifyFile(file: string, flags: VerifyFlags): Promise<Verd
 
 async function againstChain(report: WindowReport | ReadingReport, url: string): Promise<string> {
   const { claims } = report;
-  const provider = connectChain(embedded(url, claims.chainId));
+  const provider = connectChain(endpoint(url, claims.chainId));
   const addresses = { DataAnchor: claims.anchor, DeviceRegistry: claims.registry ?? ZERO_ADDRESS };
   const { DataAnchor, DeviceRegistry } = contractsAt(addresses, provider);
   try {

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { type Profile, quorum } from "@msec/chain";
 import { type Hex } from "@msec/core";
 import { secretFile } from "@msec/service";
 import { z } from "zod";
@@ -85,6 +86,10 @@ export class NetworkFolder {
 export const nodeKey = (folder: NetworkFolder, name: string): Uint8Array => secretFile(folder.node(name), "node-key");
 
 export const enodeOf = ({ publicKey, host, p2p }: NodePlan): string => `enode://${publicKey}@${host}:${p2p}?discport=0`;
+
+/** How a node of the network is spoken to. */
+export const profileOf = ({ chainId, blockSeconds }: NetworkPlan, { host, rpc, ws }: NodePlan): Profile =>
+  quorum(`http://${host}:${rpc}`, `ws://${host}:${ws}`, chainId, blockSeconds);
 
 /** Where a node asks its manager. Whoever reaches it reads everything of this organisation's. */
 export const managerUrl = ({ q2t }: NonNullable<NodePlan["manager"]>): string => `http://127.0.0.1:${q2t}`;

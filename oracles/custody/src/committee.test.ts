@@ -135,6 +135,19 @@ function rowOf(number: number, proposer: Hex, fields: Partial<Epoch> = {}): Epoc
 }
 
 describe("who leads", () => {
+  test("proposes what waits, but nothing while it can't see the chain", async () => {
+    term = 3;
+    await start(rowOf(7, members[0] as Hex));
+    wait();
+    committee.chainNumber = 7;
+    committee.chainUp = false;
+    await committee.tick();
+    expect(candidates).toEqual([]);
+    committee.chainUp = true;
+    await committee.tick();
+    expect(candidates).toHaveLength(1);
+  });
+
   test("the first member at the start, then each in turn as views pass", () => {
     expect([0, 1, 2, 3, 4].map((view) => committee.leader(view))).toEqual([...members, members[0]]);
   });

@@ -69,6 +69,8 @@ export class Committee {
   chainNumber = 0;
   /** Newest block, as last read. */
   block = 0;
+  /** Whether the chain answers: an operator that can't see it proposes nothing. */
+  chainUp = true;
   /** Reads the chain now. */
   refresh: () => Promise<void> = async () => undefined;
   #term = 0;
@@ -154,7 +156,7 @@ export class Committee {
       const leader = this.leader(this.#view);
       if (leader !== this.#ctx.address) return await this.#pushTo(leader);
       const last = this.confirmed?.epoch.closedAt ?? 0;
-      if (Date.now() - last >= config.epochMs) await this.#lead();
+      if (this.chainUp && Date.now() - last >= config.epochMs) await this.#lead();
     } finally {
       this.#busy = false;
     }
@@ -336,12 +338,13 @@ export class Committee {
     const to = (await contracts.DataAnchor.getAddress()) as Hex;
     try {
       await this.#ctx.provider.call({ from: sender.address, to, data });
-      const nonce = await sender.nonce();
+      const [next, mined] = await Promise.all([sender.nonce(), sender.minedNonce()]);
       const kept = await store.candidate(hash);
+      // The same bytes while they may still be mined: one that waits on a chain that stands still waits once.
       const signed =
-        kept?.raw && kept.nonce === nonce
-          ? { raw: kept.raw, nonce }
-          : await sender.sign({ to, data, gasLimit: 1_000_000 }, nonce);
+        kept?.raw && kept.nonce !== null && mined <= kept.nonce && kept.nonce <= next
+          ? { raw: kept.raw, nonce: kept.nonce }
+          : await sender.sign({ to, data, gasLimit: 1_000_000 }, next);
       await store.putSigned(hash, signatures, signed.raw, signed.nonce);
       step("send");
       await sender.broadcast(signed.raw);

@@ -14,7 +14,7 @@ const good = {
   databaseUrl: "postgres://127.0.0.1/operator",
   port: 8080,
   mqttUrl: "mqtt://127.0.0.1:1883",
-  chain: { rpc: "http://127.0.0.1:8545", chainId: 20260, addresses: {} },
+  chain: { rpc: "http://127.0.0.1:8545", blockSeconds: 1, chainId: 20260, addresses: {} },
   committee: [member],
 };
 const read = (value: unknown, env: NodeJS.ProcessEnv = {}) => {

@@ -1,7 +1,6 @@
-import { type Contracts, type Sender } from "@msec/chain";
+import { type ChainProvider, type Contracts, type Sender } from "@msec/chain";
 import { type ErasureKeys, type Frontiers } from "@msec/companion-db";
 import { anchorDomain, consentDomain, type Domain, type Hex, faults, quorum } from "@msec/core";
-import { type JsonRpcProvider } from "ethers";
 import { type Logger } from "pino";
 import { type Config } from "./config.ts";
 import { type Lines } from "./lines.ts";
@@ -26,7 +25,7 @@ export interface Context {
   peers: Peers;
   contents: ContentStore;
   contracts: Contracts;
-  provider: JsonRpcProvider;
+  provider: ChainProvider;
   sender: Sender;
   /** Sends receipts of erasures, from an account of its own: nobody's nonces wait for the anchoring's. */
   reporter: Sender;

@@ -6,7 +6,7 @@ import { Metrics } from "./metrics.ts";
 import { type Watcher } from "./watcher.ts";
 
 /** An operator of n, of whose others so many answer. */
-function state(n: number, up: number, change: { chainUp?: boolean; view?: number } = {}) {
+function state(n: number, up: number, change: { chainUp?: boolean; chainStill?: boolean; view?: number } = {}) {
   const ctx = {
     config: { name: "one", committee: Array.from({ length: n }, () => ({})) },
     address: "0x01",
@@ -16,7 +16,8 @@ function state(n: number, up: number, change: { chainUp?: boolean; view?: number
     store: { totals: async () => ({ packs: 5, readings: 50, streams: 1 }) },
   } as unknown as Context;
   const committee = { next: 8, chainNumber: 7, block: 70, view: change.view ?? 0, leader: () => "0x02" };
-  return status(ctx, committee as unknown as Committee, { chainUp: change.chainUp ?? true } as Watcher);
+  const { chainUp = true, chainStill = false } = change;
+  return status(ctx, committee as unknown as Committee, { chainUp, chainStill } as Watcher);
 }
 
 test("an operator is well while enough others answer to sign an epoch", async () => {
@@ -39,9 +40,12 @@ test("an operator is well while enough others answer to sign an epoch", async ()
   }
 });
 
-test("a chain that is away and a silent leader are said", async () => {
+test("a chain that is away, one that stands still and a silent leader are said", async () => {
   expect((await state(4, 3, { chainUp: false })).problems).toEqual([
     "the chain does not answer: nothing is anchored until it does",
+  ]);
+  expect((await state(4, 3, { chainStill: true })).problems).toEqual([
+    expect.stringMatching(/^the chain makes no blocks, .* nothing is lost$/),
   ]);
   expect((await state(4, 3, { view: 1 })).problems).toEqual(["the leader is silent: operator 0x02 takes over"]);
 });

@@ -33,6 +33,10 @@ export async function status(ctx: Context, committee: Committee, watcher: Watche
   metrics.peersUp.set(up);
   const missing = needed(ctx) - 1 - up;
   if (!watcher.chainUp) problems.push("the chain does not answer: nothing is anchored until it does");
+  if (watcher.chainStill)
+    problems.push(
+      "the chain makes no blocks, too few validators run: nothing is anchored until it does, nothing is lost",
+    );
   if (missing > 0)
     problems.push(
       `${peers.all.length - up} of ${config.committee.length} operators do not answer: anchoring stops until one is back, nothing is lost`,

@@ -2,7 +2,7 @@ import { mkdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { beaconTopic, readTopic, rightsOf } from "@msec/broker";
-import { type Addresses, connectChain, contractsAt, embedded, Sender } from "@msec/chain";
+import { type Addresses, connectChain, contractsAt, Sender } from "@msec/chain";
 import { connect, ErasureKeys, FileRoot, Frontiers, TpmRoot } from "@msec/companion-db";
 import { openContents } from "@msec/content-store";
 import { addressOfKey, type Hex, toHex } from "@msec/core";
@@ -50,8 +50,7 @@ async function main(file: string): Promise<void> {
   });
   const erasureKeys = await openErasureKeys(config);
   const frontiers = await Frontiers.open(db, erasureKeys);
-  const profile = embedded(config.chain.rpc, config.chain.chainId);
-  const provider = connectChain(profile);
+  const provider = connectChain(config.chain);
   const contracts = contractsAt(config.chain.addresses as Addresses, provider);
   const contents = openContents(
     {

@@ -22,6 +22,8 @@ import { type Peer } from "./peers.ts";
 import { learnStream } from "./streams.ts";
 import { type EpochRow } from "./store.ts";
 
+/** Periods of a block without one after which a chain counts as standing still. */
+const STILL_PERIODS = 10;
 /** Blocks that are read again after a restart of the chain. */
 const OVERLAP = 50;
 
@@ -33,7 +35,8 @@ export class Watcher {
   readonly #onEpoch: (row: EpochRow) => Promise<void>;
   #running: Promise<void> | undefined;
   #readTo = 0;
-  #up = true;
+  #still = false;
+  #newBlockAt = Date.now();
   /** Erasures whose keys are destroyed and whose root is not yet, as "streamId number". */
   readonly #punctured = new Set<string>();
   #rootRefused = "";
@@ -49,7 +52,12 @@ export class Watcher {
   }
 
   get chainUp(): boolean {
-    return this.#up;
+    return this.#committee.chainUp;
+  }
+
+  /** Whether the chain answers and makes no blocks, as one with too few validators. */
+  get chainStill(): boolean {
+    return this.chainUp && this.#still;
   }
 
   /** Reads the chain once; whoever asks meanwhile waits for the same reading. */
@@ -66,20 +74,21 @@ export class Watcher {
       const number = Number(latest.number);
       this.#committee.block = block;
       this.#committee.chainNumber = number;
-      if (!this.#up) log.info({ block }, "the chain answers again");
-      if (!this.#up || block < this.#readTo) {
+      if (!this.chainUp) log.info({ block }, "the chain answers again");
+      if (!this.chainUp || block < this.#readTo) {
         // A chain that was killed has lost its last blocks, and what stood in them may stand elsewhere now.
         this.#readTo = Math.max(0, Math.min(this.#readTo, block) - OVERLAP);
         this.#doubtFrom = Math.min(this.#doubtFrom, number + 1, this.#committee.next - 1);
         devices.forgetAll();
         await store.forgetReceipted();
       }
-      this.#up = true;
+      this.#committee.chainUp = true;
+      this.#noteBlock(block !== this.#readTo);
       if (block > this.#readTo) await this.#readEvents(this.#readTo + 1, block);
       this.#readTo = block;
     } catch (error) {
-      if (this.#up) log.error({ error: (error as Error).message }, "the chain does not answer");
-      this.#up = false;
+      if (this.chainUp) log.error({ error: (error as Error).message }, "the chain does not answer");
+      this.#committee.chainUp = false;
       return;
     }
     if (!(await this.#reconcile())) return;
@@ -89,6 +98,15 @@ export class Watcher {
       if (!(await this.#confirm(number))) return;
     if (this.#committee.chainNumber < confirmed) await this.#committee.resend();
     await this.#erase();
+  }
+
+  #noteBlock(isNew: boolean): void {
+    const { config, log } = this.#ctx;
+    if (isNew) this.#newBlockAt = Date.now();
+    const still = Date.now() - this.#newBlockAt > STILL_PERIODS * config.chain.blockSeconds * 1000;
+    if (still && !this.#still) log.warn({ block: this.#readTo }, "the chain makes no blocks: packs wait until it does");
+    if (!still && this.#still) log.info("the chain makes blocks again");
+    this.#still = still;
   }
 
   /**

@@ -12,7 +12,7 @@ const good = {
   dataDir: "/var/lib/msec/market",
   databaseUrl: "postgres://127.0.0.1/market",
   port: 8081,
-  chain: { rpc: "http://127.0.0.1:8545", chainId: 20260, addresses: {} },
+  chain: { rpc: "http://127.0.0.1:8545", blockSeconds: 1, chainId: 20260, addresses: {} },
   custody: { url: "http://127.0.0.1:8080", dataDir: "/var/lib/msec/operator" },
   bond: { token: `0x${"70".repeat(20)}`, amount: "100000000" },
 };

@@ -1,4 +1,4 @@
-import { type Contracts, describeError, type Sender } from "@msec/chain";
+import { type ChainProvider, type Contracts, describeError, type Sender } from "@msec/chain";
 import {
   DEAL,
   type Deal,
@@ -13,7 +13,7 @@ import {
   ZERO32,
 } from "@msec/core";
 import { step } from "@msec/service";
-import { type EventLog, type JsonRpcProvider, type Result } from "ethers";
+import { type EventLog, type Result } from "ethers";
 import { type Logger } from "pino";
 import { type Custody } from "./custody.ts";
 import { type Metrics } from "./metrics.ts";
@@ -40,7 +40,7 @@ const SETTLED = 20;
 
 export interface Parts {
   contracts: Contracts;
-  provider: JsonRpcProvider;
+  provider: ChainProvider;
   sender: Sender;
   store: Store;
   custody: Custody;

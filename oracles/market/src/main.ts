@@ -1,5 +1,5 @@
 import { mkdirSync } from "node:fs";
-import { type Addresses, connectChain, contractsAt, embedded, Sender } from "@msec/chain";
+import { type Addresses, connectChain, contractsAt, Sender } from "@msec/chain";
 import { connect } from "@msec/companion-db";
 import { type Hex, toHex } from "@msec/core";
 import { healthPage, Loops, onStop, Reply, runMain, secretFile, serve } from "@msec/service";
@@ -18,7 +18,7 @@ async function main(file: string): Promise<void> {
   const config = readConfig(file);
   const log = pino({ level: config.logLevel, base: { deliverer: config.name } });
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
-  const provider = connectChain(embedded(config.chain.rpc, config.chain.chainId));
+  const provider = connectChain(config.chain);
   const contracts = contractsAt(config.chain.addresses as Addresses, provider);
   const sender = new Sender(toHex(secretFile(config.dataDir, "deliverer")), provider, config.chain.chainId);
   const db = connect(config.databaseUrl);

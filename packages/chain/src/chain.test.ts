@@ -4,13 +4,13 @@ import { createServer as createTcp } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { addressOfKey, type Config, fromHex, type Hex, quorum } from "@msec/core";
-import { encodeBytes32String, id, type JsonRpcProvider } from "ethers";
+import { encodeBytes32String, id } from "ethers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { EMBEDDED_CHAIN_ID, type EmbeddedChain, startChain } from "./anvil.ts";
 import { contractsAt, SOURCES } from "./contracts.ts";
 import { deployCity, type Founding, readDeployment, writeDeployment } from "./deploy.ts";
 import { describeError } from "./errors.ts";
-import { connectChain, embedded } from "./provider.ts";
+import { type ChainProvider, connectChain, embedded } from "./provider.ts";
 import { Sender } from "./sender.ts";
 
 const key = (n: number): Hex => `0x${n.toString(16).padStart(64, "0")}`;
@@ -47,7 +47,7 @@ function freePort(): Promise<number> {
 let folder: string;
 let port: number;
 let chain: EmbeddedChain;
-let provider: JsonRpcProvider;
+let provider: ChainProvider;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "msec-chain-"));
@@ -62,7 +62,7 @@ afterAll(async () => {
 });
 
 /** The chain, for a program that dies before it sends a transaction of which `dies` is true. */
-function cutWhen(dies: (raw: string) => boolean): JsonRpcProvider {
+function cutWhen(dies: (raw: string) => boolean): ChainProvider {
   return new Proxy(provider, {
     get(target, name) {
       if (name === "send")

@@ -1,17 +1,10 @@
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { type Config, type Hex, ZERO_ADDRESS } from "@msec/core";
-import {
-  ContractFactory,
-  encodeBytes32String,
-  getCreateAddress,
-  id,
-  type Interface,
-  type JsonRpcProvider,
-  ZeroAddress,
-} from "ethers";
+import { ContractFactory, encodeBytes32String, getCreateAddress, id, type Interface, ZeroAddress } from "ethers";
 import roles from "../../../contracts/access/roles.json" with { type: "json" };
 import { artifact } from "./artifacts.ts";
 import { type Addresses, type ContractName, type Contracts, contractsAt, SOURCES } from "./contracts.ts";
+import { type ChainProvider } from "./provider.ts";
 import { Sender } from "./sender.ts";
 
 /** What a city deployed, where, and from which account. */
@@ -94,7 +87,7 @@ export async function creationData(name: ContractName, args: unknown[]): Promise
  * deployer and nonce, and every step is skipped where the chain shows that it was done.
  */
 export async function deployCity(
-  provider: JsonRpcProvider,
+  provider: ChainProvider,
   chainId: number,
   deployerKey: Hex,
   founding: Founding,
@@ -103,11 +96,11 @@ export async function deployCity(
   const names = Object.keys(SOURCES) as ContractName[];
   const { addresses, args } = planCity(sender.address, founding);
   await settled(provider, sender.address);
-  const creations: Step[] = [];
-  for (const name of names) {
-    if ((await provider.getCode(addresses[name])) !== "0x") continue;
-    creations.push({ what: `deploying ${name}`, data: await creationData(name, args[name]) });
-  }
+  const codes = await Promise.all(names.map((name) => provider.getCode(addresses[name])));
+  const missing = names.filter((_, i) => codes[i] === "0x");
+  const creations = await Promise.all(
+    missing.map(async (name) => ({ what: `deploying ${name}`, data: await creationData(name, args[name]) })),
+  );
   await sendAll(sender, creations, names.length - creations.length);
   await settled(provider, sender.address);
   await sendAll(
@@ -119,7 +112,7 @@ export async function deployCity(
 }
 
 /** Waits until what an earlier run sent is in blocks: a step that waits there would be taken for one that was never sent. */
-async function settled(provider: JsonRpcProvider, account: Hex): Promise<void> {
+async function settled(provider: ChainProvider, account: Hex): Promise<void> {
   const count = (tag: string) => provider.getTransactionCount(account, tag);
   for (let waited = 0; waited < 60_000; waited += 100) {
     if ((await count("pending")) === (await count("latest"))) return;
@@ -159,15 +152,16 @@ async function foundingSteps(
       data: (contracts[name].interface as Interface).encodeFunctionData(method, values),
     });
   await addRoles(contracts, addresses, deployer, add);
-  for (const name of PUBLIC_MODULES)
-    if ((await Directory.addressOf(encodeBytes32String(name))) === ZeroAddress)
-      add("Directory", "setModule", encodeBytes32String(name), addresses[name], 1);
+  // Questions of one kind are asked at once.
+  const modules = await Promise.all(PUBLIC_MODULES.map((name) => Directory.addressOf(encodeBytes32String(name))));
+  for (const [i, name] of PUBLIC_MODULES.entries())
+    if (modules[i] === ZeroAddress) add("Directory", "setModule", encodeBytes32String(name), addresses[name], 1);
   const { members, organisations } = founding.committee;
   const committee = members.map((account, i) => ({ account, organisation: organisations[i] as Hex }));
   const accounts = [...committee, ...founding.organisations];
-  for (const { account, organisation } of accounts)
-    if ((await Directory.organisationOf(account)) !== organisation)
-      add("Directory", "setOrganisation", account, organisation);
+  const known = await Promise.all(accounts.map(({ account }) => Directory.organisationOf(account)));
+  for (const [i, { account, organisation }] of accounts.entries())
+    if (known[i] !== organisation) add("Directory", "setOrganisation", account, organisation);
   if ((await OracleCommittee.configCount()) === 0n) add("OracleCommittee", "setConfig", founding.committee);
   for (const registrar of founding.registrars)
     if (!(await DeviceRegistry.isRegistrar(registrar))) add("DeviceRegistry", "setRegistrar", registrar, true);
@@ -189,16 +183,17 @@ async function addRoles(
   deployer: Hex,
   add: (name: ContractName, method: string, ...values: unknown[]) => void,
 ): Promise<void> {
-  for (const role of Object.values(roles.roles)) {
-    if (!(await AccessManager.hasRole(role, deployer)).isMember) add("AccessManager", "grantRole", role, deployer, 0);
-  }
-  for (const row of roles.table) {
-    const target = addresses[row.contract as ContractName];
-    const selector = id(row.function).slice(0, 10);
-    const role = roles.roles[row.role as keyof typeof roles.roles];
-    if ((await AccessManager.getTargetFunctionRole(target, selector)) !== BigInt(role))
-      add("AccessManager", "setTargetFunctionRole", target, [selector], role);
-  }
+  const all = Object.values(roles.roles);
+  const held = await Promise.all(all.map((role) => AccessManager.hasRole(role, deployer)));
+  for (const [i, role] of all.entries()) if (!held[i]?.isMember) add("AccessManager", "grantRole", role, deployer, 0);
+  const rows = roles.table.map((row) => ({
+    target: addresses[row.contract as ContractName],
+    selector: id(row.function).slice(0, 10),
+    role: roles.roles[row.role as keyof typeof roles.roles],
+  }));
+  const given = await Promise.all(rows.map((row) => AccessManager.getTargetFunctionRole(row.target, row.selector)));
+  for (const [i, { target, selector, role }] of rows.entries())
+    if (given[i] !== BigInt(role)) add("AccessManager", "setTargetFunctionRole", target, [selector], role);
 }
 
 export function readDeployment(file: string): Deployment | undefined {

@@ -6,70 +6,96 @@ const RECONNECT_MS = 250;
 
 /**
  * Receipts of any number of transactions by one subscription to new block headers (`eth_subscribe`): each is asked for
- * once a block instead of again and again. The socket is opened again when it breaks.
+ * once a block instead of again and again. The socket is opened when somebody first waits, and again when it breaks.
+ * Without a socket they are asked for from time to time.
  */
 export class Receipts {
   readonly #provider: JsonRpcProvider;
-  readonly #url: string;
-  readonly #waiting = new Map<Hex, (receipt: TransactionReceipt) => void>();
+  readonly #url: string | undefined;
+  readonly #pollMs: number;
+  readonly #waiting = new Map<Hex, Set<(receipt: TransactionReceipt) => void>>();
   #socket: WebSocket | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #away = "";
   #closed = false;
 
   /** `url` is the WebSocket of the provider's node. */
-  constructor(provider: JsonRpcProvider, url: string) {
+  constructor(provider: JsonRpcProvider, url: string | undefined, pollMs: number) {
     this.#provider = provider;
     this.#url = url;
-    this.#open();
+    this.#pollMs = pollMs;
   }
 
   /** The receipt of a transaction, once it is in a block; an error after `ms` without one. */
   async wait(hash: Hex, ms = WAIT_MS): Promise<TransactionReceipt> {
-    const mined = new Promise<TransactionReceipt>((resolve) => this.#waiting.set(hash, resolve));
     let late: NodeJS.Timeout | undefined;
-    const tooLate = new Promise<never>((_, reject) => {
-      late = setTimeout(
-        () => reject(new Error(`transaction ${hash} is not in a block after ${ms / 1000} s: was it sent?`)),
-        ms,
-      );
-    });
+    let told: ((receipt: TransactionReceipt) => void) | undefined;
     try {
-      // It may be in a block that came before.
-      return (await this.#provider.getTransactionReceipt(hash)) ?? (await Promise.race([mined, tooLate]));
+      return await new Promise<TransactionReceipt>((resolve, reject) => {
+        told = resolve;
+        this.#waiting.set(hash, (this.#waiting.get(hash) ?? new Set()).add(resolve));
+        late = setTimeout(() => {
+          const why = this.#away || "was it sent, and does the chain make blocks?";
+          reject(new Error(`transaction ${hash} is not in a block after ${ms / 1000} s: ${why}`));
+        }, ms);
+        this.#listen();
+        // It may be in a block that came before.
+        void this.#ask(hash);
+      });
     } finally {
       clearTimeout(late);
-      this.#waiting.delete(hash);
+      const others = this.#waiting.get(hash);
+      if (told) others?.delete(told);
+      if (others?.size === 0) this.#waiting.delete(hash);
+      if (this.#waiting.size === 0) {
+        clearInterval(this.#timer);
+        this.#timer = undefined;
+      }
     }
   }
 
   close(): void {
     this.#closed = true;
+    clearInterval(this.#timer);
     this.#socket?.close();
   }
 
-  #open(): void {
-    const socket = new WebSocket(this.#url);
-    this.#socket = socket;
-    socket.onopen = () => {
-      socket.send(JSON.stringify({ jsonrpc: "2.0", id: 1, method: "eth_subscribe", params: ["newHeads"] }));
-      // Blocks came while nobody listened.
-      void this.#look();
-    };
-    socket.onmessage = ({ data }) => {
-      if ((JSON.parse(String(data)) as { method?: string }).method === "eth_subscription") void this.#look();
-    };
-    socket.onerror = () => socket.close();
-    socket.onclose = () => {
-      if (!this.#closed) setTimeout(() => this.#closed || this.#open(), RECONNECT_MS).unref();
-    };
+  #listen(): void {
+    if (this.#url !== undefined) this.#socket ??= this.#open(this.#url);
+    else this.#timer ??= setInterval(() => this.#look(), this.#pollMs);
   }
 
-  async #look(): Promise<void> {
-    await Promise.all(
-      [...this.#waiting].map(async ([hash, resolve]) => {
-        // A failure is made up for at the next block.
-        const receipt = await this.#provider.getTransactionReceipt(hash).catch(() => null);
-        if (receipt) resolve(receipt);
-      }),
-    );
+  #open(url: string): WebSocket {
+    const socket = new WebSocket(url);
+    socket.onopen = () => {
+      socket.send(JSON.stringify({ jsonrpc: "2.0", id: 1, method: "eth_subscribe", params: ["newHeads"] }));
+    };
+    // Also the answer to the subscription: blocks came while nobody listened.
+    socket.onmessage = () => this.#look();
+    socket.onerror = () => socket.close();
+    socket.onclose = () => {
+      this.#socket = undefined;
+      setTimeout(() => {
+        if (this.#closed || this.#waiting.size === 0) return;
+        this.#look();
+        this.#listen();
+      }, RECONNECT_MS).unref();
+    };
+    return socket;
+  }
+
+  #look(): void {
+    for (const hash of this.#waiting.keys()) void this.#ask(hash);
+  }
+
+  async #ask(hash: Hex): Promise<void> {
+    try {
+      const receipt = await this.#provider.getTransactionReceipt(hash);
+      this.#away = "";
+      if (receipt) for (const resolve of this.#waiting.get(hash) ?? []) resolve(receipt);
+    } catch (error) {
+      // Made up for at the next block.
+      this.#away = (error as Error).message;
+    }
   }
 }

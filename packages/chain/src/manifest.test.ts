@@ -3,14 +3,14 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Hex } from "@msec/core";
-import { encodeBytes32String, type JsonRpcProvider } from "ethers";
+import { encodeBytes32String } from "ethers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type EmbeddedChain, startChain } from "./anvil.ts";
 import { artifact } from "./artifacts.ts";
 import { type ContractName, contractsAt, SOURCES } from "./contracts.ts";
 import { type Deployment, deployCity, type Founding } from "./deploy.ts";
 import { checkManifest, type Manifest, manifestOf, readManifest, writeManifest } from "./manifest.ts";
-import { connectChain, embedded } from "./provider.ts";
+import { type ChainProvider, connectChain, embedded } from "./provider.ts";
 import { Sender } from "./sender.ts";
 
 const key = (n: number) => `0x${n.toString(16).padStart(64, "0")}` as Hex;
@@ -27,7 +27,7 @@ const founding: Founding = {
 
 let folder: string;
 let chain: EmbeddedChain;
-let provider: JsonRpcProvider;
+let provider: ChainProvider;
 let sender: Sender;
 let deployment: Deployment;
 let manifest: Manifest;

@@ -9,7 +9,6 @@ import {
   getCreateAddress,
   hexlify,
   id,
-  type JsonRpcProvider,
   keccak256,
   TypedDataEncoder,
 } from "ethers";
@@ -18,6 +17,7 @@ import { type AccessState, readAccess } from "./access.ts";
 import { type Artifact, artifact, type Compiler, compilerOf } from "./artifacts.ts";
 import { type Addresses, type ContractName, SOURCES } from "./contracts.ts";
 import { creationData, type Founding, planCity } from "./deploy.ts";
+import { type ChainProvider } from "./provider.ts";
 import { Sender } from "./sender.ts";
 
 /** Everything that a deployment consists of, so that anybody can compare a chain with it and with a build of the source. */
@@ -61,7 +61,7 @@ const plain = (value: unknown): unknown =>
  * found again however often the deployment was cut off.
  */
 export async function manifestOf(
-  provider: JsonRpcProvider,
+  provider: ChainProvider,
   chainId: number,
   deployerKey: Hex,
   founding: Founding,
@@ -96,7 +96,7 @@ export async function manifestOf(
  * What of a live network is not as the manifest, this repository's build and its table of roles say; an empty list if
  * everything is. Immutables are judged by running each constructor again with the manifest's arguments, in a call.
  */
-export async function checkManifest(provider: JsonRpcProvider, manifest: Manifest): Promise<Difference[]> {
+export async function checkManifest(provider: ChainProvider, manifest: Manifest): Promise<Difference[]> {
   const found: Difference[] = [];
   const compare = (where: string, what: string, expected: unknown, actual: unknown) => {
     const [a, b] = [plain(expected), plain(actual)];
@@ -118,7 +118,7 @@ export async function checkManifest(provider: JsonRpcProvider, manifest: Manifes
 type Compare = (where: string, what: string, expected: unknown, found: unknown) => void;
 
 async function checkContract(
-  provider: JsonRpcProvider,
+  provider: ChainProvider,
   name: ContractName,
   manifest: Manifest,
   compare: Compare,
@@ -170,7 +170,7 @@ const SIMULATOR = `0x${"51".repeat(20)}` as Hex;
  * contract's own address (EIP-712's domain), what it makes of that.
  */
 async function checkImmutables(
-  provider: JsonRpcProvider,
+  provider: ChainProvider,
   name: ContractName,
   chainId: number,
   listed: DeployedContract,
@@ -204,7 +204,7 @@ async function checkImmutables(
 }
 
 async function checkAccess(
-  provider: JsonRpcProvider,
+  provider: ChainProvider,
   manifest: Manifest,
   addresses: Addresses,
   compare: Compare,

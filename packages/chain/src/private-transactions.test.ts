@@ -2,7 +2,16 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { connectChain, embedded, type EmbeddedChain, Receipts, Sender, signPrivate, startChain } from "@msec/chain";
+import {
+  connectChain,
+  embedded,
+  type EmbeddedChain,
+  endpoint,
+  Receipts,
+  Sender,
+  signPrivate,
+  startChain,
+} from "@msec/chain";
 import { addressOfKey, fromHex, type Hex, toHex } from "@msec/core";
 import { decodeRlp, encodeRlp, getBytes, keccak256, Transaction } from "ethers";
 import fc from "fast-check";
@@ -66,7 +75,7 @@ describe("receipts by one subscription", () => {
   test("each transaction's comes with its block, and costs a request a block, not one each 100 ms", async () => {
     const provider = connectChain(embedded(chain.rpc, chain.chainId));
     const sender = new Sender(random(32), provider, chain.chainId);
-    const receipts = new Receipts(provider, chain.rpc.replace("http", "ws"));
+    const receipts = new Receipts(provider, chain.rpc.replace("http", "ws"), 100);
     try {
       let asked = 0;
       const send = provider.send.bind(provider);
@@ -90,6 +99,26 @@ describe("receipts by one subscription", () => {
       provider.destroy();
     }
   });
+
+  test("whoever waits over a restart of the node gets it, as does who has no socket", async () => {
+    const [provider, polling] = [
+      connectChain(embedded(chain.rpc, chain.chainId)),
+      connectChain(endpoint(chain.rpc, chain.chainId)),
+    ];
+    const sender = new Sender(random(32), provider, chain.chainId);
+    try {
+      // The socket is open when the node goes.
+      await sender.transact({ to: sender.address, data: "0x" });
+      const { hash, raw } = await sender.sign({ to: sender.address, data: "0x01" }, 1);
+      const waiting = [sender.wait(hash, raw), polling.mined(hash)];
+      await chain.stop();
+      chain = await startChain(folder, Number(new URL(chain.rpc).port));
+      for (const receipt of await Promise.all(waiting)) expect(receipt.status).toBe(1);
+    } finally {
+      provider.destroy();
+      polling.destroy();
+    }
+  }, 60_000);
 
   test("a chain takes the bytes once their v is that of a public transaction", async () => {
     const provider = connectChain(embedded(chain.rpc, chain.chainId));

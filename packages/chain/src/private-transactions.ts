@@ -60,10 +60,16 @@ export class PrivateSender {
 
   /**
    * Hands a signed transaction to the node, which brings the content to the parties first. Where one is away it fails, no
-   * nonce is used, and the same bytes may be sent again.
+   * nonce is used, and the same bytes may be sent again. `from` is the party's key that it was signed with, if one was
+   * named: a node with several private states takes it in that party's.
    */
-  async broadcast(raw: Hex, { to, flag = PRIVACY.standard, mandatory = [] }: PrivateFor): Promise<void> {
-    const args = { privateFor: to, privacyFlag: flag, ...(mandatory.length > 0 ? { mandatoryFor: mandatory } : {}) };
+  async broadcast(raw: Hex, { to, flag = PRIVACY.standard, mandatory = [] }: PrivateFor, from?: string): Promise<void> {
+    const args = {
+      ...(from ? { privateFrom: from } : {}),
+      privateFor: to,
+      privacyFlag: flag,
+      ...(mandatory.length > 0 ? { mandatoryFor: mandatory } : {}),
+    };
     try {
       await this.#provider.send("eth_sendRawPrivateTransaction", [raw, args]);
     } catch (error) {

@@ -1,6 +1,7 @@
 import { createServer, type Server } from "node:http";
 import { randomBytes } from "node:crypto";
 import {
+  type ChainProvider,
   connectChain,
   ContractExtension,
   contractPrivacyOf,
@@ -12,7 +13,6 @@ import {
   quorumPayload,
 } from "@msec/chain";
 import { type Hex, toHex, utf8 } from "@msec/core";
-import { type JsonRpcProvider } from "ethers";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 
 // The requests that a node of GoQuorum 24.4.1 understands, and its answers, as its source has them
@@ -20,7 +20,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 
 type Answer = { result: unknown } | { error: { code: number; message: string } };
 let node: Server;
-let provider: JsonRpcProvider;
+let provider: ChainProvider;
 let asked: { method: string; params: unknown[] }[] = [];
 let answer: Answer = { result: null };
 
@@ -59,12 +59,17 @@ describe("a private transaction", () => {
     answer = { result: random(32) };
     await sender().broadcast(raw, { to: [partyA, partyB], flag: PRIVACY.mandatoryParties, mandatory: [partyB] });
     await sender().broadcast(raw, { to: [partyA] });
+    await sender().broadcast(raw, { to: [partyA] }, partyB);
     expect(asked).toEqual([
       {
         method: "eth_sendRawPrivateTransaction",
         params: [raw, { privateFor: [partyA, partyB], privacyFlag: 2, mandatoryFor: [partyB] }],
       },
       { method: "eth_sendRawPrivateTransaction", params: [raw, { privateFor: [partyA], privacyFlag: 0 }] },
+      {
+        method: "eth_sendRawPrivateTransaction",
+        params: [raw, { privateFrom: partyB, privateFor: [partyA], privacyFlag: 0 }],
+      },
     ]);
   });
 

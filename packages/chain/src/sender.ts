@@ -1,5 +1,6 @@
 import { type Hex } from "@msec/core";
-import { isError, type JsonRpcProvider, keccak256, type TransactionReceipt, Wallet } from "ethers";
+import { isError, keccak256, type TransactionReceipt, Wallet } from "ethers";
+import { type ChainProvider } from "./provider.ts";
 
 /** A transaction that was signed but perhaps not sent. The same bytes may be sent any number of times. */
 export interface SignedTransaction {
@@ -16,7 +17,6 @@ export interface Call {
 }
 
 const GAS_LIMIT = 8_000_000;
-const WAIT_MS = 60_000;
 const RESEND_MS = 3_000;
 
 /**
@@ -25,10 +25,10 @@ const RESEND_MS = 3_000;
  */
 export class Sender {
   readonly wallet: Wallet;
-  readonly #provider: JsonRpcProvider;
+  readonly #provider: ChainProvider;
   readonly #chainId: number;
 
-  constructor(privateKey: Hex, provider: JsonRpcProvider, chainId: number) {
+  constructor(privateKey: Hex, provider: ChainProvider, chainId: number) {
     this.wallet = new Wallet(privateKey, provider);
     this.#provider = provider;
     this.#chainId = chainId;
@@ -41,6 +41,11 @@ export class Sender {
   /** Transactions of this account that the chain holds, in blocks or waiting. */
   async nonce(): Promise<number> {
     return this.#provider.getTransactionCount(this.address, "pending");
+  }
+
+  /** Transactions of this account that are in blocks. */
+  async minedNonce(): Promise<number> {
+    return this.#provider.getTransactionCount(this.address, "latest");
   }
 
   async sign(call: Call, nonce: number): Promise<SignedTransaction> {
@@ -88,22 +93,11 @@ export class Sender {
    * sent again from time to time: a chain that was killed forgets what it had not saved.
    */
   async wait(hash: Hex, raw?: Hex): Promise<TransactionReceipt> {
-    const started = Date.now();
-    let sentAt = started;
-    let away = "does the chain make blocks?";
-    while (Date.now() - started < WAIT_MS) {
-      try {
-        const receipt = await this.receipt(hash);
-        if (receipt) return receipt;
-        if (raw && Date.now() - sentAt > RESEND_MS) {
-          sentAt = Date.now();
-          await this.broadcast(raw);
-        }
-      } catch (error) {
-        away = (error as Error).message;
-      }
-      await new Promise((resolve) => setTimeout(resolve, 100));
+    const again = raw && setInterval(() => void this.broadcast(raw).catch(() => undefined), RESEND_MS);
+    try {
+      return await this.#provider.mined(hash);
+    } finally {
+      clearInterval(again);
     }
-    throw new Error(`transaction ${hash} is not in a block after ${WAIT_MS / 1000} s: ${away}`);
   }
 }

@@ -90,6 +90,8 @@ export interface TpmElementOptions {
   address: string;
   /** DER SPKI (P-256) of whoever approves firmware; needed to make the first key. */
   authority?: Uint8Array;
+  /** Epoch of the first key, 1 if left out; more for a TPM that was cleared, whose keys before the registry knows. */
+  firstKeyEpoch?: number;
   /** What the maker approved since the key was made. */
   approvals?: Approval[];
   /** Version of the release that runs; left out where the agent is not installed as one. */
@@ -445,7 +447,7 @@ async function create(tpm: Tpm, options: TpmElementOptions): Promise<State> {
     deviceId,
     endorsement: template.name,
     ...made,
-    keys: [await makeKey(tpm, 1, made, options.version)],
+    keys: [await makeKey(tpm, options.firstKeyEpoch ?? 1, made, options.version)],
     next: null,
   };
   await save(options.path, state);

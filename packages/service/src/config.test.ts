@@ -24,7 +24,7 @@ const good = {
   owner: ADDRESS,
   id: `0x${"cd".repeat(32)}`,
   databaseUrl: "postgres://127.0.0.1/one",
-  chain: { rpc: "http://127.0.0.1:8545", chainId: 20260, addresses: { DataAnchor: ADDRESS } },
+  chain: { rpc: "http://127.0.0.1:8545", blockSeconds: 1, chainId: 20260, addresses: { DataAnchor: ADDRESS } },
 };
 
 function file(value: unknown): string {

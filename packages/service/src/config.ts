@@ -10,6 +10,9 @@ export const bytes32 = z
   .regex(/^0x[0-9a-f]{64}$/, "expected 0x and 64 lower-case hex digits") as unknown as z.ZodType<Hex>;
 export const chain = z.strictObject({
   rpc: z.url(),
+  /** WebSocket of the same node, for receipts by subscription. */
+  ws: z.url({ protocol: /^wss?$/ }).optional(),
+  blockSeconds: z.int().positive().default(1),
   chainId: z.int().positive(),
   addresses: z.record(z.string(), address),
 });

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
   artifact,
+  type ChainProvider,
   connectChain,
   contractsAt,
   deployCity,
@@ -14,7 +15,7 @@ import {
   startChain,
 } from "@msec/chain";
 import { DEAL, type Deal, hashStruct, type Hex } from "@msec/core";
-import { AbiCoder, ContractFactory, type JsonRpcProvider, keccak256 } from "ethers";
+import { AbiCoder, ContractFactory, keccak256 } from "ethers";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { boundOf, decayDown, decayFactor, decayUp, lowerOf, meanOf, weightOf } from "./math.ts";
 import {
@@ -35,7 +36,7 @@ const STATUS: FinishedStatus = { state: 3, at: 1_700_000_000_000, atBlock: 1, de
 
 let folder: string;
 let chain: EmbeddedChain;
-let provider: JsonRpcProvider;
+let provider: ChainProvider;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "msec-trust-"));

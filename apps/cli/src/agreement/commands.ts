@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { connectChain, contractsAt, embedded, PrivacyManager } from "@msec/chain";
+import { connectChain, contractsAt, endpoint, PrivacyManager, type Profile } from "@msec/chain";
 import { type Hex, toHex } from "@msec/core";
 import { secretFile } from "@msec/service";
 import { type Command, Option } from "commander";
@@ -28,7 +28,7 @@ interface DeskOptions extends ChainOptions {
 }
 
 /** The chain and its AgreementDigests: of the city that is up, or as given. */
-function chainOf({ dir, rpc, digests }: ChainOptions): { rpc: string; digests: Hex; chainId?: number } {
+function chainOf({ dir, rpc, digests }: ChainOptions): { rpc: string; digests: Hex; profile?: Profile } {
   if (rpc && digests) {
     if (!/^0x[0-9a-f]{40}$/.test(digests)) throw new Problem("--digests takes a lower-case address", 2);
     return { rpc, digests: digests as Hex };
@@ -36,7 +36,18 @@ function chainOf({ dir, rpc, digests }: ChainOptions): { rpc: string; digests: H
   if (rpc || digests) throw new Problem("--rpc and --digests go together", 2);
   const run = runningCity(dir);
   if (!run) throw new Problem(`no city is up in ${dir}: name its folder with --dir, or give --rpc and --digests`);
-  return { rpc: run.chain.rpc, digests: run.deployment.addresses.AgreementDigests, chainId: run.chain.chainId };
+  return { rpc: run.chain.rpc, digests: run.deployment.addresses.AgreementDigests, profile: run.chain };
+}
+
+async function chainIdOf(rpc: string): Promise<number> {
+  const asked = connectChain(endpoint(rpc, 1));
+  try {
+    return Number(await asked.send("eth_chainId", []));
+  } catch (error) {
+    throw new Problem(`${rpc} does not answer: ${(error as Error).message}`);
+  } finally {
+    asked.destroy();
+  }
 }
 
 async function withChain<T>(
@@ -48,17 +59,10 @@ async function withChain<T>(
     digestsAddress: Hex;
   }) => Promise<T>,
 ): Promise<T> {
-  const { rpc, digests: digestsAddress, chainId: known } = chainOf(options);
-  const asked = connectChain(embedded(rpc, known ?? 1));
-  let chainId: number;
-  try {
-    chainId = known ?? Number(await asked.send("eth_chainId", []));
-  } catch (error) {
-    throw new Problem(`${rpc} does not answer: ${(error as Error).message}`);
-  } finally {
-    asked.destroy();
-  }
-  const provider = connectChain(embedded(rpc, chainId));
+  const { rpc, digests: digestsAddress, profile } = chainOf(options);
+  const at = profile ?? endpoint(rpc, await chainIdOf(rpc));
+  const { chainId } = at;
+  const provider = connectChain(at);
   try {
     const { AgreementDigests: digests } = contractsAt({ AgreementDigests: digestsAddress }, provider);
     return await work({ provider, chainId, digests, digestsAddress });

@@ -1,10 +1,17 @@
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { type Contracts, describeError, PRIVACY, PrivacyManagerError, type PrivacyManager, Sender } from "@msec/chain";
+import {
+  type ChainProvider,
+  type Contracts,
+  describeError,
+  PRIVACY,
+  PrivacyManagerError,
+  type PrivacyManager,
+  Sender,
+} from "@msec/chain";
 import { AGREEMENT, type Agreement, type Domain, fromHex, type Hex, signTyped, toHex, ZERO_ADDRESS } from "@msec/core";
 import { randomBytes } from "node:crypto";
 import { readJson, writeJson } from "@msec/service";
-import { type JsonRpcProvider } from "ethers";
 import { Problem } from "../problem.ts";
 import { readAnnouncements } from "./announcements.ts";
 import {
@@ -52,7 +59,7 @@ const keysOf = (cards: readonly Card[]) => [...new Set(cards.map(({ key }) => ke
  */
 export class Desk {
   readonly #manager: PrivacyManager;
-  readonly #provider: JsonRpcProvider;
+  readonly #provider: ChainProvider;
   readonly #sender: Sender;
   readonly #privateKey: Hex;
   readonly #digests: Digests;
@@ -62,7 +69,7 @@ export class Desk {
 
   constructor(parts: {
     manager: PrivacyManager;
-    provider: JsonRpcProvider;
+    provider: ChainProvider;
     chainId: number;
     privateKey: Hex;
     digests: Digests;

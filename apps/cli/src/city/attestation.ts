@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Call, type Contracts, type Deployment, Sender } from "@msec/chain";
+import { type Call, type ChainProvider, type Contracts, type Deployment, Sender } from "@msec/chain";
 import {
   type Domain,
   ENROL,
@@ -19,7 +19,6 @@ import {
   rootsHash,
   templateHash,
 } from "@msec/secure-element/attestation";
-import { type JsonRpcProvider } from "ethers";
 import { type Account, organisationId, type People } from "./layout.ts";
 import { type AttestationPolicy, Examination } from "./registrar.ts";
 import { BOOT_POLICY, type CityTpms, EMULATOR_MAKER } from "./tpms.ts";
@@ -37,8 +36,8 @@ const GRACE_MS = 24 * HOUR_MS;
 /** How long the registry takes a quote for fresh. */
 export const VALID_MS = 24 * HOUR_MS;
 const PUBLISHED_MS = 60_000;
-/** How far ahead a policy begins: it may not begin before the block that publishes it. */
-const AHEAD_MS = 2_000;
+/** How far ahead a policy begins: it may not begin before the block that publishes it, which Quorum fills a second early. */
+const AHEAD_MS = 3_000;
 /** A busy machine's block comes late: then it is tried again, further ahead. */
 const MOST_AHEAD_MS = 20_000;
 
@@ -69,7 +68,7 @@ export async function publishPolicies(
   deployer: Account,
   deployment: Deployment,
   { BootPolicy }: Contracts,
-  provider: JsonRpcProvider,
+  provider: ChainProvider,
 ): Promise<void> {
   const digest = await tpms.bootDigest();
   const [roots, templates] = [rootsHash(profile.roots), profile.templates.map(templateHash)];
@@ -196,8 +195,8 @@ export class Attestation {
     return this.#call("reportQuote", [quote, this.#signed((e) => e.quote(quote))]);
   }
 
-  /** Replaces the device's key by the one that was attested. */
-  async rotateCall(device: ElementService, owner: Account, revokeOld: boolean): Promise<Call> {
+  /** Replaces the device's key by the one that was attested; the device has it as `which`. */
+  async rotateCall(device: ElementService, owner: Account, revokeOld: boolean, which: WhichKey): Promise<Call> {
     const { evidence } = this;
     const rotation = {
       deviceId: evidence.deviceId,
@@ -207,7 +206,7 @@ export class Attestation {
       nonce: await this.#registry.contracts.DeviceRegistry.nonceOf(evidence.deviceId),
       deadline: Date.now() + HOUR_MS,
     };
-    const possession = await device.signDigest(typedDataDigest(this.#domain, ROTATION, rotation), "next");
+    const possession = await device.signDigest(typedDataDigest(this.#domain, ROTATION, rotation), which);
     const signatures = this.#signed((e) => e.rotation(rotation, possession));
     const own = signTyped(fromHex(owner.key), this.#domain, ROTATION, rotation);
     return this.#call("rotateKey", [rotation, toHex(evidence.spki), own, signatures]);

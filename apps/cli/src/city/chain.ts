@@ -1,6 +1,14 @@
 import { existsSync } from "node:fs";
-import { EMBEDDED_CHAIN_ID, type EmbeddedChain, startChain } from "@msec/chain";
-import { initNetwork, NetworkFolder, requireBinary, type RunningNetwork, upNetwork } from "@msec/quorum";
+import { embedded, EMBEDDED_CHAIN_ID, type EmbeddedChain, type Profile, startChain } from "@msec/chain";
+import {
+  initNetwork,
+  NetworkFolder,
+  type NodePlan,
+  profileOf,
+  requireBinary,
+  type RunningNetwork,
+  upNetwork,
+} from "@msec/quorum";
 import { type Layout } from "./layout.ts";
 import { Problem } from "../problem.ts";
 
@@ -15,10 +23,8 @@ const RESTART_MS = 1000;
 /** The chain of a city, started by it. */
 export interface CityChain {
   network: Network;
-  chainId: number;
-  rpc: string;
-  /** The endpoint of the n-th operator or deliverer, from 1: on Quorum a node of its own while there are enough. */
-  rpcOf(n: number): string;
+  /** How the n-th operator or deliverer speaks to it, from 1: on Quorum to a node of its own while there are enough. */
+  profileOf(n: number): Profile;
   /** Processes by name, as they are now. */
   pids(): Record<string, number>;
   /** Starts what ends by itself again, until {@link stop}. */
@@ -88,9 +94,7 @@ function embeddedChain(layout: Layout, port: number, first: EmbeddedChain): City
   };
   return {
     network: "embedded",
-    chainId: EMBEDDED_CHAIN_ID,
-    rpc: first.rpc,
-    rpcOf: () => first.rpc,
+    profileOf: () => embedded(first.rpc, EMBEDDED_CHAIN_ID),
     pids: () => ({ chain: running.pid }),
     keep,
     async stop() {
@@ -103,9 +107,7 @@ function embeddedChain(layout: Layout, port: number, first: EmbeddedChain): City
 
 const quorumChain = (network: RunningNetwork): CityChain => ({
   network: "quorum",
-  chainId: network.plan.chainId,
-  rpc: network.rpcs[0] as string,
-  rpcOf: (n) => network.rpcs[(n - 1) % network.rpcs.length] as string,
+  profileOf: (n) => profileOf(network.plan, network.plan.nodes[(n - 1) % network.plan.nodes.length] as NodePlan),
   pids: () => network.pids(),
   keep: (onExit, onChange) => network.keep(onExit, onChange),
   stop: () => network.stop(),

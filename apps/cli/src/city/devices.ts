@@ -1,6 +1,6 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { type Call, type Contracts, type Deployment, Sender } from "@msec/chain";
+import { type Call, type ChainProvider, type Contracts, type Deployment, Sender } from "@msec/chain";
 import {
   consentDomain,
   ENROL,
@@ -25,7 +25,6 @@ import { type Config, type ConfigInput, init, openTpmElement, parseConfig, paths
 import { serviceOf } from "@msec/secure-element";
 import { type MakerProfile } from "@msec/secure-element/attestation";
 import { readJson, writeJson } from "@msec/service";
-import { type JsonRpcProvider } from "ethers";
 import { Attestation, registryDomain, sendInOrder } from "./attestation.ts";
 import { consentCalls } from "./consent.ts";
 import { type Account, type Layout, type People, type Ports, organisationId } from "./layout.ts";
@@ -227,14 +226,30 @@ function subscriptionOffer(
   };
 }
 
+/** Publishes the offers of devices that are not published yet: those of one owner after one another, the owners' at once. */
+export async function sendOffers(
+  devices: EnrolledDevice[],
+  all: People,
+  deployment: Deployment,
+  contracts: Contracts,
+  provider: ChainProvider,
+): Promise<void> {
+  const byOwner = new Map<Account, Call[]>();
+  const calls = await Promise.all(devices.map((device) => offerCalls(device, all, deployment, contracts)));
+  for (const [i, { owner }] of devices.entries())
+    byOwner.set(owner, [...(byOwner.get(owner) ?? []), ...(calls[i] as Call[])]);
+  await Promise.all(
+    [...byOwner].map(([owner, theirs]) => sendInOrder(new Sender(owner.key, provider, deployment.chainId), theirs)),
+  );
+}
+
 /** Consents to sales and publishes an offer, and one for subscriptions to a stream that has time slots, for every stream of a device that has none yet. */
-export async function publishOffers(
+async function offerCalls(
   device: EnrolledDevice,
   all: People,
   deployment: Deployment,
   contracts: Contracts,
-  provider: JsonRpcProvider,
-): Promise<void> {
+): Promise<Call[]> {
   const { Marketplace, Subscription } = contracts;
   const calls: Call[] = [];
   for (const stream of device.streams) {
@@ -265,5 +280,5 @@ export async function publishOffers(
     const data = Subscription.interface.encodeFunctionData("publish", [streamOf(preimage), offer]);
     calls.push({ to: deployment.addresses.Subscription, data });
   }
-  await sendInOrder(new Sender(device.owner.key, provider, deployment.chainId), calls);
+  return calls;
 }

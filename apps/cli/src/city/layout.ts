@@ -47,6 +47,10 @@ export class Layout {
   get broker() {
     return join(this.root, "broker.json");
   }
+  /** Configuration of the indexer. */
+  get indexer() {
+    return join(this.root, "indexer.json");
+  }
   operator(n: number) {
     return join(this.root, "operators", String(n));
   }
@@ -138,6 +142,7 @@ export interface Ports {
   operators: number[];
   ipfs: number[];
   markets: number[];
+  indexer: number;
 }
 
 /** A city keeps its ports over restarts; one that somebody else has taken since is replaced. */
@@ -162,6 +167,7 @@ export async function choosePorts(layout: Layout, size = CITY): Promise<Ports> {
     operators: await many(size.operators, before?.operators),
     ipfs: await many(size.operators, before?.ipfs),
     markets: await many(size.markets, before?.markets),
+    indexer: await choose(before?.indexer),
   };
   writeJson(file, ports);
   return ports;

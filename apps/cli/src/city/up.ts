@@ -3,6 +3,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
+  type Call,
+  type ChainProvider,
   connectChain,
   type Contracts,
   contractsAt,
@@ -10,7 +12,7 @@ import {
   type Deployment,
   type Founding,
   manifestOf,
-  embedded,
+  type Profile,
   Sender,
   writeDeployment,
   writeManifest,
@@ -19,9 +21,8 @@ import { type DatabaseServer, type EmbeddedPostgres, ownServer, startPostgres } 
 import { type Hex } from "@msec/core";
 import { missingSwtpm } from "@msec/secure-element/swtpm";
 import { type Loops, readJson, writeJson } from "@msec/service";
-import { type JsonRpcProvider } from "ethers";
 import { type CityChain, type Network, networkOf, openChain } from "./chain.ts";
-import { type DevicePlan, enrolDevice, type EnrolledDevice, publishOffers } from "./devices.ts";
+import { type DevicePlan, enrolDevice, type EnrolledDevice, sendOffers } from "./devices.ts";
 import {
   type Account,
   choosePorts,
@@ -43,12 +44,13 @@ export interface Run {
   /** The supervising process. */
   pid: number;
   /** Its process on the embedded chain; on Quorum one of each node. */
-  chain: { network: Network; pids: Record<string, number>; rpc: string; chainId: number };
+  chain: { network: Network; pids: Record<string, number> } & Profile;
   /** Missing where DATABASE_URL names a server of one's own. */
   postgres?: { pid: number };
   broker: string;
   operators: { name: string; address: Hex; url: string }[];
   markets: { name: string; address: Hex; url: string }[];
+  indexer: string;
   processes: Record<string, number>;
   /** The emulated TPMs, by device. */
   tpms: Record<string, number>;
@@ -61,7 +63,7 @@ export interface City {
   run: Run;
   people: People;
   contracts: Contracts;
-  provider: JsonRpcProvider;
+  provider: ChainProvider;
   devices: EnrolledDevice[];
   processes: Processes;
   /** Missing where the devices have software elements. */
@@ -113,7 +115,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
 
   let postgres: EmbeddedPostgres | undefined;
   let chain: CityChain | undefined;
-  let provider: JsonRpcProvider | undefined;
+  let provider: ChainProvider | undefined;
   let processes: Processes | undefined;
   let tpms: CityTpms | undefined;
   let attestations: Loops | undefined;
@@ -153,8 +155,10 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     if (!ownUrl) postgres = await startPostgres(layout.postgres);
     const databases = postgres ?? ownServer(ownUrl as string, `msec_${all.deployer.address.slice(2, 10)}`);
     chain = await openChain(network, layout, ports.chain, progress);
-    const { rpc, chainId, rpcOf } = chain;
-    provider = connectChain(embedded(rpc, chainId));
+    const { profileOf } = chain;
+    const profile = profileOf(1);
+    const { chainId } = profile;
+    provider = connectChain(profile);
     const connectedTo = provider;
     progress("contracts");
     const founding: Founding = {
@@ -181,7 +185,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
 
     const run: Run = {
       pid: process.pid,
-      chain: { network, pids: chain.pids(), rpc, chainId },
+      chain: { network, pids: chain.pids(), ...profile },
       ...(postgres ? { postgres: { pid: postgres.pid } } : {}),
       broker: `mqtt://127.0.0.1:${ports.broker}`,
       operators: all.operators.map(({ address }, i) => ({
@@ -194,6 +198,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
         address,
         url: `http://127.0.0.1:${ports.markets[i]}`,
       })),
+      indexer: `http://127.0.0.1:${ports.indexer}`,
       processes: {},
       tpms: {},
       deployment,
@@ -243,6 +248,8 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
       }
     };
     if (postgres) keep(postgres);
+    const bonded = Promise.all(all.deliverers.map((d) => depositBond(d, deployment, contracts, connectedTo)));
+    bonded.catch(() => undefined);
     const published = tpmsReady.then(async () => {
       if (!tpms) return;
       noteTpms();
@@ -255,11 +262,11 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     processes.start({
       name: "broker",
       script: script("apps/broker/src/embedded.ts"),
-      args: [writeBroker(layout, ports, deployment, rpc)],
+      args: [writeBroker(layout, ports, deployment, profile)],
       ...env("broker"),
     });
     for (let n = 1; n <= size.operators; n++) {
-      const file = await writeOperator(n, layout, all, ports, deployment, rpcOf(n), databases, options);
+      const file = await writeOperator(n, layout, all, ports, deployment, profileOf(n), databases, options);
       processes.start({
         name: `operator-${n}`,
         script: script("oracles/custody/src/main.ts"),
@@ -267,6 +274,12 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
         ...env(`operator-${n}`),
       });
     }
+    processes.start({
+      name: "indexer",
+      script: script("apps/indexer/src/main.ts"),
+      args: [await writeIndexer(layout, ports, deployment, profile, databases)],
+      ...env("indexer"),
+    });
     progress("devices: keys, enrolment, seeds");
     await published;
     const enrolled = await Promise.all(
@@ -296,9 +309,11 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
       attestations = watchAttestations(watched, layout, registry, provider, progress);
     }
     progress("market: bonds, deliverers, offers");
-    await Promise.all(all.deliverers.map((d) => depositBond(d, deployment, contracts, provider as JsonRpcProvider)));
+    const offered = sendOffers(devices, all, deployment, contracts, connectedTo);
+    offered.catch(() => undefined);
+    await bonded;
     for (let n = 1; n <= size.markets; n++) {
-      const file = await writeMarket(n, layout, ports, deployment, rpcOf(n), databases);
+      const file = await writeMarket(n, layout, ports, deployment, profileOf(n), databases);
       processes.start({
         name: `market-${n}`,
         script: script("oracles/market/src/main.ts"),
@@ -306,8 +321,9 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
         ...env(`market-${n}`),
       });
     }
-    for (const device of devices) await publishOffers(device, all, deployment, contracts, provider);
+    await offered;
     await Promise.all(run.markets.map((m) => answers(`${m.url}/status`, m.name, layout)));
+    await answers(`${run.indexer}/status`, "indexer", layout);
     return { layout, run, people: all, contracts, provider, devices, processes, ...(tpms ? { tpms } : {}), stop };
   } catch (error) {
     await stop();
@@ -353,12 +369,28 @@ async function answers(url: string, name: string, layout: Layout): Promise<void>
   throw new Error(`${name} did not start within 30 s: see ${join(layout.logs, `${name}.log`)}`);
 }
 
-function writeBroker(layout: Layout, ports: Ports, deployment: Deployment, rpc: string): string {
+function writeBroker(layout: Layout, ports: Ports, deployment: Deployment, profile: Profile): string {
   writeJson(layout.broker, {
     port: ports.broker,
-    chain: { rpc, chainId: deployment.chainId, addresses: deployment.addresses },
+    chain: { ...profile, addresses: deployment.addresses },
   });
   return layout.broker;
+}
+
+async function writeIndexer(
+  layout: Layout,
+  ports: Ports,
+  deployment: Deployment,
+  profile: Profile,
+  databases: DatabaseServer,
+): Promise<string> {
+  writeJson(layout.indexer, {
+    databaseUrl: await databases.database("indexer"),
+    port: ports.indexer,
+    chain: { ...profile, addresses: deployment.addresses },
+    operators: ports.operators.map((port) => `http://127.0.0.1:${port}`),
+  });
+  return layout.indexer;
 }
 
 async function writeOperator(
@@ -367,7 +399,7 @@ async function writeOperator(
   all: People,
   ports: Ports,
   deployment: Deployment,
-  rpc: string,
+  profile: Profile,
   databases: DatabaseServer,
   options: UpOptions,
 ): Promise<string> {
@@ -378,7 +410,7 @@ async function writeOperator(
     databaseUrl: await databases.database(`operator_${n}`),
     port: ports.operators[n - 1],
     mqttUrl: `mqtt://127.0.0.1:${ports.broker}`,
-    chain: { rpc, chainId: deployment.chainId, addresses: deployment.addresses },
+    chain: { ...profile, addresses: deployment.addresses },
     committee: all.operators.map(({ address }, i) => ({
       address,
       organisation: organisationId(`operator-${i + 1}`),
@@ -396,7 +428,7 @@ async function writeMarket(
   layout: Layout,
   ports: Ports,
   deployment: Deployment,
-  rpc: string,
+  profile: Profile,
   databases: DatabaseServer,
 ): Promise<string> {
   const file = join(layout.market(n), "config.json");
@@ -405,7 +437,7 @@ async function writeMarket(
     dataDir: layout.market(n),
     databaseUrl: await databases.database(`market_${n}`),
     port: ports.markets[n - 1],
-    chain: { rpc, chainId: deployment.chainId, addresses: deployment.addresses },
+    chain: { ...profile, addresses: deployment.addresses },
     custody: { url: `http://127.0.0.1:${ports.operators[n - 1]}`, dataDir: layout.operator(n) },
     bond: { token: deployment.addresses.MSecToken, amount: String(DELIVERER_FUNDS / 2n) },
   });
@@ -417,24 +449,18 @@ async function depositBond(
   deliverer: Account,
   deployment: Deployment,
   contracts: Contracts,
-  provider: JsonRpcProvider,
+  provider: ChainProvider,
 ): Promise<void> {
-  const { MSecToken } = contracts;
+  const { MSecToken, Escrow } = contracts;
   const { addresses, chainId } = deployment;
-  const sender = new Sender(deliverer.key, provider, chainId);
+  const amount = DELIVERER_FUNDS / 2n;
+  const calls: Call[] = [];
   for (const name of ["Escrow", "Subscription"] as const) {
     if ((await contracts[name].bondOf(deliverer.address, addresses.MSecToken)) > 0n) continue;
-    const amount = DELIVERER_FUNDS / 2n;
-    await sender.transact({
-      to: addresses.MSecToken,
-      data: MSecToken.interface.encodeFunctionData("approve", [addresses[name], amount]),
-    });
-    await sender.transact({
-      to: addresses[name],
-      data: contracts[name].interface.encodeFunctionData(
-        "depositBond" as never,
-        [addresses.MSecToken, amount] as never,
-      ),
-    });
+    const approve = MSecToken.interface.encodeFunctionData("approve", [addresses[name], amount]);
+    // Both take it by the same function.
+    const deposit = Escrow.interface.encodeFunctionData("depositBond", [addresses.MSecToken, amount]);
+    calls.push({ to: addresses.MSecToken, data: approve }, { to: addresses[name], data: deposit });
   }
+  await sendInOrder(new Sender(deliverer.key, provider, chainId), calls);
 }

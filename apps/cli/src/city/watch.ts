@@ -1,8 +1,7 @@
-import { Sender } from "@msec/chain";
+import { type ChainProvider, Sender } from "@msec/chain";
 import { parseConfig, paths } from "@msec/device";
 import { connectService } from "@msec/secure-element";
 import { Loops, readJson } from "@msec/service";
-import { type JsonRpcProvider } from "ethers";
 import { Attestation, type Registry, sendInOrder, VALID_MS } from "./attestation.ts";
 import { type EnrolledDevice } from "./devices.ts";
 import { type Account, type Layout } from "./layout.ts";
@@ -19,7 +18,7 @@ export function watchAttestations(
   devices: readonly EnrolledDevice[],
   layout: Layout,
   registry: Registry,
-  provider: JsonRpcProvider,
+  provider: ChainProvider,
   say: (line: string) => void,
 ): Loops {
   const sender = new Sender((registry.people.registrars[0] as Account).key, provider, registry.deployment.chainId);

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Contracts, type Deployment, describeError, Sender } from "@msec/chain";
+import { type ChainProvider, type Contracts, type Deployment, describeError, Sender } from "@msec/chain";
 import {
   type BundlePack,
   buyerNodes,
@@ -46,7 +46,7 @@ import {
 } from "@msec/core";
 import { holesOf, isClosed, PASSED, STATE, statusOf } from "@msec/market";
 import { writeJson } from "@msec/service";
-import { type JsonRpcProvider, Signature, Wallet, type EventLog } from "ethers";
+import { Signature, Wallet, type EventLog } from "ethers";
 import { RESEARCH } from "../city/consent.ts";
 import { type Account } from "../city/layout.ts";
 import { Problem } from "../problem.ts";
@@ -57,7 +57,7 @@ import { downloadWindow } from "./window.ts";
 /** Everything that a purchase needs from its surroundings. */
 export interface Shop {
   contracts: Contracts;
-  provider: JsonRpcProvider;
+  provider: ChainProvider;
   deployment: Deployment;
   operators: Operators;
   buyer: Account;

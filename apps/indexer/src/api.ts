@@ -1,0 +1,293 @@
+import { z } from "zod";
+import { type Route, route } from "./routes.ts";
+import * as shape from "./shapes.ts";
+import { type Store } from "./store.ts";
+
+type Row = Record<string, unknown>;
+/** Conditions of a query, each with its value; one whose value is undefined is left out. */
+type Conditions = [sql: string, value: unknown][];
+
+const EVENTS_A_BLOCK = 1_000_000;
+
+/** Every question that the API answers, and how. */
+export function routesOf(store: Store, status: () => Promise<z.input<typeof shape.status>>): Route[] {
+  /** A page of a view, newest first, each row as `shown`. */
+  const list = async <T>(
+    view: string,
+    conditions: Conditions,
+    { limit, before }: { limit: number; before?: number | undefined },
+    shown: (row: Row) => T,
+  ): Promise<{ items: T[]; next: number | null }> => {
+    const given = [...conditions, [`block * ${EVENTS_A_BLOCK} + index < ?`, before] as const].filter(
+      ([, value]) => value !== undefined,
+    );
+    const where = given.map(([sql], i) => sql.replace("?", `$${i + 1}`)).join(" and ") || "true";
+    const { rows } = (await store.db.query(
+      `select * from ${view} v where ${where} order by block desc, index desc limit ${limit + 1}`,
+      given.map(([, value]) => value),
+    )) as { rows: Row[] };
+    const last = rows.length > limit ? rows[limit - 1] : undefined;
+    return {
+      items: rows.slice(0, limit).map(shown),
+      next: last ? Number(last.block) * EVENTS_A_BLOCK + Number(last.index) : null,
+    };
+  };
+  const one = async <T>(view: string, column: string, id: string, shown: (row: Row) => T): Promise<T | undefined> =>
+    (await list(view, [[`${column} = ?`, id]], { limit: 1 }, shown)).items[0];
+  const eventsOf = async (key: string, id: string) =>
+    (await list("event_list", [[`args->>'${key}' = ?`, id]], { limit: 500 }, shownEvent)).items.reverse();
+
+  return [
+    route({
+      path: "/status",
+      summary: "How far the chain was read",
+      answer: shape.status,
+      handle: status,
+    }),
+    route({
+      path: "/offers",
+      summary: "Published offers, newest first",
+      query: shape.offerQuery,
+      answer: pageOf(shape.offer),
+      handle: (_, q) =>
+        list(
+          "offer_list",
+          [
+            ["stream_id = ?", q.stream],
+            ["seller = ?", q.seller],
+            ["open = ?", q.open],
+            ["(stream->>'mode')::integer = ?", q.mode],
+            ["assurance = ?", q.assurance],
+            ["(terms->>'unitPrice')::numeric <= ?::numeric", q.mostPrice],
+            ["position(lower(?) in lower(description::text)) > 0", q.text],
+          ],
+          q,
+          shownOffer,
+        ),
+    }),
+    route({
+      path: "/offers/{offerId}",
+      summary: "An offer",
+      params: { offerId: shape.bytes32 },
+      answer: shape.offer,
+      handle: ({ offerId }) => one("offer_list", "offer_id", offerId as string, shownOffer),
+    }),
+    route({
+      path: "/deals",
+      summary: "Deals of the escrow, newest first",
+      query: shape.dealQuery,
+      answer: pageOf(shape.deal),
+      handle: (_, q) =>
+        list(
+          "deals",
+          [
+            ["buyer = ?", q.buyer],
+            ["seller = ?", q.seller],
+            ["deliverer = ?", q.deliverer],
+            ["stream_id = ?", q.stream],
+            ["state = ?", q.state],
+          ],
+          q,
+          shownDeal,
+        ),
+    }),
+    route({
+      path: "/deals/{dealId}",
+      summary: "A deal and all that happened to it, oldest first",
+      params: { dealId: shape.bytes32 },
+      answer: shape.deal.extend({ events: z.array(shape.event) }),
+      handle: async ({ dealId }) => {
+        const deal = await one("deals", "deal_id", dealId as string, shownDeal);
+        return deal && { ...deal, events: await eventsOf("dealId", dealId as string) };
+      },
+    }),
+    route({
+      path: "/subscriptions",
+      summary: "Subscriptions, newest first",
+      query: shape.subscriptionQuery,
+      answer: pageOf(shape.subscription),
+      handle: (_, q) =>
+        list(
+          "subscriptions",
+          [
+            ["buyer = ?", q.buyer],
+            ["deliverer = ?", q.deliverer],
+          ],
+          q,
+          shownSubscription,
+        ),
+    }),
+    route({
+      path: "/subscriptions/{subscriptionId}",
+      summary: "A subscription and all that happened to it, oldest first",
+      params: { subscriptionId: shape.bytes32 },
+      answer: shape.subscription.extend({ events: z.array(shape.event) }),
+      handle: async ({ subscriptionId }) => {
+        const id = subscriptionId as string;
+        const found = await one("subscriptions", "subscription_id", id, shownSubscription);
+        return found && { ...found, events: await eventsOf("subscriptionId", id) };
+      },
+    }),
+    route({
+      path: "/devices",
+      summary: "Enrolled devices, newest first",
+      query: shape.deviceQuery,
+      answer: pageOf(shape.device),
+      handle: (_, q) =>
+        list(
+          "devices",
+          [
+            ["owner = ?", q.owner],
+            ["status = ?", q.status],
+          ],
+          q,
+          shownDevice,
+        ),
+    }),
+    route({
+      path: "/devices/{deviceId}",
+      summary: "A device and all that happened to it, oldest first",
+      params: { deviceId: shape.bytes32 },
+      answer: shape.device.extend({ events: z.array(shape.event) }),
+      handle: async ({ deviceId }) => {
+        const device = await one("devices", "device_id", deviceId as string, shownDevice);
+        return device && { ...device, events: await eventsOf("deviceId", deviceId as string) };
+      },
+    }),
+    route({
+      path: "/grants",
+      summary: "Consents that were given, newest first",
+      query: shape.grantQuery,
+      answer: pageOf(shape.grant),
+      handle: (_, q) =>
+        list(
+          "grants",
+          [
+            ["stream_id = ?", q.stream],
+            ["grantee = ?", q.grantee],
+          ],
+          q,
+          shownGrant,
+        ),
+    }),
+    route({
+      path: "/erasures",
+      summary: "Erasures that were asked for, newest first",
+      query: shape.erasureQuery,
+      answer: pageOf(shape.erasure),
+      handle: (_, q) => list("erasures", [["stream_id = ?", q.stream]], q, shownErasure),
+    }),
+    route({
+      path: "/epochs",
+      summary: "Anchored epochs, newest first",
+      query: shape.epochQuery,
+      answer: pageOf(shape.epoch),
+      handle: (_, q) => list("epochs", [], q, shownEpoch),
+    }),
+    route({
+      path: "/events",
+      summary: "Every event of the city's contracts, newest first",
+      query: shape.eventQuery,
+      answer: pageOf(shape.event),
+      handle: (_, q) =>
+        list(
+          "event_list",
+          [
+            ["contract = ?", q.contract],
+            ["name = ?", q.name],
+          ],
+          q,
+          shownEvent,
+        ),
+    }),
+  ];
+}
+
+const pageOf = <T extends z.ZodType>(item: T) =>
+  z.object({ items: z.array(item), next: z.int().nullable().describe("give it as `before` for the next page") });
+
+const origin = (row: Row) => ({ block: Number(row.block), tx: row.tx as string, at: Number(row.at) });
+const numberOrNull = (value: unknown) => (value === null || value === undefined ? null : Number(value));
+type Shown<T extends z.ZodType> = z.input<T>;
+
+const shownOffer = (row: Row): Shown<typeof shape.offer> => ({
+  offerId: row.offer_id as string,
+  streamId: row.stream_id as string,
+  seller: row.seller as string,
+  open: row.open as boolean,
+  stream: row.stream as never,
+  terms: row.terms as never,
+  description: (row.description ?? null) as never,
+  assurance: numberOrNull(row.assurance),
+  ...origin(row),
+});
+
+const shownDeal = (row: Row): Shown<typeof shape.deal> => ({
+  dealId: row.deal_id as string,
+  buyer: row.buyer as string,
+  seller: row.seller as string,
+  deliverer: row.deliverer as string,
+  streamId: row.stream_id as string,
+  state: row.state as never,
+  refund: numberOrNull(row.refund),
+  deal: row.deal as never,
+  nodes: row.nodes as never,
+  ...origin(row),
+});
+
+const shownSubscription = (row: Row): Shown<typeof shape.subscription> => ({
+  subscriptionId: row.subscription_id as string,
+  buyer: row.buyer as string,
+  deliverer: row.deliverer as string,
+  terms: row.terms as never,
+  deposit: String(row.deposit),
+  batches: Number(row.batches),
+  ended: numberOrNull(row.ended),
+  ...origin(row),
+});
+
+const shownDevice = (row: Row): Shown<typeof shape.device> => ({
+  deviceId: row.device_id as string,
+  owner: row.owner as string,
+  organisation: row.organisation as string,
+  assurance: Number(row.assurance),
+  status: Number(row.status),
+  keyEpoch: Number(row.key_epoch),
+  attestedAtMs: numberOrNull(row.attested_at_ms),
+  ...origin(row),
+});
+
+const shownGrant = (row: Row): Shown<typeof shape.grant> => ({
+  streamId: row.stream_id as string,
+  purpose: row.purpose as string,
+  grantee: row.grantee as string,
+  fromMs: String(row.from_ms),
+  untilMs: String(row.until_ms),
+  standing: row.standing as boolean,
+  ...origin(row),
+});
+
+const shownErasure = (row: Row): Shown<typeof shape.erasure> => ({
+  streamId: row.stream_id as string,
+  number: Number(row.number),
+  fromSlot: Number(row.from_slot),
+  toSlot: Number(row.to_slot),
+  completeAtMs: numberOrNull(row.complete_at_ms),
+  ...origin(row),
+});
+
+const shownEpoch = (row: Row): Shown<typeof shape.epoch> => ({
+  number: Number(row.number),
+  epochHash: row.epoch_hash as string,
+  packs: Number(row.packs),
+  readings: Number(row.readings),
+  ...origin(row),
+});
+
+const shownEvent = (row: Row): Shown<typeof shape.event> => ({
+  contract: row.contract as string,
+  name: row.name as string,
+  args: row.args as never,
+  index: Number(row.index),
+  ...origin(row),
+});

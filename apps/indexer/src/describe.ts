@@ -1,0 +1,40 @@
+import { type Hex, streamId, type StreamPreimage } from "@msec/core";
+import { z } from "zod";
+
+const bytes32 = z.string().regex(/^0x[0-9a-f]{64}$/);
+const answer = z.object({
+  preimage: z.object({
+    deviceId: bytes32,
+    ownerEpoch: z.int(),
+    name: z.string(),
+    schema: z.object({
+      quantities: z.array(z.object({ name: z.string(), unit: z.string(), text: z.string() })),
+      retainDays: z.int(),
+      padCount: z.int(),
+      padBytes: z.int(),
+    }),
+    slotSeconds: z.int(),
+    mode: z.int(),
+    salt: bytes32,
+  }),
+});
+const WAIT_MS = 5_000;
+
+/**
+ * What a stream is called and measures, from the first operator that knows it. The stream's id is its hash, so no operator
+ * can tell it wrongly.
+ * @returns undefined while nobody knows it.
+ */
+export async function describeStream(id: Hex, operators: readonly string[]): Promise<StreamPreimage | undefined> {
+  for (const url of operators) {
+    try {
+      const response = await fetch(`${url}/streams/${id}`, { signal: AbortSignal.timeout(WAIT_MS) });
+      if (!response.ok) continue;
+      const preimage = answer.parse(await response.json()).preimage as StreamPreimage;
+      if (streamId(preimage) === id) return preimage;
+    } catch {
+      // The next one may know it; all are asked again.
+    }
+  }
+  return undefined;
+}

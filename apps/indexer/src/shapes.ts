@@ -1,0 +1,160 @@
+import { z } from "zod";
+
+// What the API takes and gives; the document at /openapi.json is made of these.
+
+export const bytes32 = z.string().regex(/^0x[0-9a-f]{64}$/, "expected 0x and 64 lower-case hex digits");
+export const address = z.string().regex(/^0x[0-9a-f]{40}$/, "expected 0x and 40 lower-case hex digits");
+const uint = z.int().min(0);
+const amount = z.string().regex(/^\d+$/).describe("whole number of the token's smallest unit");
+const fields = z.record(z.string(), z.json()).describe("by the names of the contract's interface");
+const flag = z.enum(["true", "false"]).transform((text) => text === "true");
+
+/** Where the chain says it. */
+const origin = { block: uint, tx: bytes32, at: uint.describe("Unix seconds of the block") };
+
+export const page = {
+  limit: z.coerce.number().int().min(1).max(500).default(50),
+  before: z.coerce.number().int().min(0).optional().describe("the `next` of the page before"),
+};
+
+export const description = z
+  .object({
+    deviceId: bytes32,
+    ownerEpoch: uint,
+    name: z.string(),
+    schema: z.object({
+      quantities: z.array(z.object({ name: z.string(), unit: z.string(), text: z.string() })),
+      retainDays: uint,
+      padCount: uint,
+      padBytes: uint,
+    }),
+    slotSeconds: uint,
+    mode: uint,
+    salt: bytes32,
+  })
+  .nullable()
+  .describe("what hashes to the stream's id; null while no operator has told it");
+
+export const offer = z.object({
+  offerId: bytes32,
+  streamId: bytes32,
+  seller: address,
+  open: z.boolean(),
+  stream: fields,
+  terms: fields,
+  description,
+  assurance: uint.nullable().describe("of the device, as in IDeviceRegistry"),
+  ...origin,
+});
+export const offerQuery = z.strictObject({
+  stream: bytes32.optional(),
+  seller: address.optional(),
+  open: flag.optional(),
+  mode: z.coerce.number().int().min(0).max(2).optional(),
+  assurance: z.coerce.number().int().min(0).max(2).optional(),
+  text: z.string().max(100).optional().describe("in the stream's name or quantities"),
+  mostPrice: amount.optional().describe("of a reading or sealed pack"),
+  ...page,
+});
+
+export const event = z.object({
+  contract: z.string(),
+  name: z.string(),
+  args: fields,
+  index: uint.describe("of the log in its block"),
+  ...origin,
+});
+export const eventQuery = z.strictObject({
+  contract: z.string().optional(),
+  name: z.string().optional(),
+  ...page,
+});
+
+const dealState = z.enum(["funded", "delivered", "released", "refunded", "disputed", "resolved"]);
+export const deal = z.object({
+  dealId: bytes32,
+  buyer: address,
+  seller: address,
+  deliverer: address,
+  streamId: bytes32,
+  state: dealState,
+  refund: uint.nullable().describe("why the price came back, as in IEscrow"),
+  deal: fields,
+  nodes: z.array(fields),
+  ...origin,
+});
+export const dealQuery = z.strictObject({
+  buyer: address.optional(),
+  seller: address.optional(),
+  deliverer: address.optional(),
+  stream: bytes32.optional(),
+  state: dealState.optional(),
+  ...page,
+});
+
+export const subscription = z.object({
+  subscriptionId: bytes32,
+  buyer: address,
+  deliverer: address,
+  terms: fields,
+  deposit: amount,
+  batches: uint.describe("delivered so far"),
+  ended: uint.nullable().describe("why, as in ISubscription; null while it runs"),
+  ...origin,
+});
+export const subscriptionQuery = z.strictObject({
+  buyer: address.optional(),
+  deliverer: address.optional(),
+  ...page,
+});
+
+export const device = z.object({
+  deviceId: bytes32,
+  owner: address,
+  organisation: bytes32,
+  assurance: uint.describe("1 software, 2 TPM"),
+  status: uint.describe("1 active, 2 suspended, 3 quarantined, 4 retired"),
+  keyEpoch: uint,
+  attestedAtMs: uint.nullable(),
+  ...origin,
+});
+export const deviceQuery = z.strictObject({
+  owner: address.optional(),
+  status: z.coerce.number().int().min(0).max(4).optional(),
+  ...page,
+});
+
+export const grant = z.object({
+  streamId: bytes32,
+  purpose: bytes32,
+  grantee: address.describe("zeros: anyone"),
+  fromMs: amount,
+  untilMs: amount,
+  standing: z.boolean().describe("neither withdrawn nor replaced; its time may be over"),
+  ...origin,
+});
+export const grantQuery = z.strictObject({ stream: bytes32.optional(), grantee: address.optional(), ...page });
+
+export const erasure = z.object({
+  streamId: bytes32,
+  number: uint,
+  fromSlot: uint,
+  toSlot: uint,
+  completeAtMs: uint.nullable().describe("when all holders had shown that the keys are destroyed"),
+  ...origin,
+});
+export const erasureQuery = z.strictObject({ stream: bytes32.optional(), ...page });
+
+export const epoch = z.object({ number: uint, epochHash: bytes32, packs: uint, readings: uint, ...origin });
+export const epochQuery = z.strictObject({ ...page });
+
+export const status = z.object({
+  healthy: z.boolean(),
+  problems: z.array(z.string()),
+  chainId: uint,
+  chainHead: uint.describe("newest block of the chain when it was last asked"),
+  block: uint.describe("everything up to here is in the answers"),
+  caughtUpAtMs: uint,
+  events: uint,
+});
+export const problem = z.object({ code: z.string(), message: z.string() });

@@ -1,0 +1,252 @@
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { PrivacyManager } from "@msec/chain";
+import {
+  downNetwork,
+  findBinary,
+  initNetwork,
+  isManager,
+  managerUrl,
+  type NetworkPlan,
+  profileOf,
+  type RunningNetwork,
+  upNetwork,
+} from "@msec/quorum";
+import { caliperRun } from "./caliper.ts";
+import { load, machine, residentMb } from "./machine.ts";
+import { median, type Member, privateRun, publicRun, sendRun } from "./transactions.ts";
+
+// What four GoQuorum validators on this machine take in a second, three of them with a privacy manager of ours.
+
+const HELP = `usage: node test/load/quorum.ts [options]
+
+Puts up a GoQuorum network of its own (GOQUORUM_BIN) and measures public and private transactions, memory, Caliper's round,
+and readings anchored by a whole city on such a network.
+
+  --seconds N     how long public transactions are offered, each round (default 30)
+  --rate N        public transactions offered a second (default 430)
+  --senders N     accounts that send them, signed ahead (default 8)
+  --rounds N      rounds of the public and of each private run; medians are told (default 3)
+  --json FILE     writes the figures as JSON
+  --help          this
+
+MSEC_PRIVACY_MANAGER_URL="Q2T-URL THIRDPARTY-URL,Q2T-URL THIRDPARTY-URL" names two Tesseras: then what they send a second is
+measured in the same run, and the ratio told.
+`;
+
+const BLOCK_SECONDS = 1;
+const MEMBERS = 3;
+const AT_ONCE = [1, 8, 16];
+const PRIVATE_SECONDS = 10;
+const SEND_SECONDS = 5;
+const CALIPER = { rate: 100, seconds: 20, workers: 2 };
+const CITY_SECONDS = 20;
+
+const say = (line: string) => process.stderr.write(`${line}\n`);
+
+interface Options {
+  seconds: number;
+  rate: number;
+  senders: number;
+  rounds: number;
+  json: string | undefined;
+}
+
+async function memberOf(plan: NetworkPlan, n: number): Promise<Member> {
+  const node = plan.nodes[n - 1] as NetworkPlan["nodes"][number];
+  const ports = node.manager as NonNullable<typeof node.manager>;
+  const manager = new PrivacyManager(managerUrl(ports), `http://127.0.0.1:${ports.thirdParty}`);
+  return { profile: profileOf(plan, node), manager, key: (await manager.keys())[0] as string };
+}
+
+/** Sends a second from manager to manager, beside two others' where they are named. */
+async function sends(a: Member, b: Member) {
+  const pairs = (process.env.MSEC_PRIVACY_MANAGER_URL ?? "").split(",").filter((pair) => pair.trim() !== "");
+  const [c, d] = pairs.map((pair) => new PrivacyManager(...(pair.trim().split(/\s+/) as [string, string])));
+  const others = c && d && { from: c, to: (await d.keys())[0] as string, version: await c.version() };
+  const result = [];
+  for (const atOnce of [1, 16]) {
+    const ours = await sendRun(a.manager, b.key, atOnce, SEND_SECONDS);
+    const theirs = others && (await sendRun(others.from, others.to, atOnce, SEND_SECONDS));
+    const beside = theirs && { version: others.version, theirs, ratio: Number((ours / theirs).toFixed(2)) };
+    result.push({ atOnce, ours, ...beside });
+  }
+  return result;
+}
+
+async function onNetwork(o: Options, { plan, pids }: RunningNetwork) {
+  const profiles = plan.nodes.map((node) => profileOf(plan, node));
+  say("warm-up");
+  await publicRun(profiles, { rate: 100, seconds: 5, senders: o.senders });
+  const rounds: Awaited<ReturnType<typeof publicRun>>[] = [];
+  for (let n = 1; n <= o.rounds; n++) {
+    say(`public transactions, round ${n} of ${o.rounds}`);
+    rounds.push(await publicRun(profiles, o));
+  }
+  const of = (pick: (r: (typeof rounds)[number]) => number) => median(rounds.map(pick));
+  const [a, b] = [await memberOf(plan, 1), await memberOf(plan, 2)];
+  const privately = [];
+  for (const atOnce of AT_ONCE) {
+    say(`private transactions, ${atOnce} at once`);
+    const each = [];
+    for (let n = 0; n < o.rounds; n++) each.push(await privateRun(a, b, atOnce, PRIVATE_SECONDS));
+    privately.push({ atOnce, perSecond: median(each), rounds: each });
+  }
+  say("what the privacy managers send");
+  const managers = await sends(a, b);
+  const memory = Object.entries(pids()).map(([name, pid]) => [name, residentMb(pid)] as const);
+  say(`Caliper: ${CALIPER.rate} transactions a second for ${CALIPER.seconds} s`);
+  const caliper = await caliperRun(profiles[0] as (typeof profiles)[0], CALIPER).catch((error: Error) => ({
+    failed: error.message,
+  }));
+  return {
+    public: {
+      perSecond: of((r) => r.perSecond),
+      p50Ms: of((r) => r.p50Ms),
+      p95Ms: of((r) => r.p95Ms),
+      lost: rounds.reduce((sum, r) => sum + r.lost, 0),
+      rounds,
+    },
+    private: privately,
+    managers,
+    nodeMemoryMb: Object.fromEntries(memory.filter(([name]) => !isManager(name))),
+    managerMemoryMb: Object.fromEntries(memory.filter(([name]) => isManager(name))),
+    caliper,
+  };
+}
+
+interface CityFigures {
+  readingsPerSecond: number;
+  lost: number;
+  p50Ms: number;
+  p99Ms: number;
+}
+
+/** The whole city with its four operators on such a network, as `load.ts` measures it. */
+function city(root: string): CityFigures {
+  const file = join(root, "city.json");
+  const script = fileURLToPath(new URL("load.ts", import.meta.url));
+  const { status } = spawnSync(
+    process.execPath,
+    [
+      ...["--disable-warning=ExperimentalWarning", script, "--network", "quorum", "--operators", "4"],
+      ...["--seconds", String(CITY_SECONDS), "--json", file],
+    ],
+    { stdio: ["ignore", "ignore", "inherit"] },
+  );
+  if (status !== 0) throw new Error(`the city's load ended with ${status}`);
+  return JSON.parse(readFileSync(file, "utf8")) as CityFigures;
+}
+
+async function measure(o: Options, version: string) {
+  const loadBefore = load();
+  const root = mkdtempSync(join(tmpdir(), "msec-load-quorum-"));
+  const network = join(root, "network");
+  const options = { chainId: 20_261, validators: 4, observers: 0, members: MEMBERS, blockSeconds: BLOCK_SECONDS };
+  const down = () => downNetwork(network).then(() => rmSync(root, { recursive: true, force: true }));
+  const interrupt = () => void down().finally(() => process.exit(130));
+  process.once("SIGINT", interrupt);
+  process.once("SIGTERM", interrupt);
+  try {
+    await initNetwork(network, options);
+    const running = await upNetwork(network, say);
+    const figures = await onNetwork(o, running);
+    await running.stop();
+    say("the whole city on such a network");
+    return {
+      goQuorum: version,
+      validators: 4,
+      privacyManagers: MEMBERS,
+      blockSeconds: BLOCK_SECONDS,
+      senders: o.senders,
+      ...figures,
+      city: city(root),
+      machine: { ...machine(), loadBefore, loadAfter: load() },
+    };
+  } finally {
+    await down();
+  }
+}
+
+type Figures = Awaited<ReturnType<typeof measure>>;
+
+function print(f: Figures): void {
+  const list = (record: Record<string, number>) =>
+    Object.entries(record)
+      .map(([name, mb]) => `${name} ${mb}`)
+      .join(", ");
+  const { caliper: c } = f;
+  const rows: [string, string][] = [
+    ["network", `GoQuorum ${f.goQuorum}, ${f.validators} validators, a block each ${f.blockSeconds} s`],
+    [
+      "public",
+      `${f.public.perSecond} a second by ${f.senders} senders, p50 ${f.public.p50Ms} ms, p95 ${f.public.p95Ms} ms, lost ${f.public.lost}`,
+    ],
+    ...f.private.map((p): [string, string] => ["private", `${p.perSecond} a second, ${p.atOnce} at once`]),
+    ...f.managers.map((m): [string, string] => [
+      "manager's sends",
+      `${m.ours} a second, ${m.atOnce} at once${"ratio" in m ? `; ${m.theirs} by ${m.version}, ratio ${m.ratio}` : ""}`,
+    ]),
+    ["nodes (MB)", list(f.nodeMemoryMb)],
+    ["managers (MB)", list(f.managerMemoryMb)],
+    [
+      "Caliper",
+      "perSecond" in c
+        ? `${c.perSecond} a second of ${c.sendPerSecond} sent, average ${c.averageMs} ms, ${c.failed} failed (${c.workers} workers)`
+        : `did not run: ${c.failed.split("\n")[0]}`,
+    ],
+    ["the whole city", `${f.city.readingsPerSecond} readings a second, p50 ${f.city.p50Ms} ms, lost ${f.city.lost}`],
+    ["machine", `${f.machine.cores} cores, ${f.machine.model}; load before ${f.machine.loadBefore.join(" ")}`],
+  ];
+  for (const [name, value] of rows) process.stdout.write(`${name.padEnd(20)}${value}\n`);
+}
+
+function options(): Options | undefined {
+  const text = { type: "string" } as const;
+  const { values } = parseArgs({
+    options: { seconds: text, rate: text, senders: text, rounds: text, json: text, help: { type: "boolean" } },
+  });
+  if (values.help) return undefined;
+  const whole = (name: "seconds" | "rate" | "senders" | "rounds", fallback: number, most: number) => {
+    const n = Number(values[name] ?? fallback);
+    if (!Number.isInteger(n) || n < 1 || n > most)
+      throw new Error(`--${name} takes a whole number from 1 to ${most}, not ${values[name]}`);
+    return n;
+  };
+  return {
+    seconds: whole("seconds", 30, 600),
+    rate: whole("rate", 430, 2_000),
+    senders: whole("senders", 8, 64),
+    rounds: whole("rounds", 3, 20),
+    json: values.json,
+  };
+}
+
+async function main(): Promise<number> {
+  const o = options();
+  if (!o) {
+    process.stdout.write(HELP);
+    return 0;
+  }
+  const binary = findBinary();
+  if ("missing" in binary) {
+    process.stdout.write(`skipped: ${binary.missing}\n`);
+    return 0;
+  }
+  const figures = await measure(o, binary.version);
+  if (o.json) writeFileSync(o.json, `${JSON.stringify(figures, null, 2)}\n`);
+  print(figures);
+  return figures.public.lost === 0 && figures.city.lost === 0 ? 0 : 1;
+}
+
+main().then(
+  (code) => process.exit(code),
+  (error: Error) => {
+    process.stderr.write(`load:quorum: ${error.message}\n`);
+    process.exit(1);
+  },
+);
