@@ -10,6 +10,7 @@ import { listOffers, type Offer } from "../../apps/cli/src/market/offers.ts";
 import { type StreamInfo } from "../../apps/cli/src/market/operators.ts";
 import { anchoredPacks, anchoredReadings, keysOf } from "../support/anchored.ts";
 import { csvFile, openPlan, TestCity, until } from "../support/city.ts";
+import { indexedAsOnChain } from "../support/indexed.ts";
 
 // A city under load whose processes are killed at every step of their work, one after the other, while a device replays a
 // file. At the end every row of the file stands in exactly one leaf on the chain, and every deal was delivered once.
@@ -98,9 +99,10 @@ describe("a process killed at a step of its work loses nothing", () => {
     await goesOn("the database's death", 60_000);
   }, 180_000);
 
-  test("the device, the broker", async () => {
+  test("the device, the broker, the indexer", async () => {
     await t.kill("device");
     await t.kill("broker");
+    await t.kill("indexer");
     const before = (await info()).head?.seq ?? 0;
     await until(
       "the device's packs are anchored again",
@@ -203,6 +205,7 @@ describe("a process killed at a step of its work loses nothing", () => {
     );
     const { epochs, packs } = await anchoredPacks(t);
     expect(epochs.length).toBe(await t.chainEpoch());
+    await indexedAsOnChain(t);
     const first = Math.floor((rows[0] as { tMs: number }).tMs / 1000 / SLOT_SECONDS);
     const holes = (await info()).erasures.map((e): [number, number] => [e.fromSlot, e.toSlot]);
     const readings = await anchoredReadings(t, stream, packs, await keysOf(t, 2, stream, first, last, holes));

@@ -43,6 +43,7 @@ import { listOffers } from "../../apps/cli/src/market/offers.ts";
 import { type StreamInfo } from "../../apps/cli/src/market/operators.ts";
 import { keysOf } from "../support/anchored.ts";
 import { csvFile, driverOf, msec, openPlan, TestCity, until } from "../support/city.ts";
+import { ask, indexedAsOnChain } from "../support/indexed.ts";
 import { deliverCall, delivery, endCall, funded, offerOf, openDeal, refusal, senderOf } from "../support/deal.ts";
 
 // One real city, sold from: honest and hostile deliverers and buyers, an erasure, what leaves a home, and the proofs.
@@ -167,6 +168,36 @@ describe("a sale nobody has to trust", () => {
       30_000,
     );
   }, 90_000);
+
+  test("the indexer tells of it: the offer, the deal with all that happened, who may buy", async () => {
+    const buyer = t.city.people.buyer.address;
+    const told = await until("the deal is told as paid out", async () => {
+      const { items } = await ask<{ items: { dealId: Hex; state: string }[] }>(
+        t,
+        `/deals?buyer=${buyer}&state=released`,
+      );
+      return items.find(({ dealId }) => dealId === honest.dealId);
+    });
+    const { deal, events } = await ask<{ deal: { price: string }; events: { name: string }[] }>(
+      t,
+      `/deals/${told.dealId}`,
+    );
+    expect(BigInt(deal.price)).toBe(honest.deal.price);
+    expect(events.map(({ name }) => name).filter((name) => name !== "StatusChanged")).toEqual([
+      ...["DealOpened", "Bought", "Delivered", "Released"],
+    ]);
+    const named = await until("the stream's name is known", async () => {
+      const { items } = await ask<{ items: { description: { name: string } | null; open: boolean }[] }>(
+        t,
+        `/offers?stream=${stream}&open=true&text=PARK`,
+      );
+      return items.length > 0 ? items : undefined;
+    });
+    expect(named[0]?.description?.name).toBe("park/air");
+    const { items: grants } = await ask<{ items: { standing: boolean }[] }>(t, `/grants?stream=${stream}`);
+    expect(grants.some(({ standing }) => standing)).toBe(true);
+    await indexedAsOnChain(t);
+  });
 
   test("a wrong key costs price and bond, by the buyer's proof, and reveals that node alone", async () => {
     const mallory = await funded(t, 6_000n);
