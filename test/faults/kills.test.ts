@@ -15,7 +15,7 @@ import { indexedAsOnChain } from "../support/indexed.ts";
 // A city under load whose processes are killed at every step of their work, one after the other, while a device replays a
 // file. At the end every row of the file stands in exactly one leaf on the chain, and every deal was delivered once.
 
-const ROWS = 4000;
+const ROWS = 6000;
 const SLOT_SECONDS = 10;
 /** How long the broker is away: an hour in the long profile. */
 const AWAY_MS = process.env.MSEC_LONG ? 3_600_000 : 10_000;

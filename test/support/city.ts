@@ -159,7 +159,7 @@ export class TestCity {
   async restarted(name: string, before: number, what = `${name} is started again`, timeoutMs = 30_000): Promise<void> {
     await until(what, () => this.pid(name) !== before && isAlive(this.pid(name)), timeoutMs);
     const answers = this.urlOf(name);
-    if (answers) await until(`${name} answers again`, async () => (await fetch(answers)).ok, 30_000);
+    if (answers) await until(`${name} answers again`, async () => (await fetch(answers)).ok, 60_000);
   }
 
   urlOf(name: string): string | undefined {
