@@ -4,6 +4,7 @@ import { cover, demand, derive, encodeMessage, HEAD, type Hex, ProtocolError, si
 import { healthPage, Reply, type Request, serve } from "@msec/service";
 import * as bodies from "./bodies.ts";
 import { parse } from "./bodies.ts";
+import { type Certificates } from "./certificates.ts";
 import { type Committee } from "./committee.ts";
 import { type Context, domainOf } from "./context.ts";
 import { type Epochs } from "./epochs.ts";
@@ -38,10 +39,17 @@ function whole(value: unknown, name: string): number {
 /** Everything an operator answers over HTTP: to people, buyers, devices and the other operators. */
 export async function startServer(
   ctx: Context,
-  parts: { committee: Committee; ingest: Ingest; epochs: Epochs; watcher: Watcher; token: string },
+  parts: {
+    committee: Committee;
+    ingest: Ingest;
+    epochs: Epochs;
+    watcher: Watcher;
+    certificates: Certificates;
+    token: string;
+  },
 ): Promise<Server> {
   const { store, lines, config } = ctx;
-  const { committee, ingest, epochs, watcher, token } = parts;
+  const { committee, ingest, epochs, watcher, certificates, token } = parts;
 
   // Answered from what is known here: asking on would go round among the operators for ever.
   const lineOf = (id: unknown): Line => {
@@ -199,6 +207,7 @@ export async function startServer(
         if (!row) return new Reply(404, { code: "not-found", message: "this epoch is not confirmed here" });
         return { ...row, config: (await epochs.config(row.epoch.number)).config };
       },
+      "POST /certificates": ({ body }) => certificates.of(parse(bodies.epochNumbers, body).epochs),
 
       "POST /peer/propose": ({ body }) => committee.sign(parse(bodies.proposal, body)),
       "POST /peer/packs": async ({ body }) => {

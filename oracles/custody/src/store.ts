@@ -86,6 +86,21 @@ create table if not exists epochs (
   header_digests bytea not null,
   tx text not null
 );
+create table if not exists sealed_blocks (
+  number bigint primary key,
+  header bytea not null,
+  account bytea[] not null
+);
+create table if not exists certificates (
+  epoch bigint primary key,
+  block bigint not null,
+  storage bytea[] not null
+);
+create table if not exists validator_terms (
+  from_block bigint primary key,
+  validators jsonb not null,
+  headers bytea[] not null
+);
 create table if not exists erasures (
   stream_id bytea not null,
   number bigint not null,
@@ -151,6 +166,26 @@ export interface Erasure {
   doneAt: number | null;
   /** Whether the chain has this operator's receipt. */
   receipted: boolean;
+}
+
+/** Nodes that prove the word of an epoch at a block. */
+export interface CertificateRow {
+  epoch: number;
+  storage: Uint8Array[];
+}
+
+/** A block with its seals, and the nodes that prove the anchor's account in its state. */
+export interface SealedBlockRow {
+  number: number;
+  header: Uint8Array;
+  account: Uint8Array[];
+}
+
+/** Validators from a block on, and the sealed headers that show the change to them: none for the first that are known. */
+export interface TermRow {
+  fromBlock: number;
+  validators: Hex[];
+  headers: Uint8Array[];
 }
 
 const buf = (hex: Hex) => Buffer.from(hex.slice(2), "hex");
@@ -527,6 +562,7 @@ export class Store {
   async rollback(number: number): Promise<Hex[]> {
     return transaction(this.db, async (tx) => {
       await tx.query("delete from epochs where number > $1", [number]);
+      await tx.query("delete from certificates where epoch > $1", [number]);
       const { rows } = await tx.query("update packs set epoch = null where epoch > $1 returning stream_id", [number]);
       return [...new Set(rows.map((row) => hex(row.stream_id)))];
     });
@@ -535,6 +571,83 @@ export class Store {
   /** Who brought an epoch onto the chain, after it had to be sent again. */
   async setProposer(number: number, proposer: Hex, tx: Hex): Promise<void> {
     await this.db.query("update epochs set proposer = $2, tx = $3 where number = $1", [number, buf(proposer), tx]);
+  }
+
+  /** Confirmed epochs without a certificate of the chain, the newest first. */
+  async uncertified(limit: number): Promise<{ number: number; hash: Hex }[]> {
+    const { rows } = await this.db.query(
+      `select number, hash from epochs where not exists (select from certificates where epoch = number)
+       order by number desc limit $1`,
+      [limit],
+    );
+    return rows.map((row) => ({ number: Number(row.number), hash: hex(row.hash as Buffer) }));
+  }
+
+  /** Keeps what proves epochs at one block, and the changes of validators before it, in one transaction. */
+  async putCertificates(
+    block: SealedBlockRow,
+    certificates: readonly CertificateRow[],
+    terms: readonly TermRow[],
+  ): Promise<void> {
+    await transaction(this.db, async (tx) => {
+      for (const { fromBlock, validators, headers } of terms)
+        await tx.query("insert into validator_terms values ($1, $2, $3)", [
+          fromBlock,
+          JSON.stringify(validators),
+          headers.map((h) => Buffer.from(h)),
+        ]);
+      await tx.query("insert into sealed_blocks values ($1, $2, $3) on conflict do nothing", [
+        block.number,
+        Buffer.from(block.header),
+        block.account.map((node) => Buffer.from(node)),
+      ]);
+      for (const { epoch, storage } of certificates)
+        await tx.query("insert into certificates values ($1, $2, $3) on conflict do nothing", [
+          epoch,
+          block.number,
+          storage.map((node) => Buffer.from(node)),
+        ]);
+    });
+  }
+
+  async certificates(epochs: readonly number[]): Promise<{ certificate: CertificateRow; block: SealedBlockRow }[]> {
+    const { rows } = await this.db.query(
+      `select epoch, storage, number, header, account from certificates join sealed_blocks on number = block
+       where epoch = any($1::bigint[]) order by epoch`,
+      [epochs],
+    );
+    return rows.map((row) => ({
+      certificate: { epoch: Number(row.epoch), storage: row.storage as Buffer[] },
+      block: { number: Number(row.number), header: row.header as Buffer, account: row.account as Buffer[] },
+    }));
+  }
+
+  /** Newest block that certifies something; 0 before the first. */
+  async newestSealedBlock(): Promise<number> {
+    const { rows } = await this.db.query("select coalesce(max(number), 0) as number from sealed_blocks");
+    return Number((rows[0] as { number: string }).number);
+  }
+
+  async terms(): Promise<TermRow[]> {
+    const { rows } = await this.db.query("select * from validator_terms order by from_block");
+    return rows.map((row) => ({
+      fromBlock: Number(row.from_block),
+      validators: row.validators as Hex[],
+      headers: row.headers as Buffer[],
+    }));
+  }
+
+  /** Starts the line of validators anew: every certificate is taken again, under the validators of now. */
+  async restartTerms(term: TermRow): Promise<void> {
+    await transaction(this.db, async (tx) => {
+      await tx.query("delete from certificates");
+      await tx.query("delete from sealed_blocks");
+      await tx.query("delete from validator_terms");
+      await tx.query("insert into validator_terms values ($1, $2, '{}')", [
+        term.fromBlock,
+        JSON.stringify(term.validators),
+      ]);
+    });
   }
 
   /** Notes an erasure. One that a chain which lost blocks has given another range under its number is carried out anew. */

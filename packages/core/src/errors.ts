@@ -25,7 +25,9 @@ export type RefusalCode =
   | "completeness"
   | "erased"
   | "key-tree"
-  | "deal";
+  | "deal"
+  | "validators"
+  | "state";
 
 /** Numbers of the codes on the wire: `Refused.reason` (uint16). Append only. */
 export const REFUSAL_NUMBERS: Record<RefusalCode, number> = {
@@ -55,6 +57,8 @@ export const REFUSAL_NUMBERS: Record<RefusalCode, number> = {
   erased: 24,
   "key-tree": 25,
   deal: 26,
+  validators: 27,
+  state: 28,
 };
 
 /** The code behind a number received in `Refused`, or undefined for one that this version does not know. */

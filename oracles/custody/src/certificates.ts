@@ -1,0 +1,116 @@
+import {
+  type Certificate,
+  checkCertificate,
+  type EpochCertificate,
+  type Hex,
+  sameSet,
+  toBase64,
+  validatorSet,
+} from "@msec/core";
+import { proveEpochs, sealedHeader, validatorChanges } from "@msec/chain";
+import { type Context } from "./context.ts";
+import { type CertificateRow, type SealedBlockRow, type TermRow } from "./store.ts";
+
+/** Epochs that one block certifies at most; a node proves them in one answer. */
+const BATCH = 64;
+/** Votes that decided a change may stand this many blocks before it was seen. */
+const LOOK_BACK = 200;
+
+const base64 = (nodes: readonly Uint8Array[]) => nodes.map(toBase64);
+
+const epochCertificate = (block: SealedBlockRow, { epoch, storage }: CertificateRow): EpochCertificate => ({
+  number: epoch,
+  header: toBase64(block.header),
+  account: base64(block.account),
+  storage: base64(storage),
+});
+
+/** As readers get it: every change of validators before a block, and certificates up to it. */
+const certificateOf = (terms: readonly TermRow[], newest: number, epochs: EpochCertificate[]): Certificate => ({
+  changes: terms
+    .filter(({ headers, fromBlock }) => headers.length > 0 && fromBlock <= newest)
+    .map(({ headers }) => base64(headers)),
+  epochs,
+});
+
+/**
+ * Takes the chain's own certificate of every confirmed epoch, where the chain's blocks carry seals: the newest block's
+ * header and the proof of the epoch's word in its state. Nodes forget states and not words, so an epoch that was missed is
+ * certified by a later block. Nothing is kept that does not verify.
+ */
+export class Certificates {
+  readonly #ctx: Context;
+  /** Whether the chain's blocks carry seals; undefined until the chain was asked. */
+  #sealed: boolean | undefined;
+
+  constructor(ctx: Context) {
+    this.#ctx = ctx;
+  }
+
+  async tick(): Promise<void> {
+    const { store, provider, config, log } = this.#ctx;
+    if (this.#sealed === false) return;
+    const open = await store.uncertified(BATCH);
+    if (open.length === 0) return;
+    const block = await sealedHeader(provider, "latest");
+    if (this.#sealed === undefined && block === undefined)
+      log.info("the chain's blocks carry no validators' seals: no certificates are kept");
+    this.#sealed = block !== undefined;
+    if (block === undefined || block.number === 0) return;
+    const { known, added } = await this.#follow(block.number, block.validators);
+    const numbers = open.map(({ number }) => number);
+    const anchor = config.chain.addresses.DataAnchor as Hex;
+    const { account, storage } = await proveEpochs(provider, anchor, numbers, block.number);
+    const row: SealedBlockRow = { number: block.number, header: block.bytes, account };
+    const certificates = numbers.map((epoch, i) => ({ epoch, storage: storage[i] as Uint8Array[] }));
+    const terms = [...known, ...added];
+    checkCertificate(
+      certificateOf(
+        terms,
+        block.number,
+        certificates.map((certificate) => epochCertificate(row, certificate)),
+      ),
+      anchor,
+      new Map(open.map(({ number, hash }) => [number, hash])),
+      (terms[0] as TermRow).validators,
+    );
+    await store.putCertificates(row, certificates, added);
+  }
+
+  /** Validators up to a block that lists some: what is known, and what this adds. */
+  async #follow(block: number, listed: readonly Hex[]): Promise<{ known: TermRow[]; added: TermRow[] }> {
+    const { store, provider, log } = this.#ctx;
+    const known = await store.terms();
+    const added: TermRow[] = [];
+    if (known.length === 0) {
+      const genesis = await sealedHeader(provider, 0);
+      added.push({ fromBlock: 1, validators: validatorSet(genesis?.validators ?? []), headers: [] });
+    }
+    const last = (added[0] ?? known.at(-1)) as TermRow;
+    if (sameSet(validatorSet(listed), last.validators)) return { known, added };
+    const from = Math.max(last.fromBlock, (await store.newestSealedBlock()) - LOOK_BACK);
+    const found = await validatorChanges(provider, last.validators, from, block);
+    if (found.changes === undefined) {
+      const term: TermRow = { fromBlock: block, validators: found.validators, headers: [] };
+      log.warn({ block, validators: found.validators }, "the validators changed and no votes show it: readers must pin the new ones"); // prettier-ignore
+      await store.restartTerms(term);
+      return { known: [term], added: [] };
+    }
+    for (const { headers, term } of found.changes) {
+      log.info({ block: term.fromBlock, validators: term.validators }, "the chain's validators have changed");
+      added.push({ ...term, headers: headers.map(({ bytes }) => bytes) });
+    }
+    return { known, added };
+  }
+
+  /** What is kept of some epochs; `sealed` is false where the chain has no seals to keep. */
+  async of(epochs: readonly number[]): Promise<{ sealed: boolean; certificate: Certificate }> {
+    const rows = await this.#ctx.store.certificates(epochs);
+    const newest = Math.max(0, ...rows.map(({ block }) => block.number));
+    const certified = rows.map(({ certificate, block }) => epochCertificate(block, certificate));
+    return {
+      sealed: this.#sealed ?? certified.length > 0,
+      certificate: certificateOf(await this.#ctx.store.terms(), newest, certified),
+    };
+  }
+}
