@@ -42,14 +42,36 @@ export class Certificates {
   readonly #ctx: Context;
   /** Whether the chain's blocks carry seals; undefined until the chain was asked. */
   #sealed: boolean | undefined;
+  /** Why none was taken last; empty where one was. */
+  #reason = "";
 
   constructor(ctx: Context) {
     this.#ctx = ctx;
   }
 
+  /** What is wrong, for people; undefined where nothing is. */
+  get problem(): string | undefined {
+    return this.#reason === ""
+      ? undefined
+      : `the chain's certificates are not taken, and are tried again: ${this.#reason}`;
+  }
+
+  /** One try for what has no certificate yet. */
   async tick(): Promise<void> {
-    const { store, provider, config, log } = this.#ctx;
     if (this.#sealed === false) return;
+    try {
+      await this.#take();
+      this.#reason = "";
+    } catch (error) {
+      const reason = (error as Error).message;
+      if (reason !== this.#reason)
+        this.#ctx.log.warn({ error: reason }, "the chain's certificate is not taken now: tried again");
+      this.#reason = reason;
+    }
+  }
+
+  async #take(): Promise<void> {
+    const { store, provider, config, log } = this.#ctx;
     const open = await store.uncertified(BATCH);
     if (open.length === 0) return;
     const block = await sealedHeader(provider, "latest");

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { type Certificates } from "./certificates.ts";
 import { type Committee } from "./committee.ts";
 import { type Context } from "./context.ts";
 import { sections, status } from "./health.ts";
@@ -6,7 +7,7 @@ import { Metrics } from "./metrics.ts";
 import { type Watcher } from "./watcher.ts";
 
 /** An operator of n, of whose others so many answer. */
-function state(n: number, up: number, change: { chainUp?: boolean; view?: number } = {}) {
+function state(n: number, up: number, change: { chainUp?: boolean; view?: number; uncertified?: string } = {}) {
   const ctx = {
     config: { name: "one", committee: Array.from({ length: n }, () => ({})) },
     address: "0x01",
@@ -16,7 +17,8 @@ function state(n: number, up: number, change: { chainUp?: boolean; view?: number
     store: { totals: async () => ({ packs: 5, readings: 50, streams: 1 }) },
   } as unknown as Context;
   const committee = { next: 8, chainNumber: 7, block: 70, view: change.view ?? 0, leader: () => "0x02" };
-  return status(ctx, committee as unknown as Committee, { chainUp: change.chainUp ?? true } as Watcher);
+  const certificates = { problem: change.uncertified } as Certificates;
+  return status(ctx, committee as unknown as Committee, { chainUp: change.chainUp ?? true } as Watcher, certificates);
 }
 
 test("an operator is well while enough others answer to sign an epoch", async () => {
@@ -39,7 +41,9 @@ test("an operator is well while enough others answer to sign an epoch", async ()
   }
 });
 
-test("a chain that is away and a silent leader are said", async () => {
+test("a chain that is away, certificates that are not taken and a silent leader are said", async () => {
+  expect((await state(4, 3, { uncertified: "no proof" })).problems).toEqual(["no proof"]);
+  expect((await state(4, 3, { chainUp: false, uncertified: "no proof" })).problems).toHaveLength(1);
   expect((await state(4, 3, { chainUp: false })).problems).toEqual([
     "the chain does not answer: nothing is anchored until it does",
   ]);

@@ -97,14 +97,14 @@ export async function startServer(
   return serve(
     {
       "GET /health": async () => {
-        const now = await status(ctx, committee, watcher);
+        const now = await status(ctx, committee, watcher, certificates);
         return new Reply(
           200,
           healthPage(`Operator ${now.name}`, now.problems, sections(now)),
           "text/html; charset=utf-8",
         );
       },
-      "GET /status": () => status(ctx, committee, watcher),
+      "GET /status": () => status(ctx, committee, watcher, certificates),
       "GET /metrics": async () =>
         new Reply(200, await ctx.metrics.registry.metrics(), ctx.metrics.registry.contentType),
       "GET /info": () => ({

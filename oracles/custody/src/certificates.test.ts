@@ -1,0 +1,229 @@
+import {
+  checkCertificate,
+  decodeSealedHeader,
+  epochSlot,
+  type Hex,
+  rlpBytes,
+  rlpDecode,
+  rlpList,
+  sha256,
+  toHex,
+  utf8,
+  type Vote,
+  ZERO32,
+} from "@msec/core";
+import { pino } from "pino";
+import { beforeEach, describe, expect, test } from "vitest";
+import { anchorState, sealedBlock, type Validator, validators } from "../../../packages/core/test/sealed.ts";
+import { Certificates } from "./certificates.ts";
+import { type Context } from "./context.ts";
+import { type CertificateRow, type SealedBlockRow, type TermRow } from "./store.ts";
+
+// Certificates against a node and a database that only remember.
+
+const ANCHOR: Hex = `0x${"a1".repeat(20)}`;
+const five = validators(5);
+const [four, fifth] = [five.slice(0, 4), five[4] as Validator];
+const addresses = (of: readonly Validator[]) => of.map(({ address }) => address).sort();
+const word = (epoch: number) => toHex(sha256(utf8(`epoch ${epoch}`)));
+
+/** A chain whose node remembers the states of its last 128 blocks. */
+class Node {
+  readonly blocks: Uint8Array[] = [];
+  readonly states: ReturnType<typeof anchorState>[] = [];
+  words = new Map<number, Hex>();
+  members = four;
+  asked = 0;
+  down = false;
+
+  constructor() {
+    this.mine(null, { sealers: [] });
+  }
+
+  get height() {
+    return this.blocks.length - 1;
+  }
+
+  mine(vote: Vote | null = null, change: { listed?: Validator[]; sealers?: Validator[] } = {}): void {
+    const number = this.blocks.length;
+    const state = anchorState(ANCHOR, this.words);
+    const before = this.blocks.at(-1);
+    const parentHash = before ? decodeSealedHeader(before).hash : ZERO32;
+    const proposer = (this.members[number % this.members.length] as Validator).address;
+    const block = { number, stateRoot: state.root, vote, parentHash, proposer, listed: this.members };
+    this.blocks.push(sealedBlock({ ...block, sealers: this.members, ...change }));
+    this.states.push(state);
+  }
+
+  add(validator: Validator): void {
+    for (let i = 0; i < 3; i++) this.mine({ candidate: validator.address, add: true });
+    this.members = [...this.members, validator];
+  }
+
+  send(method: string, params: unknown[]): unknown {
+    if (this.down) throw new Error("the node does not answer");
+    this.asked++;
+    if (method === "eth_getBlockByNumber") {
+      const bytes = this.blocks[params[0] === "latest" ? this.height : Number(params[0])] as Uint8Array;
+      const names = ["parentHash", "sha3Uncles", "miner", "stateRoot", "transactionsRoot", "receiptsRoot", "logsBloom", "difficulty", "number", "gasLimit", "gasUsed", "timestamp", "extraData", "mixHash", "nonce"]; // prettier-ignore
+      const fields = rlpList(rlpDecode(bytes)).map((field) => toHex(rlpBytes(field)));
+      const short = (hex: string) => `0x${hex.slice(2).replace(/^0+/, "") || "0"}`;
+      const json = Object.fromEntries(names.map((name, i) => [name, i >= 7 && i <= 11 ? short(fields[i] as Hex) : fields[i]])); // prettier-ignore
+      return { ...json, hash: decodeSealedHeader(bytes).hash };
+    }
+    const [, slots, block] = params as [Hex, Hex[], string];
+    if (Number(block) < this.height - 128) throw new Error("missing trie node");
+    const state = this.states[Number(block)] as (typeof this.states)[0];
+    const numbers = slots.map((slot) => [...this.words.keys()].find((n) => epochSlot(n) === slot) as number);
+    return {
+      accountProof: state.account.map(toHex),
+      storageProof: numbers.map((n) => ({ proof: state.storage(n).map(toHex) })),
+    };
+  }
+}
+
+let node: Node;
+let blocks: Map<number, SealedBlockRow>;
+let kept: Map<number, { certificate: CertificateRow; block: number }>;
+let terms: TermRow[];
+let certificates: Certificates;
+
+beforeEach(() => {
+  node = new Node();
+  [blocks, kept, terms] = [new Map(), new Map(), []];
+  const store = {
+    uncertified: async (limit: number) =>
+      [...node.words].filter(([n]) => !kept.has(n)).map(([number, hash]) => ({ number, hash })).reverse().slice(0, limit), // prettier-ignore
+    putCertificates: async (block: SealedBlockRow, rows: CertificateRow[], added: TermRow[]) => {
+      blocks.set(block.number, block);
+      for (const certificate of rows) kept.set(certificate.epoch, { certificate, block: block.number });
+      terms.push(...added);
+    },
+    certificates: async (epochs: number[]) =>
+      epochs.flatMap((epoch) => {
+        const row = kept.get(epoch);
+        return row ? [{ certificate: row.certificate, block: blocks.get(row.block) }] : [];
+      }),
+    newestSealedBlock: async () => Math.max(0, ...blocks.keys()),
+    terms: async () => [...terms],
+    restartTerms: async (term: TermRow) => {
+      kept.clear();
+      blocks.clear();
+      terms = [term];
+    },
+  };
+  certificates = new Certificates({
+    config: { chain: { addresses: { DataAnchor: ANCHOR } } },
+    log: pino({ level: "silent" }),
+    provider: { send: async (method: string, params: unknown[]) => node.send(method, params) },
+    store,
+  } as unknown as Context);
+});
+
+function anchor(epoch: number): void {
+  node.words.set(epoch, word(epoch));
+  node.mine();
+}
+const shown = async (epochs: number[], pinned: Validator[]) => {
+  const { certificate, sealed } = await certificates.of(epochs);
+  expect(sealed).toBe(true);
+  return checkCertificate(certificate, ANCHOR, node.words, addresses(pinned));
+};
+
+describe("the chain's certificates", () => {
+  test("are taken of every epoch, and hold under the validators of the genesis block", async () => {
+    anchor(1);
+    anchor(2);
+    await certificates.tick();
+    anchor(3);
+    await certificates.tick();
+    expect(await shown([1, 3], four)).toMatchObject({ epochs: [1, 3], changes: 0, pinned: true });
+    expect(kept.get(2)?.block).toBe(2);
+    const { asked } = node;
+    await certificates.tick();
+    expect(node.asked).toBe(asked);
+  });
+
+  test("that were missed are taken from a later block, after the state of the epoch's own is gone", async () => {
+    anchor(1);
+    node.down = true;
+    await certificates.tick();
+    expect(certificates.problem).toContain("the node does not answer");
+    for (let i = 0; i < 140; i++) node.mine();
+    node.down = false;
+    await certificates.tick();
+    expect(certificates.problem).toBeUndefined();
+    expect(kept.get(1)?.block).toBe(141);
+    expect((await shown([1], four)).epochs).toEqual([1]);
+  });
+
+  test("follow a change of validators, and one that came while nobody looked", async () => {
+    anchor(1);
+    await certificates.tick();
+    node.add(fifth);
+    anchor(2);
+    await certificates.tick();
+    expect(await shown([1, 2], four)).toMatchObject({ changes: 1, validators: addresses(five) });
+    const [gone] = node.members as [Validator];
+    for (let i = 0; i < 60; i++) node.mine();
+    for (let i = 0; i < 3; i++) node.mine({ candidate: gone.address, add: false });
+    node.members = node.members.slice(1);
+    for (let i = 0; i < 60; i++) node.mine();
+    anchor(3);
+    await certificates.tick();
+    expect(await shown([1, 3], four)).toMatchObject({ changes: 2, validators: addresses(node.members) });
+    expect((await shown([3], five)).changes).toBe(1);
+    expect((await shown([3], node.members)).changes).toBe(0);
+    // What is before a change does not carry it.
+    expect((await certificates.of([1])).certificate.changes).toEqual([]);
+  });
+
+  test("are not taken from a block whose proposer lists validators of its own", async () => {
+    anchor(1);
+    await certificates.tick();
+    node.words.set(2, word(2));
+    node.mine(null, { listed: [fifth, ...four.slice(1)], sealers: four.slice(1) });
+    await certificates.tick();
+    expect(certificates.problem).toContain("names other validators");
+    node.mine();
+    await certificates.tick();
+    expect(certificates.problem).toBeUndefined();
+    expect(await shown([2], four)).toMatchObject({ changes: 0 });
+  });
+
+  test("start anew where the validators changed without votes, and are all taken again", async () => {
+    anchor(1);
+    await certificates.tick();
+    node.members = five;
+    for (let i = 0; i < 12; i++) node.mine();
+    anchor(2);
+    await certificates.tick();
+    await certificates.tick();
+    expect(await shown([1, 2], five)).toMatchObject({ epochs: [1, 2], changes: 0 });
+    await expect(shown([1], four)).rejects.toThrow("other validators than those pinned");
+  });
+
+  test("are not kept where the seals are too few or the state holds another word", async () => {
+    node.words.set(1, word(1));
+    node.mine(null, { sealers: four.slice(2) });
+    await certificates.tick();
+    expect(kept.size).toBe(0);
+    expect(certificates.problem).toContain("2 seals");
+    node.mine();
+    node.words.set(1, word(9));
+    await certificates.tick();
+    expect(kept.size).toBe(0);
+    expect(certificates.problem).toContain("another word");
+  });
+
+  test("are none on a chain whose blocks carry no seals, which is not asked again", async () => {
+    anchor(1);
+    const send = node.send.bind(node);
+    node.send = (method, params) => ({ ...(send(method, params) as object), mixHash: ZERO32 });
+    await certificates.tick();
+    await certificates.tick();
+    expect(node.asked).toBe(1);
+    expect(certificates.problem).toBeUndefined();
+    expect(await certificates.of([1])).toEqual({ sealed: false, certificate: { changes: [], epochs: [] } });
+  });
+});
