@@ -14,36 +14,17 @@ import {
   runningNodes,
   upNetwork,
 } from "@msec/quorum";
-import {
-  connectChain,
-  contractsAt,
-  deployCity,
-  embedded,
-  proveEpochs,
-  sealedHeader,
-  Sender,
-  validatorChanges,
-} from "@msec/chain";
-import {
-  type Certificate,
-  concat,
-  type Epoch,
-  epochHash,
-  fromHex,
-  type Hex,
-  toBase64,
-  toHex,
-  type WindowBundle,
-} from "@msec/core";
+import { connectChain, embedded, proveEpochs, type RawHeader, sealedHeader, validatorChanges } from "@msec/chain";
+import { type Certificate, epochHash, type EpochCertificate, type Hex, toBase64, type WindowBundle } from "@msec/core";
 import { writeJson } from "@msec/service";
-import { anchorAll, committee, fixedRandom, TestStream, windowBundle } from "../../packages/core/test/city.ts";
+import { windowBundle } from "../../packages/core/test/city.ts";
+import { anchorOn } from "../support/anchor.ts";
 
 // Records what a real GoQuorum network says of its blocks, for the vectors of packages/core. Keys of nodes and committee are
 // born for it and thrown away. Run: GOQUORUM_BIN=… node test/quorum/record.ts
 
 const SLOT = 29_000_000;
 const CHAIN_ID = 20_261;
-const DEPLOYER: Hex = `0x${"d1".repeat(32)}`;
 const out = fileURLToPath(new URL("../../packages/core/vectors/recorded/", import.meta.url));
 
 async function network(validators: 1 | 4): Promise<{ root: string; rpc: string; validators: Hex[] }> {
@@ -62,71 +43,37 @@ async function network(validators: 1 | 4): Promise<{ root: string; rpc: string; 
   return { root, rpc: rpcs[0] as string, validators: addresses };
 }
 
-/** A city's anchor with epochs of one stream; `next` anchors three more packs. */
-async function anchorOn(rpc: string) {
-  const provider = connectChain(embedded(rpc, CHAIN_ID));
-  const random = fixedRandom("recorded");
-  const stream = new TestStream(0, 60, random).fill(SLOT, 9);
-  const who = committee(4, random);
-  const { addresses } = await deployCity(provider, CHAIN_ID, DEPLOYER, {
-    committee: who.config,
-    organisations: [],
-    registrars: [who.config.members[0] as Hex],
-    threshold: 1,
-    softwareCap: 1,
-    balances: [],
-  });
-  const chain = { chainId: CHAIN_ID, anchor: addresses.DataAnchor };
-  const sender = new Sender(DEPLOYER, provider, CHAIN_ID);
-  const { DataAnchor } = contractsAt(addresses, provider);
-  const epochs: ReturnType<typeof anchorAll>[] = [];
+/** The newest block's certificate of the newest epoch. */
+async function certify({
+  provider,
+  chain,
+  epochs,
+}: Awaited<ReturnType<typeof anchorOn>>): Promise<{ header: RawHeader; epoch: EpochCertificate }> {
+  const header = await sealedHeader(provider, "latest");
+  if (!header) throw new Error("the chain's blocks carry no seals");
+  const number = epochs.length;
+  const { account, storage } = await proveEpochs(provider, chain.anchor, [number], header.number);
+  const nodes = storage[0] as Uint8Array[];
   return {
-    provider,
-    chain,
-    stream,
-    epochs,
-    async next(): Promise<Epoch> {
-      const packs = stream.packs.slice(3 * epochs.length, 3 * epochs.length + 3);
-      const anchored = anchorAll(stream, who, packs, {}, epochs.at(-1)?.epoch, chain);
-      const signatures = toHex(concat(...anchored.signatures.map((s) => fromHex(s))));
-      const data = DataAnchor.interface.encodeFunctionData("anchor", [anchored.epoch, signatures]);
-      await sender.transact({ to: chain.anchor, data });
-      epochs.push(anchored);
-      return anchored.epoch;
-    },
-    /** The newest block's certificate of the newest epoch. */
-    async certificate() {
-      const header = await sealedHeader(provider, "latest");
-      const number = epochs.length;
-      if (!header) throw new Error("the chain's blocks carry no seals");
-      const { account, storage } = await proveEpochs(provider, chain.anchor, [number], header.number);
-      return {
-        header,
-        epoch: {
-          number,
-          header: toBase64(header.bytes),
-          account: account.map(toBase64),
-          storage: (storage[0] as Uint8Array[]).map(toBase64),
-        },
-      };
-    },
+    header,
+    epoch: { number, header: toBase64(header.bytes), account: account.map(toBase64), storage: nodes.map(toBase64) },
   };
 }
 
 async function four() {
   const { root, rpc, validators } = await network(4);
   try {
-    const city = await anchorOn(rpc);
+    const city = await anchorOn(rpc, CHAIN_ID);
     await city.next();
-    const first = await city.certificate();
+    const first = await certify(city);
     await addNode(root, true);
     await city.next();
     await sleep(3000);
-    const second = await city.certificate();
+    const second = await certify(city);
     await removeValidator(root, "node-2");
     await city.next();
     await sleep(3000);
-    const third = await city.certificate();
+    const third = await certify(city);
     const found = await validatorChanges(city.provider, validators, 1, third.header.number);
     const certificate: Certificate = {
       changes: (found.changes ?? []).map(({ headers }) => headers.map(({ bytes }) => toBase64(bytes))),
@@ -168,9 +115,9 @@ async function four() {
 async function one() {
   const { root, rpc, validators } = await network(1);
   try {
-    const city = await anchorOn(rpc);
+    const city = await anchorOn(rpc, CHAIN_ID);
     const epoch = await city.next();
-    const { epoch: certified } = await city.certificate();
+    const { epoch: certified } = await certify(city);
     city.provider.destroy();
     return {
       validators,
