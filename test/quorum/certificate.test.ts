@@ -65,7 +65,7 @@ async function shown(epochs: number[], pinned: Hex[]) {
 const taken = (epoch: number) =>
   until(`the certificate of epoch ${epoch}`, async () => {
     await certificates.tick();
-    return (await store.uncertified(1)).length === 0;
+    return (await store.uncertified(0, 1)).length === 0;
   });
 
 it("takes the certificate of a confirmed epoch, which a quorum of the genesis block's validators sealed", async () => {

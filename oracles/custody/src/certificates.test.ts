@@ -92,8 +92,9 @@ beforeEach(() => {
   node = new Node();
   [blocks, kept, terms] = [new Map(), new Map(), []];
   const store = {
-    uncertified: async (limit: number) =>
-      [...node.words].filter(([n]) => !kept.has(n)).map(([number, hash]) => ({ number, hash })).reverse().slice(0, limit), // prettier-ignore
+    newestEpoch: async () => Math.max(0, ...node.words.keys()),
+    uncertified: async (after: number, limit: number) =>
+      [...node.words].filter(([n]) => n > after && !kept.has(n)).map(([number, hash]) => ({ number, hash })).reverse().slice(0, limit), // prettier-ignore
     putCertificates: async (block: SealedBlockRow, rows: CertificateRow[], added: TermRow[]) => {
       blocks.set(block.number, block);
       for (const certificate of rows) kept.set(certificate.epoch, { certificate, block: block.number });

@@ -42,6 +42,8 @@ export class Certificates {
   readonly #ctx: Context;
   /** Whether the chain's blocks carry seals; undefined until the chain was asked. */
   #sealed: boolean | undefined;
+  /** All epochs up to this one have a certificate. */
+  #doneTo = 0;
   /** Why none was taken last; empty where one was. */
   #reason = "";
 
@@ -72,35 +74,43 @@ export class Certificates {
 
   async #take(): Promise<void> {
     const { store, provider, config, log } = this.#ctx;
-    const open = await store.uncertified(BATCH);
-    if (open.length === 0) return;
+    const newestEpoch = await store.newestEpoch();
+    if (newestEpoch === this.#doneTo) return;
+    const open = await store.uncertified(Math.min(this.#doneTo, newestEpoch), BATCH);
+    if (open.length === 0) {
+      this.#doneTo = newestEpoch;
+      return;
+    }
     const block = await sealedHeader(provider, "latest");
     if (this.#sealed === undefined && block === undefined)
       log.info("the chain's blocks carry no validators' seals: no certificates are kept");
     this.#sealed = block !== undefined;
     if (block === undefined || block.number === 0) return;
-    const { known, added } = await this.#follow(block.number, block.validators);
+    const followed = await this.#follow(block.number, block.validators);
+    if (followed === undefined) return;
+    const { known, added } = followed;
     const numbers = open.map(({ number }) => number);
     const anchor = config.chain.addresses.DataAnchor as Hex;
     const { account, storage } = await proveEpochs(provider, anchor, numbers, block.number);
     const row: SealedBlockRow = { number: block.number, header: block.bytes, account };
     const certificates = numbers.map((epoch, i) => ({ epoch, storage: storage[i] as Uint8Array[] }));
-    const terms = [...known, ...added];
+    // What was kept before was checked then: the newest of it is where this goes on.
     checkCertificate(
       certificateOf(
-        terms,
+        added,
         block.number,
         certificates.map((certificate) => epochCertificate(row, certificate)),
       ),
       anchor,
       new Map(open.map(({ number, hash }) => [number, hash])),
-      (terms[0] as TermRow).validators,
+      ((known.at(-1) ?? added[0]) as TermRow).validators,
     );
     await store.putCertificates(row, certificates, added);
+    if (open.length < BATCH) this.#doneTo = newestEpoch;
   }
 
-  /** Validators up to a block that lists some: what is known, and what this adds. */
-  async #follow(block: number, listed: readonly Hex[]): Promise<{ known: TermRow[]; added: TermRow[] }> {
+  /** Validators up to a block that lists some: what is known, and what this adds; undefined where the line starts anew. */
+  async #follow(block: number, listed: readonly Hex[]): Promise<{ known: TermRow[]; added: TermRow[] } | undefined> {
     const { store, provider, log } = this.#ctx;
     const known = await store.terms();
     const added: TermRow[] = [];
@@ -116,7 +126,8 @@ export class Certificates {
       const term: TermRow = { fromBlock: block, validators: found.validators, headers: [] };
       log.warn({ block, validators: found.validators }, "the validators changed and no votes show it: readers must pin the new ones"); // prettier-ignore
       await store.restartTerms(term);
-      return { known: [term], added: [] };
+      this.#doneTo = 0;
+      return undefined;
     }
     for (const { headers, term } of found.changes) {
       log.info({ block: term.fromBlock, validators: term.validators }, "the chain's validators have changed");

@@ -573,12 +573,18 @@ export class Store {
     await this.db.query("update epochs set proposer = $2, tx = $3 where number = $1", [number, buf(proposer), tx]);
   }
 
-  /** Confirmed epochs without a certificate of the chain, the newest first. */
-  async uncertified(limit: number): Promise<{ number: number; hash: Hex }[]> {
+  /** Number of the newest confirmed epoch; 0 before the first. */
+  async newestEpoch(): Promise<number> {
+    const { rows } = await this.db.query("select coalesce(max(number), 0) as number from epochs");
+    return Number((rows[0] as { number: string }).number);
+  }
+
+  /** Confirmed epochs after `number` without a certificate of the chain, the newest first. */
+  async uncertified(number: number, limit: number): Promise<{ number: number; hash: Hex }[]> {
     const { rows } = await this.db.query(
-      `select number, hash from epochs where not exists (select from certificates where epoch = number)
-       order by number desc limit $1`,
-      [limit],
+      `select number, hash from epochs where number > $1 and not exists (select from certificates where epoch = number)
+       order by number desc limit $2`,
+      [number, limit],
     );
     return rows.map((row) => ({ number: Number(row.number), hash: hex(row.hash as Buffer) }));
   }
