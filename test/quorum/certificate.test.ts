@@ -44,6 +44,7 @@ const oracle = () =>
   new Certificates({
     config: { chain: { addresses: { DataAnchor: city.chain.anchor } } },
     log: pino({ level: "silent" }),
+    lines: { byId: new Map() },
     provider: city.provider,
     store,
   } as unknown as Context);
@@ -58,8 +59,8 @@ async function anchor(): Promise<void> {
 async function shown(epochs: number[], pinned: Hex[]) {
   const { sealed, certificate } = await certificates.of(epochs);
   expect(sealed).toBe(true);
-  const claims = new Map(city.epochs.map(({ epoch }) => [epoch.number, epochHash(epoch)]));
-  return checkCertificate(certificate, city.chain.anchor, claims, pinned);
+  const claims = city.epochs.map(({ epoch }) => ({ number: epoch.number, hash: epochHash(epoch) }));
+  return checkCertificate(certificate, { anchor: city.chain.anchor, epochs: claims }, pinned);
 }
 
 const taken = (epoch: number) =>

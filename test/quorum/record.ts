@@ -14,8 +14,16 @@ import {
   runningNodes,
   upNetwork,
 } from "@msec/quorum";
-import { connectChain, embedded, proveEpochs, type RawHeader, sealedHeader, validatorChanges } from "@msec/chain";
-import { type Certificate, epochHash, type EpochCertificate, type Hex, toBase64, type WindowBundle } from "@msec/core";
+import { connectChain, embedded, proveSlots, type RawHeader, sealedHeader, validatorChanges } from "@msec/chain";
+import {
+  type Certificate,
+  epochHash,
+  type EpochCertificate,
+  epochSlot,
+  type Hex,
+  toBase64,
+  type WindowBundle,
+} from "@msec/core";
 import { writeJson } from "@msec/service";
 import { windowBundle } from "../../packages/core/test/city.ts";
 import { anchorOn } from "../support/anchor.ts";
@@ -52,7 +60,7 @@ async function certify({
   const header = await sealedHeader(provider, "latest");
   if (!header) throw new Error("the chain's blocks carry no seals");
   const number = epochs.length;
-  const { account, storage } = await proveEpochs(provider, chain.anchor, [number], header.number);
+  const { account, storage } = await proveSlots(provider, chain.anchor, [epochSlot(number)], header.number);
   const nodes = storage[0] as Uint8Array[];
   return {
     header,

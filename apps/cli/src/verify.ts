@@ -64,7 +64,9 @@ export async function verifyFile(file: string, flags: VerifyFlags): Promise<Verd
       report.committeePinned
         ? `offline, against the committee that you pinned: ${report.committee}`
         : `offline, against the committee in the bundle (${report.committee}), which nobody here vouches for: pin it with --committee`,
-      "the device's key rests on the signers' word: with --rpc the registry is asked",
+      ...(report.certified?.device
+        ? []
+        : ["the device's key rests on the signers' word: with --rpc the registry is asked"]),
     );
   return { proved: true, report, basis };
 }
@@ -84,9 +86,10 @@ function pinnedValidators(given: string): Hex[] {
 
 /** What the chain's own certificate shows, and what it does not. */
 function sealedBy(report: WindowReport | ReadingReport, certified: Certified): string[] {
-  const { epochs, seals, validators, pinned, changes } = certified;
+  const { epochs, device, seals, validators, pinned, changes } = certified;
   const others = report.claims.epochs.length - epochs.length;
-  const all = `${seals} of ${validators.length} validators have sealed the state that holds epoch ${epochs.join(", ")}`;
+  const key = device ? `, and the device's key as registered (${device === "TPM" ? "TPM" : "software element"})` : "";
+  const all = `${seals} of ${validators.length} validators have sealed the state that holds epoch ${epochs.join(", ")}${key}`;
   return [
     pinned
       ? `the chain: ${all}; they are those that you pinned${changes > 0 ? `, after ${changes} change${changes > 1 ? "s" : ""} that they sealed` : ""}`
@@ -101,6 +104,7 @@ function sealedBy(report: WindowReport | ReadingReport, certified: Certified): s
           `anyone may put a contract on this chain: see that ${report.claims.anchor} is the city's anchor, or pin its committee with --committee`,
         ]
       : []),
+    ...(pinned && device ? [`see that ${report.claims.registry} is the city's device registry`] : []),
   ];
 }
 

@@ -53,7 +53,10 @@ export const proposal = z.object({
 });
 
 export const headerDigests = z.object({ headerDigests: digestList });
-export const epochNumbers = z.object({ epochs: z.array(uint).max(MAX_EPOCHS) });
+export const certificates = z.object({
+  epochs: z.array(uint).max(MAX_EPOCHS),
+  device: z.object({ deviceId: bytes32, keyEpoch: uint }).optional(),
+});
 export const digests = z.object({ digests: digestList });
 export const pushed = z.object({ digests: digestList, from: text });
 export const lineAfter = z.object({ streamId: bytes32, afterSeq: uint });

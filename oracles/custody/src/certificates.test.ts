@@ -1,7 +1,7 @@
 import {
   checkCertificate,
   decodeSealedHeader,
-  epochSlot,
+  keyHash,
   type Hex,
   rlpBytes,
   rlpDecode,
@@ -14,10 +14,18 @@ import {
 } from "@msec/core";
 import { pino } from "pino";
 import { beforeEach, describe, expect, test } from "vitest";
-import { anchorState, sealedBlock, type Validator, validators } from "../../../packages/core/test/sealed.ts";
+import {
+  type Account,
+  anchorAccount,
+  registryAccount,
+  sealedBlock,
+  stateOf,
+  type Validator,
+  validators,
+} from "../../../packages/core/test/sealed.ts";
 import { Certificates } from "./certificates.ts";
 import { type Context } from "./context.ts";
-import { type CertificateRow, type SealedBlockRow, type TermRow } from "./store.ts";
+import { type CertificateRow, type DeviceCertificateRow, type SealedBlockRow, type TermRow } from "./store.ts";
 
 // Certificates against a node and a database that only remember.
 
@@ -25,12 +33,16 @@ const ANCHOR: Hex = `0x${"a1".repeat(20)}`;
 const five = validators(5);
 const [four, fifth] = [five.slice(0, 4), five[4] as Validator];
 const addresses = (of: readonly Validator[]) => of.map(({ address }) => address).sort();
+const REGISTRY: Hex = `0x${"b2".repeat(20)}`;
+const SPKI = utf8("a key");
+const DEVICE = { deviceId: toHex(sha256(utf8("device"))), keyEpoch: 1, keyHash: keyHash(SPKI) };
 const word = (epoch: number) => toHex(sha256(utf8(`epoch ${epoch}`)));
 
 /** A chain whose node remembers the states of its last 128 blocks. */
 class Node {
   readonly blocks: Uint8Array[] = [];
-  readonly states: ReturnType<typeof anchorState>[] = [];
+  readonly states: ReturnType<typeof stateOf>[] = [];
+  registered: Account[] = [registryAccount(REGISTRY, DEVICE)];
   words = new Map<number, Hex>();
   members = four;
   asked = 0;
@@ -46,7 +58,7 @@ class Node {
 
   mine(vote: Vote | null = null, change: { listed?: Validator[]; sealers?: Validator[] } = {}): void {
     const number = this.blocks.length;
-    const state = anchorState(ANCHOR, this.words);
+    const state = stateOf([anchorAccount(ANCHOR, this.words), ...this.registered]);
     const before = this.blocks.at(-1);
     const parentHash = before ? decodeSealedHeader(before).hash : ZERO32;
     const proposer = (this.members[number % this.members.length] as Validator).address;
@@ -71,13 +83,12 @@ class Node {
       const json = Object.fromEntries(names.map((name, i) => [name, i >= 7 && i <= 11 ? short(fields[i] as Hex) : fields[i]])); // prettier-ignore
       return { ...json, hash: decodeSealedHeader(bytes).hash };
     }
-    const [, slots, block] = params as [Hex, Hex[], string];
+    const [contract, slots, block] = params as [Hex, Hex[], string];
     if (Number(block) < this.height - 128) throw new Error("missing trie node");
     const state = this.states[Number(block)] as (typeof this.states)[0];
-    const numbers = slots.map((slot) => [...this.words.keys()].find((n) => epochSlot(n) === slot) as number);
     return {
-      accountProof: state.account.map(toHex),
-      storageProof: numbers.map((n) => ({ proof: state.storage(n).map(toHex) })),
+      accountProof: state.account(contract).map(toHex),
+      storageProof: slots.map((slot) => ({ proof: state.storage(contract, slot).map(toHex) })),
     };
   }
 }
@@ -85,17 +96,26 @@ class Node {
 let node: Node;
 let blocks: Map<number, SealedBlockRow>;
 let kept: Map<number, { certificate: CertificateRow; block: number }>;
+let devices: { row: DeviceCertificateRow; block: number }[];
 let terms: TermRow[];
 let certificates: Certificates;
 
 beforeEach(() => {
   node = new Node();
-  [blocks, kept, terms] = [new Map(), new Map(), []];
+  [blocks, kept, devices, terms] = [new Map(), new Map(), [], []];
   const store = {
     newestEpoch: async () => Math.max(0, ...node.words.keys()),
     uncertified: async (after: number, limit: number) =>
       [...node.words].filter(([n]) => n > after && !kept.has(n)).map(([number, hash]) => ({ number, hash })).reverse().slice(0, limit), // prettier-ignore
-    putCertificates: async (block: SealedBlockRow, rows: CertificateRow[], added: TermRow[]) => {
+    putCertificates: async (
+      block: SealedBlockRow,
+      rows: CertificateRow[],
+      keys: DeviceCertificateRow[],
+      added: TermRow[],
+    ) => {
+      const ids = keys.map(({ deviceId, keyEpoch }) => `${deviceId} ${keyEpoch}`);
+      devices = devices.filter(({ row }) => !ids.includes(`${row.deviceId} ${row.keyEpoch}`));
+      devices.push(...keys.map((row) => ({ row, block: block.number })));
       blocks.set(block.number, block);
       for (const certificate of rows) kept.set(certificate.epoch, { certificate, block: block.number });
       terms.push(...added);
@@ -105,16 +125,22 @@ beforeEach(() => {
         const row = kept.get(epoch);
         return row ? [{ certificate: row.certificate, block: blocks.get(row.block) }] : [];
       }),
+    deviceCertificate: async (deviceId: Hex, keyEpoch: number) => {
+      const found = devices.find(({ row }) => row.deviceId === deviceId && row.keyEpoch === keyEpoch);
+      return found && { certificate: found.row, block: blocks.get(found.block) };
+    },
     newestSealedBlock: async () => Math.max(0, ...blocks.keys()),
     terms: async () => [...terms],
     restartTerms: async (term: TermRow) => {
       kept.clear();
+      devices = [];
       blocks.clear();
       terms = [term];
     },
   };
   certificates = new Certificates({
-    config: { chain: { addresses: { DataAnchor: ANCHOR } } },
+    config: { chain: { addresses: { DataAnchor: ANCHOR, DeviceRegistry: REGISTRY } } },
+    lines: { byId: new Map([[ZERO32, { stream: { deviceId: DEVICE.deviceId }, keys: new Map([[1, SPKI]]) }]]) },
     log: pino({ level: "silent" }),
     provider: { send: async (method: string, params: unknown[]) => node.send(method, params) },
     store,
@@ -126,9 +152,11 @@ function anchor(epoch: number): void {
   node.mine();
 }
 const shown = async (epochs: number[], pinned: Validator[]) => {
-  const { certificate, sealed } = await certificates.of(epochs);
+  const { certificate, sealed } = await certificates.of(epochs, DEVICE);
   expect(sealed).toBe(true);
-  return checkCertificate(certificate, ANCHOR, node.words, addresses(pinned));
+  const claims = [...node.words].map(([number, hash]) => ({ number, hash }));
+  const about = { anchor: ANCHOR, registry: REGISTRY, epochs: claims, deviceKey: DEVICE };
+  return checkCertificate(certificate, about, addresses(pinned));
 };
 
 describe("the chain's certificates", () => {
@@ -158,6 +186,20 @@ describe("the chain's certificates", () => {
     expect((await shown([1], four)).epochs).toEqual([1]);
   });
 
+  test("are taken of a device's key once it is registered", async () => {
+    node.registered = [{ address: REGISTRY, words: new Map() }];
+    anchor(1);
+    await certificates.tick();
+    expect(await shown([1], four)).toMatchObject({ device: null });
+    node.registered = [registryAccount(REGISTRY, DEVICE)];
+    anchor(2);
+    await certificates.tick();
+    expect(await shown([1], four)).toMatchObject({ device: "TPM", epochs: [1] });
+    anchor(3);
+    await certificates.tick();
+    expect(devices).toHaveLength(1);
+  });
+
   test("follow a change of validators, and one that came while nobody looked", async () => {
     anchor(1);
     await certificates.tick();
@@ -175,6 +217,7 @@ describe("the chain's certificates", () => {
     expect(await shown([1, 3], four)).toMatchObject({ changes: 2, validators: addresses(node.members) });
     expect((await shown([3], five)).changes).toBe(1);
     expect((await shown([3], node.members)).changes).toBe(0);
+    expect(devices).toMatchObject([{ block: node.height }]);
     // What is before a change does not carry it.
     expect((await certificates.of([1])).certificate.changes).toEqual([]);
   });
@@ -214,7 +257,7 @@ describe("the chain's certificates", () => {
     node.words.set(1, word(9));
     await certificates.tick();
     expect(kept.size).toBe(0);
-    expect(certificates.problem).toContain("another word");
+    expect(certificates.problem).toContain("another epoch 1");
   });
 
   test("are none on a chain whose blocks carry no seals, which is not asked again", async () => {

@@ -207,7 +207,10 @@ export async function startServer(
         if (!row) return new Reply(404, { code: "not-found", message: "this epoch is not confirmed here" });
         return { ...row, config: (await epochs.config(row.epoch.number)).config };
       },
-      "POST /certificates": ({ body }) => certificates.of(parse(bodies.epochNumbers, body).epochs),
+      "POST /certificates": ({ body }) => {
+        const { epochs: numbers, device } = parse(bodies.certificates, body);
+        return certificates.of(numbers, device);
+      },
 
       "POST /peer/propose": ({ body }) => committee.sign(parse(bodies.proposal, body)),
       "POST /peer/packs": async ({ body }) => {

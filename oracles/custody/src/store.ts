@@ -96,6 +96,15 @@ create table if not exists certificates (
   block bigint not null,
   storage bytea[] not null
 );
+create table if not exists device_certificates (
+  device_id bytea not null,
+  key_epoch bigint not null,
+  block bigint not null,
+  account bytea[] not null,
+  key bytea[] not null,
+  state bytea[] not null,
+  primary key (device_id, key_epoch)
+);
 create table if not exists validator_terms (
   from_block bigint primary key,
   validators jsonb not null,
@@ -172,6 +181,15 @@ export interface Erasure {
 export interface CertificateRow {
   epoch: number;
   storage: Uint8Array[];
+}
+
+/** Nodes that prove a device's key and state in the registry at a block. */
+export interface DeviceCertificateRow {
+  deviceId: Hex;
+  keyEpoch: number;
+  account: Uint8Array[];
+  key: Uint8Array[];
+  state: Uint8Array[];
 }
 
 /** A block with its seals, and the nodes that prove the anchor's account in its state. */
@@ -593,26 +611,34 @@ export class Store {
   async putCertificates(
     block: SealedBlockRow,
     certificates: readonly CertificateRow[],
+    devices: readonly DeviceCertificateRow[],
     terms: readonly TermRow[],
   ): Promise<void> {
+    const bytes = (nodes: readonly Uint8Array[]) => nodes.map((node) => Buffer.from(node));
     await transaction(this.db, async (tx) => {
       for (const { fromBlock, validators, headers } of terms)
         await tx.query("insert into validator_terms values ($1, $2, $3)", [
           fromBlock,
           JSON.stringify(validators),
-          headers.map((h) => Buffer.from(h)),
+          bytes(headers),
         ]);
       await tx.query("insert into sealed_blocks values ($1, $2, $3) on conflict do nothing", [
         block.number,
         Buffer.from(block.header),
-        block.account.map((node) => Buffer.from(node)),
+        bytes(block.account),
       ]);
       for (const { epoch, storage } of certificates)
         await tx.query("insert into certificates values ($1, $2, $3) on conflict do nothing", [
           epoch,
           block.number,
-          storage.map((node) => Buffer.from(node)),
+          bytes(storage),
         ]);
+      for (const { deviceId, keyEpoch, account, key, state } of devices)
+        await tx.query(
+          `insert into device_certificates values ($1, $2, $3, $4, $5, $6) on conflict (device_id, key_epoch) do update
+           set block = excluded.block, account = excluded.account, key = excluded.key, state = excluded.state`,
+          [buf(deviceId), keyEpoch, block.number, bytes(account), bytes(key), bytes(state)],
+        );
     });
   }
 
@@ -626,6 +652,23 @@ export class Store {
       certificate: { epoch: Number(row.epoch), storage: row.storage as Buffer[] },
       block: { number: Number(row.number), header: row.header as Buffer, account: row.account as Buffer[] },
     }));
+  }
+
+  async deviceCertificate(
+    deviceId: Hex,
+    keyEpoch: number,
+  ): Promise<{ certificate: DeviceCertificateRow; block: Omit<SealedBlockRow, "account"> } | undefined> {
+    const { rows } = await this.db.query(
+      `select d.account, key, state, number, header from device_certificates d join sealed_blocks on number = block
+       where device_id = $1 and key_epoch = $2`,
+      [buf(deviceId), keyEpoch],
+    );
+    const row = rows[0] as
+      | { account: Buffer[]; key: Buffer[]; state: Buffer[]; number: string; header: Buffer }
+      | undefined;
+    if (!row) return undefined;
+    const { account, key, state, number, header } = row;
+    return { certificate: { deviceId, keyEpoch, account, key, state }, block: { number: Number(number), header } };
   }
 
   /** Newest block that certifies something; 0 before the first. */
@@ -647,6 +690,7 @@ export class Store {
   async restartTerms(term: TermRow): Promise<void> {
     await transaction(this.db, async (tx) => {
       await tx.query("delete from certificates");
+      await tx.query("delete from device_certificates");
       await tx.query("delete from sealed_blocks");
       await tx.query("delete from validator_terms");
       await tx.query("insert into validator_terms values ($1, $2, '{}')", [

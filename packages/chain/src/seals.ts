@@ -1,7 +1,6 @@
 import {
   countVotes,
   decodeSealedHeader,
-  epochSlot,
   fromHex,
   type Hex,
   ISTANBUL_DIGEST,
@@ -41,15 +40,14 @@ export async function sealedHeader(provider: JsonRpcProvider, block: Tag): Promi
   return { ...header, bytes };
 }
 
-/** Nodes that prove the words of some epochs in the anchor's storage at a block. Nodes forget states after 128 blocks. */
-export async function proveEpochs(
+/** Nodes that prove words in a contract's storage at a block. Nodes of the chain forget states after 128 blocks. */
+export async function proveSlots(
   provider: JsonRpcProvider,
-  anchor: Hex,
-  numbers: readonly number[],
+  contract: Hex,
+  slots: readonly Hex[],
   block: number,
 ): Promise<{ account: Uint8Array[]; storage: Uint8Array[][] }> {
-  const slots = numbers.map(epochSlot);
-  const answer = (await provider.send("eth_getProof", [anchor, slots, tagOf(block)])) as {
+  const answer = (await provider.send("eth_getProof", [contract, slots, tagOf(block)])) as {
     accountProof: string[];
     storageProof: { proof: string[] }[];
   };

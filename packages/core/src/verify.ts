@@ -154,15 +154,15 @@ function checkDeviceSignature(bundle: Bundle, signed: SignedHeader): void {
 
 function checkCertified(
   bundle: Bundle,
+  claims: ChainClaims,
   number: number,
-  epochs: ReadonlyMap<number, Hex>,
-  validators?: readonly Hex[],
+  pinned?: readonly Hex[],
 ): Certified | null {
   if (bundle.certificate === undefined) {
-    demand(validators === undefined, "validators", "the bundle holds no certificate of the chain: no block's seals");
+    demand(pinned === undefined, "validators", "the bundle holds no certificate of the chain: no block's seals");
     return null;
   }
-  const certified = checkCertificate(bundle.certificate, bundle.chain.anchor, epochs, validators);
+  const certified = checkCertificate(bundle.certificate, claims, pinned);
   demand(
     certified.epochs.includes(number),
     "validators",
@@ -179,21 +179,22 @@ function proved(
   signers: Hex[],
   epochs: ReadonlyMap<number, Hex> = new Map([[anchoring.epoch.number, epochHash(anchoring.epoch)]]),
 ): Proved {
-  const hash = epochHash(anchoring.epoch);
+  const { number, closedAt } = anchoring.epoch;
+  const claims: ChainClaims = {
+    ...bundle.chain,
+    epochs: Array.from(epochs, ([n, hash]) => ({ number: n, hash })).sort((a, b) => a.number - b.number),
+    deviceKey: { deviceId: stream.deviceId, keyEpoch: signed.header.keyEpoch, keyHash: signed.keyHash },
+  };
   return {
     streamId: streamId(stream),
     deviceId: stream.deviceId,
     name: stream.name,
     committee: configDigest(anchoring.config),
     committeePinned: options.committee !== undefined,
-    epoch: { number: anchoring.epoch.number, hash, closedAt: anchoring.epoch.closedAt },
+    epoch: { number, hash: epochHash(anchoring.epoch), closedAt },
     signers,
-    certified: checkCertified(bundle, anchoring.epoch.number, epochs, options.validators),
-    claims: {
-      ...bundle.chain,
-      epochs: Array.from(epochs, ([number, hash]) => ({ number, hash })).sort((a, b) => a.number - b.number),
-      deviceKey: { deviceId: stream.deviceId, keyEpoch: signed.header.keyEpoch, keyHash: signed.keyHash },
-    },
+    certified: checkCertified(bundle, claims, number, options.validators),
+    claims,
   };
 }
 

@@ -18,7 +18,7 @@ import {
 } from "../src/index.ts";
 import { anchorAll, CHAIN, committee, fixedRandom, readingBundle, TestStream, windowBundle } from "./city.ts";
 import { expectRefusal, neverCrashes } from "./expect.ts";
-import { certificateBy, validators } from "./sealed.ts";
+import { certificateBy, deviceCertificateBy, registryAccount, validators } from "./sealed.ts";
 
 const SLOT = 29_000_000;
 const four = validators(4);
@@ -26,12 +26,17 @@ const pins = four.map(({ address }) => address);
 const word = (label: string): Hex => toHex(sha256(utf8(label)));
 const words = new Map([1, 2, 3].map((n) => [n, word(`epoch ${n}`)]));
 const certificate = certificateBy(four.slice(1), CHAIN.anchor, words, { listed: four });
+const claimsOf = (epochs: ReadonlyMap<number, Hex>, anchor = CHAIN.anchor) => ({
+  anchor,
+  epochs: [...epochs].map(([number, hash]) => ({ number, hash })),
+});
 const check = (given: Certificate, claims: ReadonlyMap<number, Hex> = words, pinned?: Hex[]) =>
-  checkCertificate(given, CHAIN.anchor, claims, pinned);
+  checkCertificate(given, claimsOf(claims), pinned);
 
 test("shows words of epochs in a state that the pinned validators sealed", () => {
   expect(check(certificate, words, [...pins].reverse())).toEqual({
     epochs: [1, 2, 3],
+    device: null,
     validators: pins,
     pinned: true,
     seals: 3,
@@ -48,7 +53,7 @@ test("a word that begins with zeros is proved by what is left of it", () => {
 
 test("other words, other anchors, other validators are refused", () => {
   expectRefusal("state", () => check(certificate, new Map([...words, [2, word("forged")]])));
-  expectRefusal("state", () => checkCertificate(certificate, `0x${"a2".repeat(20)}`, words));
+  expectRefusal("state", () => checkCertificate(certificate, claimsOf(words, `0x${"a2".repeat(20)}`)));
   expectRefusal("malformed", () => check(certificate, new Map([[1, word("epoch 1")]])));
   expectRefusal("validators", () => check(certificate, words, pins.slice(1)));
   expectRefusal("validators", () => check({ changes: [], epochs: [] }, words, pins), /certifies nothing/);
@@ -63,6 +68,36 @@ test("one seal too few, or a block that lists others, is refused", () => {
 
 test("the genesis block, which nobody seals, certifies nothing", () => {
   expectRefusal("validators", () => check(certificateBy(four, CHAIN.anchor, words, { number: 0 })));
+});
+
+describe("of a device's key", () => {
+  const registry: Hex = `0x${"b2".repeat(20)}`;
+  const deviceKey = { deviceId: word("device"), keyEpoch: 3, keyHash: word("key") };
+  const account = registryAccount(registry, deviceKey);
+  const device = deviceCertificateBy(four, account, deviceKey);
+  const claims = { ...claimsOf(words), registry, deviceKey };
+  const run = (changed: Partial<typeof device> = {}, about = claims, pinned = pins) =>
+    checkCertificate({ ...certificate, device: { ...device, ...changed } }, about, pinned).device;
+
+  test("says what it lives in, as registered", () => {
+    expect(run()).toBe("TPM");
+    const software = deviceCertificateBy(four, registryAccount(registry, deviceKey, 1), deviceKey);
+    expect(run(software)).toBe("software");
+  });
+
+  test("of another key, device, key epoch or registry is refused", () => {
+    for (const [name, value] of Object.entries({ deviceId: word("x"), keyEpoch: 2, keyHash: word("x") }))
+      expectRefusal("state", () => run({}, { ...claims, deviceKey: { ...deviceKey, [name]: value } }));
+    expectRefusal("state", () => run({}, { ...claims, registry: CHAIN.anchor }));
+    expectRefusal("state", () => run({ key: device.state, state: device.key }));
+    expectRefusal("malformed", () => checkCertificate({ ...certificate, device }, claimsOf(words), pins));
+    expectRefusal("state", () => run(deviceCertificateBy(four, registryAccount(registry, deviceKey, 3), deviceKey)));
+  });
+
+  test("by others than those pinned, or too few of them, is refused", () => {
+    expectRefusal("validators", () => run(deviceCertificateBy(validators(4, "stranger"), account, deviceKey)));
+    expectRefusal("validators", () => run(deviceCertificateBy(four.slice(2), account, deviceKey, { listed: four })));
+  });
 });
 
 describe("in a bundle", () => {

@@ -3,6 +3,8 @@ import {
   addressOfKey,
   concat,
   decodeSealedHeader,
+  type DeviceCertificate,
+  deviceSlots,
   encodeExtra,
   fromHex,
   type Hex,
@@ -12,6 +14,7 @@ import {
   rlpOfUint,
   sha256,
   toBase64,
+  toHex,
   uint,
   utf8,
   type Certificate,
@@ -19,7 +22,7 @@ import {
   type Vote,
   ZERO32,
 } from "../src/index.ts";
-import { testTrie } from "./trie.ts";
+import { type TestTrie, testTrie } from "./trie.ts";
 
 // A QBFT chain in memory: blocks that are sealed by keys of the test, over a state that holds an anchor's words.
 
@@ -85,18 +88,66 @@ const trimmed = (word: Hex) => {
   return bytes.subarray(bytes.findIndex((byte) => byte !== 0));
 };
 
-/** A state in which an anchor has words of epochs, among other accounts and other words. */
-export function anchorState(anchor: Hex, words: ReadonlyMap<number, Hex>) {
-  const rows = [...words].map(([number, word]) => [fromHex(epochSlot(number)), rlpEncode(trimmed(word))] as const);
+/** A contract and some of its words, by slot. */
+export interface Account {
+  address: Hex;
+  words: ReadonlyMap<Hex, Hex>;
+}
+
+/** A state in which contracts have words, among other accounts and other words. */
+export function stateOf(contracts: readonly Account[]) {
   const others = Array.from({ length: 20 }, (_, i) => [uint(i, 32), rlpEncode(uint(i + 1, 1))] as const);
-  const storage = testTrie([...rows, ...others]);
+  const storages = contracts.map(({ words }) =>
+    testTrie([...[...words].map(([slot, word]) => [fromHex(slot), rlpEncode(trimmed(word))] as const), ...others]),
+  );
   const account = (root: Uint8Array) => rlpEncode([rlpOfUint(1), new Uint8Array(), root, keccak256(utf8("code"))]);
-  const accounts = Array.from({ length: 20 }, (_, i) => [uint(i, 20), account(NO_UNCLES)] as const);
-  const state = testTrie([[fromHex(anchor), account(storage.root)], ...accounts]);
+  const state = testTrie([
+    ...contracts.map(({ address }, i) => [fromHex(address), account((storages[i] as TestTrie).root)] as const),
+    ...Array.from({ length: 20 }, (_, i) => [uint(i, 20), account(NO_UNCLES)] as const),
+  ]);
   return {
     root: state.root,
-    account: state.prove(fromHex(anchor)),
-    storage: (number: number) => storage.prove(fromHex(epochSlot(number))),
+    account: (address: Hex) => state.prove(fromHex(address)),
+    storage: (address: Hex, slot: Hex) =>
+      (storages[contracts.findIndex((one) => one.address === address)] as TestTrie).prove(fromHex(slot)),
+  };
+}
+
+export const anchorAccount = (address: Hex, epochs: ReadonlyMap<number, Hex>): Account => ({
+  address,
+  words: new Map([...epochs].map(([number, word]) => [epochSlot(number), word])),
+});
+
+/** A registry with one device: its key's hash, and in its state what the key lives in (1 software, 2 TPM). */
+export function registryAccount(address: Hex, key: DeviceKey, assurance = 2): Account {
+  const slots = deviceSlots(key.deviceId, key.keyEpoch);
+  const state = uint((5n << 80n) | (BigInt(assurance) << 8n) | 1n, 32);
+  return {
+    address,
+    words: new Map([
+      [slots.key, key.keyHash],
+      [slots.state, toHex(state)],
+    ]),
+  };
+}
+
+type DeviceKey = { deviceId: Hex; keyEpoch: number; keyHash: Hex };
+
+/** A certificate of a device's key by one block. */
+export function deviceCertificateBy(
+  sealers: readonly Validator[],
+  registry: Account,
+  key: DeviceKey,
+  block: Partial<BlockOptions> = {},
+): DeviceCertificate {
+  const state = stateOf([registry]);
+  const slots = deviceSlots(key.deviceId, key.keyEpoch);
+  const nodes = (slot: Hex) => state.storage(registry.address, slot).map(toBase64);
+  return {
+    header: toBase64(sealedBlock({ number: 100, sealers, stateRoot: state.root, ...block })),
+    account: state.account(registry.address).map(toBase64),
+    key: nodes(slots.key),
+    state: nodes(slots.state),
   };
 }
 
@@ -107,15 +158,15 @@ export function certificateBy(
   words: ReadonlyMap<number, Hex>,
   block: Partial<BlockOptions> = {},
 ): Certificate {
-  const state = anchorState(anchor, words);
+  const state = stateOf([anchorAccount(anchor, words)]);
   const header = toBase64(sealedBlock({ number: 100, sealers, stateRoot: state.root, ...block }));
   return {
     changes: [],
     epochs: [...words.keys()].map((number) => ({
       number,
       header,
-      account: state.account.map(toBase64),
-      storage: state.storage(number).map(toBase64),
+      account: state.account(anchor).map(toBase64),
+      storage: state.storage(anchor, epochSlot(number)).map(toBase64),
     })),
   };
 }

@@ -33,12 +33,13 @@ function build(entries: Entry[], depth: number): Rlp[] {
   return [...children, new Uint8Array()];
 }
 
-/** Nodes of at least 32 bytes from the root to a path, as `eth_getProof` lists them. */
+/** Nodes of at least 32 bytes from the root to a path, or as far as the trie goes, as `eth_getProof` lists them. */
 function walk(entries: Entry[], path: number[]): Uint8Array[] {
   const out: Uint8Array[] = [];
   let depth = 0;
   let under = entries;
   for (;;) {
+    if (under.length === 0) return out;
     const node = build(under, depth);
     const bytes = rlpEncode(node);
     if (bytes.length >= 32 || out.length === 0) out.push(bytes);
@@ -56,7 +57,7 @@ function walk(entries: Entry[], path: number[]): Uint8Array[] {
 
 export interface TestTrie {
   root: Uint8Array;
-  /** Nodes that prove a key which the trie has. */
+  /** Nodes that prove a key, where the trie has it. */
   prove(key: Uint8Array): Uint8Array[];
 }
 

@@ -350,12 +350,14 @@ async function finish(
  */
 async function certify({ operators, progress }: Shop, bundle: WindowBundle): Promise<void> {
   const { end, anchoring } = bundle;
+  const { deviceKey } = verify(bundle).claims;
+  const device = { deviceId: deviceKey.deviceId, keyEpoch: deviceKey.keyEpoch };
   const epochs = [...new Set([anchoring.epoch.number, ...(end.kind === "head" ? [end.epoch.number] : [])])];
   try {
     for (const until = Date.now() + CERTIFICATE_MS; ; await new Promise((done) => setTimeout(done, 500))) {
-      const certificate = await operators.certificate(epochs);
+      const certificate = await operators.certificate(epochs, device);
       if (certificate === null) return;
-      if (certificate.epochs.length < epochs.length) {
+      if (certificate.epochs.length < epochs.length || certificate.device === undefined) {
         if (Date.now() < until) continue;
         throw new Problem(`no operator has it within ${CERTIFICATE_MS / 1000} s`);
       }

@@ -108,10 +108,14 @@ export class Operators {
     });
   }
 
-  /** The chain's own certificates of some epochs, as far as an operator keeps them; null on a chain without seals. */
-  async certificate(epochs: readonly number[]): Promise<Certificate | null> {
+  /** The chain's own certificates, as far as an operator keeps them; null on a chain without seals. */
+  async certificate(
+    epochs: readonly number[],
+    device: { deviceId: Hex; keyEpoch: number },
+  ): Promise<Certificate | null> {
     const { sealed, certificate } = await this.ask<{ sealed: boolean; certificate: Certificate }>("/certificates", {
       epochs,
+      device,
     });
     return sealed ? certificate : null;
   }
