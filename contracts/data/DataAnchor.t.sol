@@ -40,15 +40,6 @@ contract DataAnchorTest is Fixture {
         assertEq(anchor.epochHash(0), 0, "never");
     }
 
-    /// @dev packages/core proves this slot against blocks that the chain's validators sealed (`epochSlot`).
-    function test_epochHash_standsWhereCertificatesProveIt() external {
-        anchorNext("second", 1);
-        for (uint64 number = 1; number <= 2; ++number) {
-            bytes32 slot = keccak256(abi.encode(uint256(number), uint256(3)));
-            assertEq(vm.load(address(anchor), slot), anchor.epochHash(number), "word");
-        }
-    }
-
     function test_anchor_whenTheSameAgain_itReturnsQuietly() external {
         Epoch memory first = lastEpoch;
         anchorNext("second", 1);

@@ -125,16 +125,6 @@ contract DeviceRegistryTest is RegistryBase {
         assertEq(registry.nonceOf(deviceId), 1, "nonce");
     }
 
-    /// @dev packages/core proves these slots against blocks that the chain's validators sealed (`deviceSlots`).
-    function test_enrol_standsWhereCertificatesProveIt() external view {
-        bytes32 keys = keccak256(abi.encode(deviceId, uint256(9)));
-        bytes32 key = vm.load(address(registry), keccak256(abi.encode(uint256(1), keys)));
-        assertEq(key, registry.keyHashOf(deviceId, 1), "key");
-        uint256 state = uint256(vm.load(address(registry), keccak256(abi.encode(deviceId, uint256(5)))));
-        assertEq(uint8(state >> 8), registry.device(deviceId).assurance, "assurance");
-        assertEq(uint8(state >> 8), 2, "TPM");
-    }
-
     function test_enrol_whenUnknown_everyViewIsZero() external view {
         IDeviceRegistry.DeviceView memory v = registry.device("nothing");
         assertEq(keccak256(abi.encode(v)), keccak256(new bytes(8 * 32)), "view");
