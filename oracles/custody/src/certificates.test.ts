@@ -1,6 +1,10 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import {
   checkCertificate,
   decodeSealedHeader,
+  type Epoch,
   keyHash,
   type Hex,
   rlpBytes,
@@ -12,8 +16,9 @@ import {
   type Vote,
   ZERO32,
 } from "@msec/core";
+import { connect, type EmbeddedPostgres, startPostgres } from "@msec/companion-db";
 import { pino } from "pino";
-import { beforeEach, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import {
   type Account,
   anchorAccount,
@@ -25,9 +30,9 @@ import {
 } from "../../../packages/core/test/sealed.ts";
 import { Certificates } from "./certificates.ts";
 import { type Context } from "./context.ts";
-import { type CertificateRow, type DeviceCertificateRow, type SealedBlockRow, type TermRow } from "./store.ts";
+import { Store } from "./store.ts";
 
-// Certificates against a node and a database that only remember.
+// Certificates against a node that is made up and a database that is not.
 
 const ANCHOR: Hex = `0x${"a1".repeat(20)}`;
 const five = validators(5);
@@ -93,51 +98,26 @@ class Node {
   }
 }
 
+let folder: string;
+let postgres: EmbeddedPostgres;
+let store: Store;
 let node: Node;
-let blocks: Map<number, SealedBlockRow>;
-let kept: Map<number, { certificate: CertificateRow; block: number }>;
-let devices: { row: DeviceCertificateRow; block: number }[];
-let terms: TermRow[];
 let certificates: Certificates;
 
-beforeEach(() => {
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "msec-certificates-"));
+  postgres = await startPostgres(folder);
+  store = await Store.open(connect(await postgres.database("operator")), () => undefined);
+});
+afterAll(async () => {
+  await store?.close();
+  await postgres?.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+beforeEach(async () => {
+  await store.db.query("truncate epochs, certificates, device_certificates, sealed_blocks, validator_terms");
   node = new Node();
-  [blocks, kept, devices, terms] = [new Map(), new Map(), [], []];
-  const store = {
-    newestEpoch: async () => Math.max(0, ...node.words.keys()),
-    uncertified: async (after: number, limit: number) =>
-      [...node.words].filter(([n]) => n > after && !kept.has(n)).map(([number, hash]) => ({ number, hash })).reverse().slice(0, limit), // prettier-ignore
-    putCertificates: async (
-      block: SealedBlockRow,
-      rows: CertificateRow[],
-      keys: DeviceCertificateRow[],
-      added: TermRow[],
-    ) => {
-      const ids = keys.map(({ deviceId, keyEpoch }) => `${deviceId} ${keyEpoch}`);
-      devices = devices.filter(({ row }) => !ids.includes(`${row.deviceId} ${row.keyEpoch}`));
-      devices.push(...keys.map((row) => ({ row, block: block.number })));
-      blocks.set(block.number, block);
-      for (const certificate of rows) kept.set(certificate.epoch, { certificate, block: block.number });
-      terms.push(...added);
-    },
-    certificates: async (epochs: number[]) =>
-      epochs.flatMap((epoch) => {
-        const row = kept.get(epoch);
-        return row ? [{ certificate: row.certificate, block: blocks.get(row.block) }] : [];
-      }),
-    deviceCertificate: async (deviceId: Hex, keyEpoch: number) => {
-      const found = devices.find(({ row }) => row.deviceId === deviceId && row.keyEpoch === keyEpoch);
-      return found && { certificate: found.row, block: blocks.get(found.block) };
-    },
-    newestSealedBlock: async () => Math.max(0, ...blocks.keys()),
-    terms: async () => [...terms],
-    restartTerms: async (term: TermRow) => {
-      kept.clear();
-      devices = [];
-      blocks.clear();
-      terms = [term];
-    },
-  };
   certificates = new Certificates({
     config: { chain: { addresses: { DataAnchor: ANCHOR, DeviceRegistry: REGISTRY } } },
     lines: { byId: new Map([[ZERO32, { stream: { deviceId: DEVICE.deviceId }, keys: new Map([[1, SPKI]]) }]]) },
@@ -147,10 +127,17 @@ beforeEach(() => {
   } as unknown as Context);
 });
 
-function anchor(epoch: number): void {
-  node.words.set(epoch, word(epoch));
+/** An epoch is in the state of the next block, and confirmed. */
+async function confirm(number: number): Promise<void> {
+  node.words.set(number, word(number));
+  const row = { hash: word(number), signatures: [], proposer: "0x01", headerDigests: [], tx: "0x" } as const;
+  await store.confirm({ epoch: { number } as Epoch, ...row, signatures: [], headerDigests: [] });
+}
+async function anchor(number: number): Promise<void> {
+  await confirm(number);
   node.mine();
 }
+const blockOf = async (epoch: number) => (await store.certificates([epoch]))[0]?.block.number;
 const shown = async (epochs: number[], pinned: Validator[]) => {
   const { certificate, sealed } = await certificates.of(epochs, DEVICE);
   expect(sealed).toBe(true);
@@ -161,20 +148,20 @@ const shown = async (epochs: number[], pinned: Validator[]) => {
 
 describe("the chain's certificates", () => {
   test("are taken of every epoch, and hold under the validators of the genesis block", async () => {
-    anchor(1);
-    anchor(2);
+    await anchor(1);
+    await anchor(2);
     await certificates.tick();
-    anchor(3);
+    await anchor(3);
     await certificates.tick();
     expect(await shown([1, 3], four)).toMatchObject({ epochs: [1, 3], changes: 0, pinned: true });
-    expect(kept.get(2)?.block).toBe(2);
+    expect(await blockOf(2)).toBe(2);
     const { asked } = node;
     await certificates.tick();
     expect(node.asked).toBe(asked);
   });
 
   test("that were missed are taken from a later block, after the state of the epoch's own is gone", async () => {
-    anchor(1);
+    await anchor(1);
     node.down = true;
     await certificates.tick();
     expect(certificates.problem).toContain("the node does not answer");
@@ -182,29 +169,29 @@ describe("the chain's certificates", () => {
     node.down = false;
     await certificates.tick();
     expect(certificates.problem).toBeUndefined();
-    expect(kept.get(1)?.block).toBe(141);
+    expect(await blockOf(1)).toBe(141);
     expect((await shown([1], four)).epochs).toEqual([1]);
   });
 
   test("are taken of a device's key once it is registered", async () => {
     node.registered = [{ address: REGISTRY, words: new Map() }];
-    anchor(1);
+    await anchor(1);
     await certificates.tick();
     expect(await shown([1], four)).toMatchObject({ device: null });
     node.registered = [registryAccount(REGISTRY, DEVICE)];
-    anchor(2);
+    await anchor(2);
     await certificates.tick();
     expect(await shown([1], four)).toMatchObject({ device: "TPM", epochs: [1] });
-    anchor(3);
+    await anchor(3);
     await certificates.tick();
-    expect(devices).toHaveLength(1);
+    expect((await store.deviceCertificate(DEVICE.deviceId, 1))?.block.number).toBe(2);
   });
 
   test("follow a change of validators, and one that came while nobody looked", async () => {
-    anchor(1);
+    await anchor(1);
     await certificates.tick();
     node.add(fifth);
-    anchor(2);
+    await anchor(2);
     await certificates.tick();
     expect(await shown([1, 2], four)).toMatchObject({ changes: 1, validators: addresses(five) });
     const [gone] = node.members as [Validator];
@@ -212,20 +199,20 @@ describe("the chain's certificates", () => {
     for (let i = 0; i < 3; i++) node.mine({ candidate: gone.address, add: false });
     node.members = node.members.slice(1);
     for (let i = 0; i < 60; i++) node.mine();
-    anchor(3);
+    await anchor(3);
     await certificates.tick();
     expect(await shown([1, 3], four)).toMatchObject({ changes: 2, validators: addresses(node.members) });
     expect((await shown([3], five)).changes).toBe(1);
     expect((await shown([3], node.members)).changes).toBe(0);
-    expect(devices).toMatchObject([{ block: node.height }]);
+    expect((await store.deviceCertificate(DEVICE.deviceId, 1))?.block.number).toBe(node.height);
     // What is before a change does not carry it.
     expect((await certificates.of([1])).certificate.changes).toEqual([]);
   });
 
   test("are not taken from a block whose proposer lists validators of its own", async () => {
-    anchor(1);
+    await anchor(1);
     await certificates.tick();
-    node.words.set(2, word(2));
+    await confirm(2);
     node.mine(null, { listed: [fifth, ...four.slice(1)], sealers: four.slice(1) });
     await certificates.tick();
     expect(certificates.problem).toContain("names other validators");
@@ -236,11 +223,11 @@ describe("the chain's certificates", () => {
   });
 
   test("start anew where the validators changed without votes, and are all taken again", async () => {
-    anchor(1);
+    await anchor(1);
     await certificates.tick();
     node.members = five;
     for (let i = 0; i < 12; i++) node.mine();
-    anchor(2);
+    await anchor(2);
     await certificates.tick();
     await certificates.tick();
     expect(await shown([1, 2], five)).toMatchObject({ epochs: [1, 2], changes: 0 });
@@ -248,20 +235,28 @@ describe("the chain's certificates", () => {
   });
 
   test("are not kept where the seals are too few or the state holds another word", async () => {
-    node.words.set(1, word(1));
+    await confirm(1);
     node.mine(null, { sealers: four.slice(2) });
     await certificates.tick();
-    expect(kept.size).toBe(0);
+    expect(await blockOf(1)).toBeUndefined();
     expect(certificates.problem).toContain("2 seals");
-    node.mine();
     node.words.set(1, word(9));
+    node.mine();
     await certificates.tick();
-    expect(kept.size).toBe(0);
+    expect(await blockOf(1)).toBeUndefined();
     expect(certificates.problem).toContain("another epoch 1");
   });
 
+  test("of epochs that the chain lost go with them", async () => {
+    await anchor(1);
+    await anchor(2);
+    await certificates.tick();
+    await store.rollback(1);
+    expect([await blockOf(1), await blockOf(2)]).toEqual([2, undefined]);
+  });
+
   test("are none on a chain whose blocks carry no seals, which is not asked again", async () => {
-    anchor(1);
+    await anchor(1);
     const send = node.send.bind(node);
     node.send = (method, params) => ({ ...(send(method, params) as object), mixHash: ZERO32 });
     await certificates.tick();
