@@ -3,6 +3,8 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { decodeBundle, encodeBundle, FLAG, type Hex, MODE, ProtocolError, verify } from "@msec/core";
+import { NetworkFolder, readPlan } from "@msec/quorum";
+import { writeJson } from "@msec/service";
 import { type Network } from "./city/chain.ts";
 import { type City, up } from "./city/up.ts";
 import { ownCsvPlan } from "./city/own-csv.ts";
@@ -203,6 +205,16 @@ export async function demo(options: DemoOptions): Promise<Record<string, unknown
     showRefusals(purchase.bundle, story);
     const { basis } = await verifyFile(join(out, "proof.json"), { rpc: [city.run.chain.rpc], offline: false });
     story.tell("checked against the chain", basis[0] as string);
+    if (city.run.chain.network === "quorum") {
+      const { nodes } = readPlan(new NetworkFolder(city.layout.network));
+      const validators = join(out, "validators.json");
+      writeJson(
+        validators,
+        nodes.filter(({ validator }) => validator).map(({ address }) => address),
+      );
+      const sealed = await verifyFile(join(out, "proof.json"), { rpc: [], offline: true, validators });
+      story.tell("checked without it", sealed.basis[0] as string);
+    }
     if (!options.quiet) {
       print();
       for (const line of textPlot(seriesOf(purchase.bundle.stream.schema, purchase.report.rows))) print(line);

@@ -1,4 +1,5 @@
 import {
+  type Certificate,
   checkSignature,
   decodeCose,
   encodeBundle,
@@ -49,7 +50,14 @@ export function discloseReading(bundle: WindowBundle, index: number): string {
       index: left,
       path: readingTree(opened.packSalt, opened.records).proof(left).map(toHex),
       anchoring,
+      ...certificateOf(bundle, anchoring.epoch.number),
     });
   }
   throw new Problem("there is no such reading in the bundle");
+}
+
+/** The part of a window's certificate that is about one epoch. */
+function certificateOf({ certificate }: WindowBundle, number: number): { certificate?: Certificate } {
+  const epochs = (certificate?.epochs ?? []).filter((epoch) => epoch.number === number);
+  return certificate && epochs.length > 0 ? { certificate: { ...certificate, epochs } } : {};
 }

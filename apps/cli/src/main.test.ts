@@ -3,14 +3,17 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { encodeBundle } from "@msec/core";
+import { encodeBundle, epochHash } from "@msec/core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { anchorAll, committee, TestStream, windowBundle } from "../../../packages/core/test/city.ts";
+import { certificateBy, validators } from "../../../packages/core/test/sealed.ts";
 
 const main = fileURLToPath(new URL("./main.ts", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "msec-main-"));
 const at = (name: string) => join(folder, name);
 let digest: string;
+const four = validators(4);
+const pins = four.map(({ address }) => address);
 
 beforeAll(() => {
   const stream = new TestStream(0, 60).fill(28_000_000, 6);
@@ -20,6 +23,9 @@ beforeAll(() => {
   bundle.packs = bundle.packs.map((pack, i) => ({ ...pack, anchoring: anchored.anchoring(stream.packs[i] as never) }));
   digest = anchored.epoch.configDigest;
   writeFileSync(at("proof.json"), encodeBundle(bundle));
+  const certificate = certificateBy(four, bundle.chain.anchor, new Map([[1, epochHash(anchored.epoch)]]));
+  writeFileSync(at("sealed.json"), encodeBundle({ ...bundle, certificate }));
+  writeFileSync(at("validators.json"), JSON.stringify(pins));
   bundle.packs.splice(2, 1);
   writeFileSync(at("cut.json"), encodeBundle(bundle));
   writeFileSync(at("garbage.json"), "{");
@@ -71,6 +77,9 @@ describe("wrong use ends with 2 and a sentence", () => {
     [[], /Usage: msec/],
     [["verify", "proof.json"], /say what to verify against: --rpc URL/],
     [["verify", "proof.json", "--offline", "--committee", "0x12"], /--committee takes the digest/],
+    [["verify", "sealed.json", "--offline", "--validators", "0x12"], /--validators takes addresses with commas/],
+    [["verify", "sealed.json", "--offline", "--validators", "none.json"], /cannot read validators from none\.json/],
+    [["verify", "sealed.json", "--offline", "--validators", "sealed.json"], /--validators takes addresses with commas/],
     [["verify", "missing.json", "--offline"], /cannot read missing\.json: ENOENT/],
     [["verify", "proof.json", "--rpc", "http://127.0.0.1:1"], /127\.0\.0\.1:1 does not answer/],
     [["contracts", "--rpc", "http://127.0.0.1:1"], /there is no .*manifest\.json: give --manifest FILE/],
@@ -114,6 +123,24 @@ describe("verify", () => {
     expect(json(wrong.out)).toMatchObject({ proved: false, code: "committee" });
   });
 
+  test("with the chain's own certificate, and says whether anybody vouches for those who sealed it", async () => {
+    const offline = (name: string, ...more: string[]) => msec("verify", name, "--offline", ...more);
+    const [unpinned, pinned, file, strangers, uncertified] = await Promise.all([
+      offline("sealed.json"),
+      offline("sealed.json", "--validators", [...pins].reverse().join().toUpperCase().replaceAll("0X", "0x"), "--json"),
+      offline("sealed.json", "--validators", "validators.json"),
+      offline("sealed.json", "--validators", pins.slice(1).join(), "--json"),
+      offline("proof.json", "--validators", pins.join()),
+    ]);
+    expect(unpinned.out).toContain("4 of 4 validators have sealed the state that holds epoch 1, but the validators are not pinned"); // prettier-ignore
+    expect(unpinned.code).toBe(0);
+    expect(json(pinned.out)).toMatchObject({ proved: true, certified: { pinned: true, seals: 4, epochs: [1] } });
+    expect(file.out).toContain("they are those that you pinned");
+    expect(file.out).toContain("anyone may put a contract on this chain");
+    expect([strangers.code, json(strangers.out).code]).toEqual([1, "validators"]);
+    expect([uncertified.code, uncertified.out]).toEqual([1, "refused  the bundle holds no certificate of the chain: no block's seals (validators)\n"]); // prettier-ignore
+  });
+
   test("refuses a bundle with a pack left out, and garbage, with 1, a reason and its code", async () => {
     const [cut, garbage] = await Promise.all(
       ["cut.json", "garbage.json"].map((name) => msec("verify", name, "--offline")),
@@ -136,6 +163,10 @@ describe("export", () => {
     expect(json(out)).toEqual({ written: ["x.csv", "x.svg", "one.json"] });
     expect(readFileSync(at("x.csv"), "utf8").split("\r\n")).toHaveLength(7);
     expect(readFileSync(at("x.svg"), "utf8")).toMatch(/^<svg /);
+    const sealed = await msec("export", "sealed.json", "--reading", "2", "--out", "sealed-one.json");
+    expect(sealed.code).toBe(0);
+    const alone = await msec("verify", "sealed-one.json", "--offline", "--validators", pins.join(), "--json");
+    expect(json(alone.out)).toMatchObject({ proved: true, kind: "reading", certified: { pinned: true } });
     const one = await msec("verify", "one.json", "--offline");
     expect(one.code).toBe(0);
     expect(one.out).toMatch(/reading\s+1 of 1 in its pack: CO = 1\.1 mg\/m3/);

@@ -53,7 +53,7 @@ import { bad, bold, dim, good, print, printJson, short, table, time, tokens, war
 import { seriesOf, svgPlot, textPlot } from "./plot.ts";
 import { Problem } from "./problem.ts";
 import { slotsBetween, slotsToErase } from "./slots.ts";
-import { verifyFile } from "./verify.ts";
+import { type VerifyFlags, verifyFile } from "./verify.ts";
 
 const MODES = ["open", "sealed", "dataset"];
 
@@ -552,8 +552,12 @@ command("verify", "prove a bundle: exit 0 proved, 1 refused, 2 wrong use")
   .option("--rpc <URL>", "chain endpoint to check against; give one of each of two organisations", collect, [])
   .option("--offline", "no endpoint: against the committee in the bundle", false)
   .option("--committee <DIGEST>", "accept only this committee")
-  .action(async (file: string, options: Common & { rpc: string[]; offline: boolean; committee?: string }) => {
-    const { json, committee } = options;
+  .option(
+    "--validators <LIST>",
+    "accept only what these validators sealed: addresses with commas, or a file with a list",
+  )
+  .action(async (file: string, options: Common & VerifyFlags) => {
+    const { json, committee, validators } = options;
     let { rpc } = options;
     if (rpc.length === 0 && !options.offline) {
       const run = runningCity(resolve(options.dir));
@@ -564,6 +568,7 @@ command("verify", "prove a bundle: exit 0 proved, 1 refused, 2 wrong use")
         rpc,
         offline: options.offline,
         ...(committee ? { committee } : {}),
+        ...(validators ? { validators } : {}),
       });
       if (json) {
         const { claims: _, ...shown } = report;

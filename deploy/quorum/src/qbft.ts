@@ -1,16 +1,13 @@
-import { encodeRlp } from "ethers";
-import { type Hex } from "@msec/core";
+import { encodeExtra, type Hex, ISTANBUL_DIGEST, toHex, VOTING_BLOCKS } from "@msec/core";
 
 // QBFT as GoQuorum 24.4.1 runs it: the block header's extraData and the genesis block.
 
 /** Gas of a block that two cores execute well within a second; far above it GoQuorum seals empty blocks for ever. */
 export const BLOCK_GAS = 40_000_000;
-const VANITY = `0x${"00".repeat(32)}`;
 
-/** RLP of [32 bytes of vanity, validators, vote, round, seals]: without vote and seals, in round 0. */
-export function extraData(validators: readonly Hex[]): Hex {
-  return encodeRlp([VANITY, [...validators], [], "0x", []]) as Hex;
-}
+/** extraData of a genesis block: without vote and seals, in round 0. */
+export const extraData = (validators: readonly Hex[]): Hex =>
+  toHex(encodeExtra({ validators: [...validators], vote: null, round: 0, seals: [] }));
 
 export interface GenesisOptions {
   chainId: number;
@@ -39,7 +36,7 @@ export function genesis({ chainId, validators, blockSeconds }: GenesisOptions): 
       isQuorum: true,
       txnSizeLimit: 64,
       qbft: {
-        epochlength: 30_000,
+        epochlength: VOTING_BLOCKS,
         blockperiodseconds: blockSeconds,
         requesttimeoutseconds: 4,
         policy: 0,
@@ -52,7 +49,7 @@ export function genesis({ chainId, validators, blockSeconds }: GenesisOptions): 
     extraData: extraData(validators),
     gasLimit: `0x${BLOCK_GAS.toString(16)}`,
     difficulty: "0x1",
-    mixHash: "0x63746963616c2062797a616e74696e65206661756c7420746f6c6572616e6365",
+    mixHash: ISTANBUL_DIGEST,
     coinbase: `0x${"00".repeat(20)}`,
     alloc: {},
   };

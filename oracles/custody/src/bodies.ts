@@ -5,6 +5,7 @@ import { z } from "zod";
 // The shape of every body that this operator takes. What its values mean is judged where they are used.
 
 const MAX_DIGESTS = 16_384;
+const MAX_EPOCHS = 64;
 
 const hex = z.string().regex(/^0x([0-9a-fA-F]{2})*$/, "expected 0x and hex digits") as unknown as z.ZodType<Hex>;
 const uint = z.int().min(0);
@@ -52,6 +53,10 @@ export const proposal = z.object({
 });
 
 export const headerDigests = z.object({ headerDigests: digestList });
+export const certificates = z.object({
+  epochs: z.array(uint).max(MAX_EPOCHS),
+  device: z.object({ deviceId: bytes32, keyEpoch: uint }).optional(),
+});
 export const digests = z.object({ digests: digestList });
 export const pushed = z.object({ digests: digestList, from: text });
 export const lineAfter = z.object({ streamId: bytes32, afterSeq: uint });

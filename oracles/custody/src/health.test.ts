@@ -1,12 +1,20 @@
 import { expect, test } from "vitest";
+import { type Certificates } from "./certificates.ts";
 import { type Committee } from "./committee.ts";
 import { type Context } from "./context.ts";
 import { sections, status } from "./health.ts";
 import { Metrics } from "./metrics.ts";
 import { type Watcher } from "./watcher.ts";
 
+interface Change {
+  chainUp?: boolean;
+  chainStill?: boolean;
+  view?: number;
+  uncertified?: string;
+}
+
 /** An operator of n, of whose others so many answer. */
-function state(n: number, up: number, change: { chainUp?: boolean; chainStill?: boolean; view?: number } = {}) {
+function state(n: number, up: number, change: Change = {}) {
   const ctx = {
     config: { name: "one", committee: Array.from({ length: n }, () => ({})) },
     address: "0x01",
@@ -17,7 +25,8 @@ function state(n: number, up: number, change: { chainUp?: boolean; chainStill?: 
   } as unknown as Context;
   const committee = { next: 8, chainNumber: 7, block: 70, view: change.view ?? 0, leader: () => "0x02" };
   const { chainUp = true, chainStill = false } = change;
-  return status(ctx, committee as unknown as Committee, { chainUp, chainStill } as Watcher);
+  const certificates = { problem: change.uncertified } as Certificates;
+  return status(ctx, committee as unknown as Committee, { chainUp, chainStill } as Watcher, certificates);
 }
 
 test("an operator is well while enough others answer to sign an epoch", async () => {
@@ -40,7 +49,9 @@ test("an operator is well while enough others answer to sign an epoch", async ()
   }
 });
 
-test("a chain that is away, one that stands still and a silent leader are said", async () => {
+test("a chain that is away, one that stands still, certificates that are not taken and a silent leader are said", async () => {
+  expect((await state(4, 3, { uncertified: "no proof" })).problems).toEqual(["no proof"]);
+  expect((await state(4, 3, { chainUp: false, uncertified: "no proof" })).problems).toHaveLength(1);
   expect((await state(4, 3, { chainUp: false })).problems).toEqual([
     "the chain does not answer: nothing is anchored until it does",
   ]);

@@ -1,4 +1,5 @@
 import { type Section } from "@msec/service";
+import { type Certificates } from "./certificates.ts";
 import { type Committee } from "./committee.ts";
 import { type Context, needed } from "./context.ts";
 import { type Watcher } from "./watcher.ts";
@@ -26,17 +27,23 @@ export interface Status {
   equivocations: number;
 }
 
-export async function status(ctx: Context, committee: Committee, watcher: Watcher): Promise<Status> {
+export async function status(
+  ctx: Context,
+  committee: Committee,
+  watcher: Watcher,
+  certificates: Certificates,
+): Promise<Status> {
   const { metrics, lines, config, peers } = ctx;
   const problems: string[] = [];
   const up = peers.all.filter((p) => p.up).length;
   metrics.peersUp.set(up);
   const missing = needed(ctx) - 1 - up;
   if (!watcher.chainUp) problems.push("the chain does not answer: nothing is anchored until it does");
-  if (watcher.chainStill)
+  else if (watcher.chainStill)
     problems.push(
       "the chain makes no blocks, too few validators run: nothing is anchored until it does, nothing is lost",
     );
+  else if (certificates.problem) problems.push(certificates.problem);
   if (missing > 0)
     problems.push(
       `${peers.all.length - up} of ${config.committee.length} operators do not answer: anchoring stops until one is back, nothing is lost`,

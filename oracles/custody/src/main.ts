@@ -10,6 +10,7 @@ import { Loops, onStop, runMain, secretFile } from "@msec/service";
 import sodium from "libsodium-wrappers";
 import { pino } from "pino";
 import { connectBroker } from "./broker.ts";
+import { Certificates } from "./certificates.ts";
 import { Committee } from "./committee.ts";
 import { type Config, readConfig } from "./config.ts";
 import { type Context } from "./context.ts";
@@ -146,7 +147,8 @@ async function main(file: string): Promise<void> {
   });
   committee.refresh = () => watcher.tick();
   const token = Buffer.from(secretFile(config.dataDir, "token")).toString("hex");
-  const server = await startServer(ctx, { committee, ingest, epochs, watcher, token });
+  const certificates = new Certificates(ctx);
+  const server = await startServer(ctx, { committee, ingest, epochs, watcher, certificates, token });
   log.info(
     { address, port: config.port, streams: ctx.lines.byId.size, epoch: committee.next - 1 },
     "custody oracle runs",
@@ -156,6 +158,7 @@ async function main(file: string): Promise<void> {
   loops.every(2 * TICK_MS, "chain", () => watcher.tick());
   loops.every(TICK_MS, "committee", () => committee.tick());
   loops.every(1000, "receipts", () => receipts.tick());
+  loops.every(1000, "certificates", () => certificates.tick());
   loops.every(2000, "peers", () => askPeers(ctx, ingest));
   // Also at the start, else an operator that starts again every so often would never rotate.
   loops.every(ROOT_ROTATION_MS, "root rotation", async () => void (await erasureKeys.rotateRoot()));

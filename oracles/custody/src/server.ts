@@ -4,6 +4,7 @@ import { cover, demand, derive, encodeMessage, HEAD, type Hex, ProtocolError, si
 import { healthPage, Reply, type Request, serve } from "@msec/service";
 import * as bodies from "./bodies.ts";
 import { parse } from "./bodies.ts";
+import { type Certificates } from "./certificates.ts";
 import { type Committee } from "./committee.ts";
 import { type Context, domainOf } from "./context.ts";
 import { type Epochs } from "./epochs.ts";
@@ -38,10 +39,17 @@ function whole(value: unknown, name: string): number {
 /** Everything an operator answers over HTTP: to people, buyers, devices and the other operators. */
 export async function startServer(
   ctx: Context,
-  parts: { committee: Committee; ingest: Ingest; epochs: Epochs; watcher: Watcher; token: string },
+  parts: {
+    committee: Committee;
+    ingest: Ingest;
+    epochs: Epochs;
+    watcher: Watcher;
+    certificates: Certificates;
+    token: string;
+  },
 ): Promise<Server> {
   const { store, lines, config } = ctx;
-  const { committee, ingest, epochs, watcher, token } = parts;
+  const { committee, ingest, epochs, watcher, certificates, token } = parts;
 
   // Answered from what is known here: asking on would go round among the operators for ever.
   const lineOf = (id: unknown): Line => {
@@ -89,14 +97,14 @@ export async function startServer(
   return serve(
     {
       "GET /health": async () => {
-        const now = await status(ctx, committee, watcher);
+        const now = await status(ctx, committee, watcher, certificates);
         return new Reply(
           200,
           healthPage(`Operator ${now.name}`, now.problems, sections(now)),
           "text/html; charset=utf-8",
         );
       },
-      "GET /status": () => status(ctx, committee, watcher),
+      "GET /status": () => status(ctx, committee, watcher, certificates),
       "GET /metrics": async () =>
         new Reply(200, await ctx.metrics.registry.metrics(), ctx.metrics.registry.contentType),
       "GET /info": () => ({
@@ -198,6 +206,10 @@ export async function startServer(
         const row = await store.epoch(whole(params[0], "number"));
         if (!row) return new Reply(404, { code: "not-found", message: "this epoch is not confirmed here" });
         return { ...row, config: (await epochs.config(row.epoch.number)).config };
+      },
+      "POST /certificates": ({ body }) => {
+        const { epochs: numbers, device } = parse(bodies.certificates, body);
+        return certificates.of(numbers, device);
       },
 
       "POST /peer/propose": ({ body }) => committee.sign(parse(bodies.proposal, body)),

@@ -86,6 +86,30 @@ create table if not exists epochs (
   header_digests bytea not null,
   tx text not null
 );
+create table if not exists sealed_blocks (
+  number bigint primary key,
+  header bytea not null,
+  account bytea[] not null
+);
+create table if not exists certificates (
+  epoch bigint primary key,
+  block bigint not null,
+  storage bytea[] not null
+);
+create table if not exists device_certificates (
+  device_id bytea not null,
+  key_epoch bigint not null,
+  block bigint not null,
+  account bytea[] not null,
+  key bytea[] not null,
+  state bytea[] not null,
+  primary key (device_id, key_epoch)
+);
+create table if not exists validator_terms (
+  from_block bigint primary key,
+  validators jsonb not null,
+  headers bytea[] not null
+);
 create table if not exists erasures (
   stream_id bytea not null,
   number bigint not null,
@@ -151,6 +175,35 @@ export interface Erasure {
   doneAt: number | null;
   /** Whether the chain has this operator's receipt. */
   receipted: boolean;
+}
+
+/** Nodes that prove the word of an epoch at a block. */
+export interface CertificateRow {
+  epoch: number;
+  storage: Uint8Array[];
+}
+
+/** Nodes that prove a device's key and state in the registry at a block. */
+export interface DeviceCertificateRow {
+  deviceId: Hex;
+  keyEpoch: number;
+  account: Uint8Array[];
+  key: Uint8Array[];
+  state: Uint8Array[];
+}
+
+/** A block with its seals, and the nodes that prove the anchor's account in its state. */
+export interface SealedBlockRow {
+  number: number;
+  header: Uint8Array;
+  account: Uint8Array[];
+}
+
+/** Validators from a block on, and the sealed headers that show the change to them: none for the first that are known. */
+export interface TermRow {
+  fromBlock: number;
+  validators: Hex[];
+  headers: Uint8Array[];
 }
 
 const buf = (hex: Hex) => Buffer.from(hex.slice(2), "hex");
@@ -527,6 +580,7 @@ export class Store {
   async rollback(number: number): Promise<Hex[]> {
     return transaction(this.db, async (tx) => {
       await tx.query("delete from epochs where number > $1", [number]);
+      await tx.query("delete from certificates where epoch > $1", [number]);
       const { rows } = await tx.query("update packs set epoch = null where epoch > $1 returning stream_id", [number]);
       return [...new Set(rows.map((row) => hex(row.stream_id)))];
     });
@@ -535,6 +589,115 @@ export class Store {
   /** Who brought an epoch onto the chain, after it had to be sent again. */
   async setProposer(number: number, proposer: Hex, tx: Hex): Promise<void> {
     await this.db.query("update epochs set proposer = $2, tx = $3 where number = $1", [number, buf(proposer), tx]);
+  }
+
+  /** Number of the newest confirmed epoch; 0 before the first. */
+  async newestEpoch(): Promise<number> {
+    const { rows } = await this.db.query("select coalesce(max(number), 0) as number from epochs");
+    return Number((rows[0] as { number: string }).number);
+  }
+
+  /** Confirmed epochs after `number` without a certificate of the chain, the newest first. */
+  async uncertified(number: number, limit: number): Promise<{ number: number; hash: Hex }[]> {
+    const { rows } = await this.db.query(
+      `select number, hash from epochs where number > $1 and not exists (select from certificates where epoch = number)
+       order by number desc limit $2`,
+      [number, limit],
+    );
+    return rows.map((row) => ({ number: Number(row.number), hash: hex(row.hash as Buffer) }));
+  }
+
+  /** Keeps what proves epochs at one block, and the changes of validators before it, in one transaction. */
+  async putCertificates(
+    block: SealedBlockRow,
+    certificates: readonly CertificateRow[],
+    devices: readonly DeviceCertificateRow[],
+    terms: readonly TermRow[],
+  ): Promise<void> {
+    const bytes = (nodes: readonly Uint8Array[]) => nodes.map((node) => Buffer.from(node));
+    await transaction(this.db, async (tx) => {
+      for (const { fromBlock, validators, headers } of terms)
+        await tx.query("insert into validator_terms values ($1, $2, $3)", [
+          fromBlock,
+          JSON.stringify(validators),
+          bytes(headers),
+        ]);
+      await tx.query("insert into sealed_blocks values ($1, $2, $3) on conflict do nothing", [
+        block.number,
+        Buffer.from(block.header),
+        bytes(block.account),
+      ]);
+      for (const { epoch, storage } of certificates)
+        await tx.query("insert into certificates values ($1, $2, $3) on conflict do nothing", [
+          epoch,
+          block.number,
+          bytes(storage),
+        ]);
+      for (const { deviceId, keyEpoch, account, key, state } of devices)
+        await tx.query(
+          `insert into device_certificates values ($1, $2, $3, $4, $5, $6) on conflict (device_id, key_epoch) do update
+           set block = excluded.block, account = excluded.account, key = excluded.key, state = excluded.state`,
+          [buf(deviceId), keyEpoch, block.number, bytes(account), bytes(key), bytes(state)],
+        );
+    });
+  }
+
+  async certificates(epochs: readonly number[]): Promise<{ certificate: CertificateRow; block: SealedBlockRow }[]> {
+    const { rows } = await this.db.query(
+      `select epoch, storage, number, header, account from certificates join sealed_blocks on number = block
+       where epoch = any($1::bigint[]) order by epoch`,
+      [epochs],
+    );
+    return rows.map((row) => ({
+      certificate: { epoch: Number(row.epoch), storage: row.storage as Buffer[] },
+      block: { number: Number(row.number), header: row.header as Buffer, account: row.account as Buffer[] },
+    }));
+  }
+
+  async deviceCertificate(
+    deviceId: Hex,
+    keyEpoch: number,
+  ): Promise<{ certificate: DeviceCertificateRow; block: Omit<SealedBlockRow, "account"> } | undefined> {
+    const { rows } = await this.db.query(
+      `select d.account, key, state, number, header from device_certificates d join sealed_blocks on number = block
+       where device_id = $1 and key_epoch = $2`,
+      [buf(deviceId), keyEpoch],
+    );
+    const row = rows[0] as
+      | { account: Buffer[]; key: Buffer[]; state: Buffer[]; number: string; header: Buffer }
+      | undefined;
+    if (!row) return undefined;
+    const { account, key, state, number, header } = row;
+    return { certificate: { deviceId, keyEpoch, account, key, state }, block: { number: Number(number), header } };
+  }
+
+  /** Newest block that certifies something; 0 before the first. */
+  async newestSealedBlock(): Promise<number> {
+    const { rows } = await this.db.query("select coalesce(max(number), 0) as number from sealed_blocks");
+    return Number((rows[0] as { number: string }).number);
+  }
+
+  async terms(): Promise<TermRow[]> {
+    const { rows } = await this.db.query("select * from validator_terms order by from_block");
+    return rows.map((row) => ({
+      fromBlock: Number(row.from_block),
+      validators: row.validators as Hex[],
+      headers: row.headers as Buffer[],
+    }));
+  }
+
+  /** Starts the line of validators anew: every certificate is taken again, under the validators of now. */
+  async restartTerms(term: TermRow): Promise<void> {
+    await transaction(this.db, async (tx) => {
+      await tx.query("delete from certificates");
+      await tx.query("delete from device_certificates");
+      await tx.query("delete from sealed_blocks");
+      await tx.query("delete from validator_terms");
+      await tx.query("insert into validator_terms values ($1, $2, '{}')", [
+        term.fromBlock,
+        JSON.stringify(term.validators),
+      ]);
+    });
   }
 
   /** Notes an erasure. One that a chain which lost blocks has given another range under its number is carried out anew. */

@@ -8,4 +8,5 @@ export * from "./manifest.ts";
 export * from "./privacy-manager.ts";
 export * from "./private-transactions.ts";
 export * from "./provider.ts";
+export * from "./seals.ts";
 export * from "./sender.ts";

@@ -1,4 +1,5 @@
 import { type Hex } from "./bytes.ts";
+import { type Certificate } from "./certificate.ts";
 import { ProtocolError } from "./errors.ts";
 import { type NodePlace, type SlotRange } from "./keytree.ts";
 import { type StreamPreimage } from "./stream.ts";
@@ -59,6 +60,8 @@ export interface WindowBundle {
   end: EndEvidence;
   /** Of the last header used: the successor's, else the last pack's. */
   anchoring: Anchoring;
+  /** Of a chain whose validators seal its blocks. */
+  certificate?: Certificate;
   /** The deal that it was bought by. */
   deal?: Deal & { escrow: Hex };
 }
@@ -77,6 +80,7 @@ export interface ReadingBundle {
   /** Siblings from the reading's leaf to the header's root. */
   path: Hex[];
   anchoring: Anchoring;
+  certificate?: Certificate;
 }
 
 export type Bundle = WindowBundle | ReadingBundle;

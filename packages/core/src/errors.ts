@@ -26,7 +26,9 @@ export type RefusalCode =
   | "erased"
   | "key-tree"
   | "deal"
-  | "unattested";
+  | "unattested"
+  | "validators"
+  | "state";
 
 /** Numbers of the codes on the wire: `Refused.reason` (uint16). Append only. */
 export const REFUSAL_NUMBERS: Record<RefusalCode, number> = {
@@ -57,6 +59,8 @@ export const REFUSAL_NUMBERS: Record<RefusalCode, number> = {
   "key-tree": 25,
   deal: 26,
   unattested: 27,
+  validators: 28,
+  state: 29,
 };
 
 /** The code behind a number received in `Refused`, or undefined for one that this version does not know. */

@@ -1,5 +1,6 @@
 import { fromBase64, fromHex, type Hex, toHex } from "./bytes.ts";
 import { type Anchoring, type Bundle, type ReadingBundle, type WindowBundle } from "./bundle.ts";
+import { type Certified, checkCertificate } from "./certificate.ts";
 import { demand, ProtocolError } from "./errors.ts";
 import {
   anchorDomain,
@@ -33,6 +34,8 @@ import { type Epoch } from "./types.ts";
 export interface VerifyOptions {
   /** Digests of the committees that the reader trusts; without them the committee in the bundle is only reported. */
   committee?: Hex | readonly Hex[];
+  /** Validators of the chain that the reader trusts: the bundle must then hold the chain's certificate of its epoch. */
+  validators?: readonly Hex[];
   /**
    * Before buying: the bundle holds no keys, contents are held against their headers unopened, and the report counts
    * packs and records but no readings.
@@ -59,6 +62,8 @@ interface Proved {
   committeePinned: boolean;
   epoch: { number: number; hash: Hex; closedAt: number };
   signers: Hex[];
+  /** What the chain's own certificate shows; null where the bundle holds none. */
+  certified: Certified | null;
   claims: ChainClaims;
 }
 
@@ -147,26 +152,49 @@ function checkDeviceSignature(bundle: Bundle, signed: SignedHeader): void {
   checkSignature(signed, fromBase64(key.spki));
 }
 
+function checkCertified(
+  bundle: Bundle,
+  claims: ChainClaims,
+  number: number,
+  pinned?: readonly Hex[],
+): Certified | null {
+  if (bundle.certificate === undefined) {
+    demand(pinned === undefined, "validators", "the bundle holds no certificate of the chain: no block's seals");
+    return null;
+  }
+  const certified = checkCertificate(bundle.certificate, claims, pinned);
+  demand(
+    certified.epochs.includes(number),
+    "validators",
+    "the chain's certificate is not of the bundle's epoch",
+    number,
+  );
+  return certified;
+}
+
 function proved(
   { bundle, stream, options }: Context,
   signed: SignedHeader,
   anchoring: Anchoring,
   signers: Hex[],
+  epochs: ReadonlyMap<number, Hex> = new Map([[anchoring.epoch.number, epochHash(anchoring.epoch)]]),
 ): Proved {
-  const hash = epochHash(anchoring.epoch);
+  const { number, closedAt } = anchoring.epoch;
+  const claims: ChainClaims = {
+    ...bundle.chain,
+    epochs: Array.from(epochs, ([n, hash]) => ({ number: n, hash })).sort((a, b) => a.number - b.number),
+    deviceKey: { deviceId: stream.deviceId, keyEpoch: signed.header.keyEpoch, keyHash: signed.keyHash },
+  };
   return {
     streamId: streamId(stream),
     deviceId: stream.deviceId,
     name: stream.name,
     committee: configDigest(anchoring.config),
     committeePinned: options.committee !== undefined,
-    epoch: { number: anchoring.epoch.number, hash, closedAt: anchoring.epoch.closedAt },
+    epoch: { number, hash: epochHash(anchoring.epoch), closedAt },
     signers,
-    claims: {
-      ...bundle.chain,
-      epochs: [{ number: anchoring.epoch.number, hash }],
-      deviceKey: { deviceId: stream.deviceId, keyEpoch: signed.header.keyEpoch, keyHash: signed.keyHash },
-    },
+    certified: checkCertified(bundle, claims, number, options.validators),
+    claims,
   };
 }
 
@@ -338,11 +366,9 @@ export function verifyWindow(bundle: WindowBundle, options: VerifyOptions = {}):
   claim(bundle.anchoring.epoch);
   if (bundle.end.kind === "head") claim(bundle.end.epoch);
   const slots = left.reduce((sum, [from, to]) => sum + to - from + 1, 0);
-  const base = proved(context, anchored, bundle.anchoring, signers);
-  base.claims.epochs = Array.from(epochs, ([number, hash]) => ({ number, hash })).sort((a, b) => a.number - b.number);
   return {
     kind: "window",
-    ...base,
+    ...proved(context, anchored, bundle.anchoring, signers, epochs),
     fromSlot: window.fromSlot,
     toSlot: window.toSlot,
     ...report,

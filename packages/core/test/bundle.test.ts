@@ -4,14 +4,26 @@ import { type Bundle, decodeBundle, encodeBundle, verify } from "../src/index.ts
 import { anchorAll, committee, readingBundle, TestStream, windowBundle } from "./city.ts";
 import { aDeal } from "./deal.ts";
 import { expectRefusal, neverCrashes } from "./expect.ts";
+import { certificateBy, deviceCertificateBy, registryAccount, validators } from "./sealed.ts";
 
 const SLOT = 29_000_000;
+const REGISTRY = `0x${"b2".repeat(20)}` as const;
 const stream = new TestStream().fill(SLOT, 6);
 const anchored = anchorAll(stream, committee());
 const window = windowBundle(stream, anchored, SLOT + 1, SLOT + 3);
 const reading = readingBundle(stream, anchored, stream.packs[2] as (typeof stream.packs)[0], 0);
 const withDeal = { ...window, deal: aDeal(window) };
-const bundles: Bundle[] = [window, reading, withDeal];
+const signed = verify(window).claims;
+const four = validators(4);
+const certified = {
+  ...window,
+  chain: { ...window.chain, registry: REGISTRY },
+  certificate: {
+    ...certificateBy(four, window.chain.anchor, new Map(signed.epochs.map(({ number, hash }) => [number, hash]))),
+    device: deviceCertificateBy(four, registryAccount(REGISTRY, signed.deviceKey), signed.deviceKey),
+  },
+};
+const bundles: Bundle[] = [window, reading, withDeal, certified];
 
 test("a bundle comes back, bigints and all", () => {
   for (const bundle of bundles) {
@@ -20,6 +32,11 @@ test("a bundle comes back, bigints and all", () => {
     expect(encodeBundle(decodeBundle(text))).toBe(text);
   }
   expect((decodeBundle(encodeBundle(withDeal)) as typeof withDeal).deal.price).toBe(withDeal.deal.price);
+});
+
+test("a certified one is proved from the device's TPM to the validators' seals", () => {
+  const pinned = verify(certified, { validators: four.map(({ address }) => address) });
+  expect(pinned.certified).toMatchObject({ device: "TPM", pinned: true, seals: 4 });
 });
 
 test("any price comes back", () => {

@@ -186,6 +186,7 @@ export function anchorAll(
   built = stream.packs,
   fields: Partial<Epoch> = {},
   previous?: Epoch,
+  chain = CHAIN,
 ) {
   const tree = epochTree(built.map((b) => packOf(stream.preimage, b.signed)));
   const epoch = {
@@ -198,7 +199,7 @@ export function anchorAll(
     }),
     ...fields,
   };
-  const domain = anchorDomain(CHAIN.chainId, CHAIN.anchor);
+  const domain = anchorDomain(chain.chainId, chain.anchor);
   const signatures = who.keys.slice(0, who.config.q).map((k) => signTyped(k, domain, EPOCH, epoch));
   return {
     epoch,

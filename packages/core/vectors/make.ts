@@ -1,14 +1,22 @@
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import {
   addressOfKey,
+  type Certificate,
   concat,
   configDigest,
+  decodeSealedHeader,
   encodeBundle,
+  type EpochCertificate,
   epochHash,
+  epochSlot,
   FLAG,
+  fromBase64,
   fromHex,
   type Hex,
   packAad,
+  rlpBytes,
+  rlpDecode,
+  rlpList,
   sealContent,
   sha256,
   signDigest,
@@ -17,8 +25,11 @@ import {
   subscriptionKey,
   toBase64,
   toHex,
+  trieValue,
   uint,
   utf8,
+  type WindowBundle,
+  ZERO_ADDRESS,
   ZERO32,
 } from "../src/index.ts";
 import {
@@ -526,14 +537,15 @@ const CURVE_ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0
 /** A bundle as it is saved: bigints are {"uint": text}. Without bigints in it, it is plain JSON. */
 const plain = (bundle: Parameters<typeof encodeBundle>[0]) => JSON.parse(encodeBundle(bundle)) as Json;
 
+const replace = (path: string, value: Json) => ({ op: "replace", path, value });
+const remove = (path: string) => ({ op: "remove", path });
+
 function window(): VectorFile {
   const { who, stream: s, anchored } = city();
   const bundle = windowBundle(s, anchored, SLOT + 1, SLOT + 7);
   const holed = windowBundle(s, anchored, SLOT + 1, SLOT + 7, [[SLOT + 2, SLOT + 3]]);
   const head = { ...windowBundle(s, anchored, SLOT + 2, SLOT + 8), end: headEvidence(s, who, anchored) };
   const empty = windowBundle(s, anchored, SLOT + 5, SLOT + 5);
-  const replace = (path: string, value: Json) => ({ op: "replace", path, value });
-  const remove = (path: string) => ({ op: "remove", path });
   const content = bundle.packs[2]?.content as string;
   const cose = bundle.packs[2]?.cose as string;
   const changed = (text: string, at: number) =>
@@ -590,7 +602,6 @@ function reading(): VectorFile {
   const bundle = readingBundle(s, anchored, built, 1);
   const other = readingBundle(s, anchored, built, 2);
   const of = { bundle: { shared: "reading" } };
-  const replace = (path: string, value: Json) => ({ op: "replace", path, value });
   return file(
     "One disclosed reading: a bundle with a patch (RFC 6902) and the report or the code of the refusal",
     [
@@ -603,6 +614,82 @@ function reading(): VectorFile {
       ["another header", "verify", { ...of, patch: [replace("/cose", toBase64((s.packs[3] as Built).cose))] }],
     ],
     { reading: plain(bundle) },
+  ); // prettier-ignore
+}
+
+/** What a real network of four validators said, then five, then four others; and one of a single validator. */
+interface Recorded {
+  four: { validators: [Hex[], Hex[], Hex[]]; lateRound: { header: string }; bundle: WindowBundle };
+  one: { validators: Hex[]; anchor: Hex; hash: Hex; certificate: Certificate };
+}
+
+function certificate(): VectorFile {
+  const { four, one } = JSON.parse(readFileSync(new URL("recorded/quorum.json", import.meta.url), "utf8")) as Recorded;
+  const { bundle, validators } = four;
+  const { epochs, changes } = bundle.certificate as Certificate;
+  const [first, second, third] = epochs as [EpochCertificate, EpochCertificate, EpochCertificate];
+  const hex = (text: string) => toHex(fromBase64(text));
+  const header = (text: string, set: readonly Hex[]) => ({ header: hex(text), validators: set });
+  const state = (epoch: EpochCertificate, key: Hex) => ({
+    root: decodeSealedHeader(fromBase64(epoch.header)).stateRoot,
+    key,
+    nodes: epoch.account.map(hex),
+  });
+  const storage = (epoch: EpochCertificate) => {
+    const account = rlpList(
+      rlpDecode(
+        trieValue(fromHex(state(epoch, ZERO32).root), fromHex(bundle.chain.anchor), epoch.account.map(fromBase64)),
+      ),
+    );
+    return { root: toHex(rlpBytes(account[2])), key: epochSlot(epoch.number), nodes: epoch.storage.map(hex) };
+  };
+  const reached = storage(third);
+  const only = (epoch: EpochCertificate) => ({ changes: [], epochs: [epoch] });
+  const of = { bundle: { shared: "bundle" } };
+  const [four0, five, four1] = validators;
+  return file(
+    "Blocks that prove themselves, as GoQuorum 24.4.1 wrote them: sealed headers, proofs of the state, and a window with the chain's certificate under the reader's pin",
+    [
+      ["a block of four validators", "sealedHeader", header(first.header, four0)],
+      ["a block of five, with the first four pinned", "sealedHeader", header(second.header, four0)],
+      ["a block of five", "sealedHeader", header(second.header, five)],
+      ["a block of four others", "sealedHeader", header(third.header, four1)],
+      ["a block that was agreed on in a later round", "sealedHeader", header(four.lateRound.header, four1)],
+      ["a block of one validator", "sealedHeader", header((one.certificate.epochs[0] as EpochCertificate).header, one.validators)],
+      ["a block with a vote for a validator", "sealedHeader", header(changes[0]?.[0] as string, four0)],
+      ["a block with a vote against one", "sealedHeader", header(changes[1]?.[0] as string, five)],
+      ["three seals where a network of six needs four", "sealedHeader", header(first.header, [...four0, ZERO_ADDRESS, `0x${"01".repeat(20)}`])],
+      ["the slot of epoch 1", "epochSlot", { number: 1 }],
+      ["the slot of a late epoch", "epochSlot", { number: 4_294_967_296 }],
+      ["the anchor's account", "trieValue", state(third, bundle.chain.anchor)],
+      ["another account", "trieValue", state(third, `0x${"a1".repeat(20)}`)],
+      ["an epoch's word", "trieValue", reached],
+      ["another key", "trieValue", { ...reached, key: epochSlot(99) }],
+      ["another root", "trieValue", { ...reached, root: ZERO32 }],
+      ["a node left out", "trieValue", { ...reached, nodes: reached.nodes.slice(0, -1) }],
+      ["a node too many", "trieValue", { ...reached, nodes: [...reached.nodes, reached.nodes[0]] }],
+      ["nodes in another order", "trieValue", { ...reached, nodes: [...reached.nodes].reverse() }],
+      ["certified, nobody pinned", "verify", of],
+      ["certified from the first validators on", "verify", { ...of, validators: four0 }],
+      ["certified, with the first epoch older than the validators pinned", "verify", { ...of, validators: five }],
+      ["certified by the last validators", "verify", { ...of, validators: four1, patch: [replace("/certificate", only(third))] }],
+      ["one epoch certified, after both changes", "verify", { ...of, validators: four0, patch: [replace("/certificate/epochs", [third])] }],
+      ["other validators pinned", "verify", { ...of, validators: one.validators }],
+      ["one pinned validator left out", "verify", { ...of, validators: four0.slice(1) }],
+      ["no certificate", "verify", { ...of, validators: four0, patch: [remove("/certificate")] }],
+      ["a certificate of an epoch that proves nothing here", "verify", { ...of, patch: [replace("/certificate", only({ ...first, number: 7 }))] }],
+      ["a certificate of another epoch only", "verify", { ...of, patch: [replace("/certificate", only(first))] }],
+      ["a certificate twice", "verify", { ...of, patch: [replace("/certificate", { changes: [], epochs: [third, third] })] }],
+      ["a change left out", "verify", { ...of, patch: [remove("/certificate/changes/0")] }],
+      ["both changes left out", "verify", { ...of, patch: [replace("/certificate/changes", [])] }],
+      ["changes in another order", "verify", { ...of, patch: [replace("/certificate/changes", [...changes].reverse())] }],
+      ["a vote left out", "verify", { ...of, patch: [remove("/certificate/changes/0/0")] }],
+      ["a vote left out in the middle", "verify", { ...of, patch: [remove("/certificate/changes/1/1")] }],
+      ["a block too many in a change", "verify", { ...of, patch: [replace("/certificate/changes/0", [...(changes[0] as string[]), second.header])] }],
+      ["a proof of another block", "verify", { ...of, patch: [replace("/certificate/epochs/2/header", second.header)] }],
+      ["a proof of another epoch", "verify", { ...of, patch: [replace("/certificate/epochs/2/storage", second.storage)] }],
+    ],
+    { bundle: plain(bundle) },
   ); // prettier-ignore
 }
 
@@ -639,6 +726,7 @@ export function makeVectors(): Record<string, string> {
     subscription: subscription(),
     window: window(),
     reading: reading(),
+    certificate: certificate(),
   };
   return {
     ...Object.fromEntries(

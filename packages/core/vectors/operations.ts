@@ -7,6 +7,7 @@ import {
   cborDecode,
   cborEncode,
   checkHeader,
+  checkSeals,
   checkSignature,
   type Config,
   CONFIG,
@@ -20,6 +21,7 @@ import {
   decodeCose,
   decodeMessage,
   decodeRecord,
+  decodeSealedHeader,
   deliver,
   deliveryHash,
   derive,
@@ -40,6 +42,7 @@ import {
   FACTS,
   EPOCH,
   epochHash,
+  epochSlot,
   epochTree,
   type Fields,
   fromHex,
@@ -108,8 +111,10 @@ import {
   SUBSCRIPTION_OFFER,
   SUBSCRIPTION_TERMS,
   toHex,
+  trieValue,
   typedDataDigest,
   unmask,
+  validatorSet,
   valueText,
   verify,
   wrongKeyWitness,
@@ -392,8 +397,29 @@ export const operations: Record<string, (input: Json) => Json> = {
       pointOf(E),
     ),
   }),
-  verify: ({ bundle, patch, committee }) => {
-    const report = verify(patched(bundle, patch ?? []), committee === undefined ? {} : { committee });
+  sealedHeader: ({ header, validators }) => {
+    const { number, timestamp, hash, sealHash, stateRoot, round, vote, ...sealed } = decodeSealedHeader(
+      fromHex(header),
+    );
+    const { proposer, parentHash, validators: listed } = sealed;
+    const seals = sealed.seals.map(toHex);
+    const read = { number, timestamp, parentHash, proposer, stateRoot, listed, vote, round, seals, hash, sealHash };
+    return { ...read, signers: checkSeals(decodeSealedHeader(fromHex(header)), validatorSet(validators)) };
+  },
+  trieValue: ({ root, key, nodes }) =>
+    toHex(
+      trieValue(
+        fromHex(root),
+        fromHex(key),
+        nodes.map((n: Hex) => fromHex(n)),
+      ),
+    ),
+  epochSlot: ({ number }) => epochSlot(number),
+  verify: ({ bundle, patch, committee, validators }) => {
+    const report = verify(patched(bundle, patch ?? []), {
+      ...(committee === undefined ? {} : { committee }),
+      ...(validators === undefined ? {} : { validators }),
+    });
     if (report.kind === "reading") return { ...report, row: readingJson(report.row) };
     return { ...report, rows: report.rows.map(readingJson) };
   },

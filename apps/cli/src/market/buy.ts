@@ -89,6 +89,7 @@ interface Draft {
 }
 
 const DAY_SECONDS = 86_400;
+const CERTIFICATE_MS = 15_000;
 
 /** Erased ranges of a stream as the chain has them. */
 export async function erasuresOf(contracts: Contracts, streamId: Hex): Promise<SlotRange[]> {
@@ -329,6 +330,7 @@ async function finish(
     nodes: keys.map(({ depth, firstSlot, key }) => ({ depth, firstSlot, key: toHex(key) })),
     deal: { ...deal, escrow },
   };
+  await certify(shop, bundle);
   const report = verify(bundle) as WindowReport;
   writeJson(join(purchases, id, "proof.json"), JSON.parse(encodeBundle(bundle)));
   const block = await provider.getTransactionReceipt(tx).then((r) => r && provider.getBlock(r.blockNumber));
@@ -340,6 +342,35 @@ async function finish(
     tx,
     seconds: block ? Math.max(0, Date.now() / 1000 - block.timestamp) : (Date.now() - started) / 1000,
   };
+}
+
+/**
+ * Adds the chain's own certificate of the epoch that proves the window, and of the one that its end is judged by. Operators
+ * take it within seconds of the epoch; without it the data is no less proved, and the chain must be asked.
+ */
+async function certify({ operators, progress }: Shop, bundle: WindowBundle): Promise<void> {
+  const { end, anchoring } = bundle;
+  const { deviceKey } = verify(bundle).claims;
+  const device = { deviceId: deviceKey.deviceId, keyEpoch: deviceKey.keyEpoch };
+  const epochs = [...new Set([anchoring.epoch.number, ...(end.kind === "head" ? [end.epoch.number] : [])])];
+  try {
+    for (const until = Date.now() + CERTIFICATE_MS; ; await new Promise((done) => setTimeout(done, 500))) {
+      const certificate = await operators.certificate(epochs, device);
+      if (certificate === null) return;
+      if (certificate.epochs.length < epochs.length || certificate.device === undefined) {
+        if (Date.now() < until) continue;
+        throw new Problem(`no operator has it within ${CERTIFICATE_MS / 1000} s`);
+      }
+      const { certified } = verify({ ...bundle, certificate });
+      bundle.certificate = certificate;
+      return progress(
+        "certified by the chain",
+        `${certified?.seals} of ${certified?.validators.length} validators have sealed the state that holds the epoch: no endpoint is needed to verify`,
+      );
+    }
+  } catch (error) {
+    progress("not certified by the chain", `${(error as Error).message}: to verify, ask the chain`);
+  }
 }
 
 async function awaitDelivery(shop: Shop, id: Hex, deal: Deal): Promise<Delivery> {

@@ -1,5 +1,6 @@
 import {
   type Anchoring,
+  type Certificate,
   decodeCose,
   fromBase64,
   type Head,
@@ -105,6 +106,18 @@ export class Operators {
       if (!pack) throw new Problem(`no operator has the pack ${digest}`);
       return pack;
     });
+  }
+
+  /** The chain's own certificates, as far as an operator keeps them; null on a chain without seals. */
+  async certificate(
+    epochs: readonly number[],
+    device: { deviceId: Hex; keyEpoch: number },
+  ): Promise<Certificate | null> {
+    const { sealed, certificate } = await this.ask<{ sealed: boolean; certificate: Certificate }>("/certificates", {
+      epochs,
+      device,
+    });
+    return sealed ? certificate : null;
   }
 
   /** Every operator's signed word of a stream's head at an epoch; those that are away are left out. */
