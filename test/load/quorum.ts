@@ -46,6 +46,8 @@ const SEND_SECONDS = 5;
 const CALIPER = { rate: 100, seconds: 20, workers: 2 };
 const CITY_SECONDS = 20;
 
+class UsageError extends Error {}
+
 const say = (line: string) => process.stderr.write(`${line}\n`);
 
 interface Options {
@@ -207,14 +209,19 @@ function print(f: Figures): void {
 
 function options(): Options | undefined {
   const text = { type: "string" } as const;
-  const { values } = parseArgs({
-    options: { seconds: text, rate: text, senders: text, rounds: text, json: text, help: { type: "boolean" } },
-  });
+  let values: Partial<Record<"seconds" | "rate" | "senders" | "rounds" | "json", string>> & { help?: boolean };
+  try {
+    ({ values } = parseArgs({
+      options: { seconds: text, rate: text, senders: text, rounds: text, json: text, help: { type: "boolean" } },
+    }));
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
   if (values.help) return undefined;
   const whole = (name: "seconds" | "rate" | "senders" | "rounds", fallback: number, most: number) => {
     const n = Number(values[name] ?? fallback);
     if (!Number.isInteger(n) || n < 1 || n > most)
-      throw new Error(`--${name} takes a whole number from 1 to ${most}, not ${values[name]}`);
+      throw new UsageError(`--${name} takes a whole number from 1 to ${most}, not ${values[name]}`);
     return n;
   };
   return {
@@ -247,6 +254,7 @@ main().then(
   (code) => process.exit(code),
   (error: Error) => {
     process.stderr.write(`load:quorum: ${error.message}\n`);
-    process.exit(1);
+    if (error instanceof UsageError) process.stderr.write(HELP);
+    process.exit(error instanceof UsageError ? 2 : 1);
   },
 );
