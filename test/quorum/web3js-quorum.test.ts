@@ -36,6 +36,23 @@ const THEIRS = {
 const WORD = "0x6018600c60003960186000f33615600c57600035600055005b60005460005260206000f3";
 const GAS = 1_000_000;
 
+/** Its packages, or undefined where npm can't install them. */
+const tool = installed();
+
+function installed(): string | undefined {
+  try {
+    return npmTool(
+      "web3js-quorum",
+      { "web3js-quorum": VERSION, web3: "1.10.4", jest: "26.6.3" },
+      // Without it six of its eight tests fail: it takes a function that later versions do not have.
+      { "ethereumjs-tx": { "ethereumjs-util": "6.1.0" } },
+    );
+  } catch (error) {
+    console.log(`skipped: ${(error as Error).message}`);
+    return undefined;
+  }
+}
+
 const root = mkdtempSync(join(tmpdir(), "msec-w3q-"));
 const socket = join(tmpdir(), `msec-w3q-${process.pid}.sock`);
 const random = (): Hex => toHex(new Uint8Array(randomBytes(32)));
@@ -54,7 +71,6 @@ interface Call {
   at: number;
 }
 
-let tool: string;
 let plan: NetworkPlan;
 let proxy: Server;
 let asked: Call[] = [];
@@ -88,12 +104,7 @@ function startProxy(target: string): Promise<string> {
 }
 
 beforeAll(async () => {
-  tool = npmTool(
-    "web3js-quorum",
-    { "web3js-quorum": VERSION, web3: "1.10.4", jest: "26.6.3" },
-    // Without it six of its eight tests fail: it takes a function that later versions do not have.
-    { "ethereumjs-tx": { "ethereumjs-util": "6.1.0" } },
-  );
+  if (!tool) return;
   plan = await initNetwork(root, { chainId: 20_261, validators: 4, observers: 0, members: 2, blockSeconds: 1 });
   // Their tests by IPC ask the manager at its Unix socket.
   const file = new NetworkFolder(root).managerConfig("node-1");
@@ -127,7 +138,7 @@ afterAll(async () => {
   heads?.close();
   proxy?.closeAllConnections();
   proxy?.close();
-  await downNetwork(root);
+  if (tool) await downNetwork(root);
   for (const path of [root, socket]) rmSync(path, { recursive: true, force: true });
 });
 
@@ -159,7 +170,7 @@ async function byOurs() {
 
 const median = (values: number[]) => [...values].sort((a, b) => a - b)[values.length >> 1] as number;
 
-describe("beside web3js-quorum", () => {
+describe.skipIf(!tool)("beside web3js-quorum", () => {
   test("it asks for a receipt once a second, ours when a block comes, so that its caller is told sooner", async () => {
     const ran = { theirs: [] as number[], ours: [] as number[] };
     for (let n = 0; n < 7; n++) {
@@ -201,7 +212,8 @@ describe("beside web3js-quorum", () => {
   });
 });
 
-test("the eight tests of private transactions that it ships pass on our network with our managers", () => {
+test.skipIf(!tool)("the eight tests of private transactions that it ships pass with our managers", () => {
+  if (!tool) return;
   // Not among packages, where its test runner looks for no tests.
   const copy = mkdtempSync(join(tmpdir(), "msec-w3q-theirs-"));
   try {
