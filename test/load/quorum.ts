@@ -86,16 +86,17 @@ async function onNetwork(o: Options, { plan, pids }: RunningNetwork) {
   await publicRun(profiles, { rate: 100, seconds: 5, senders: o.senders });
   const rounds: Awaited<ReturnType<typeof publicRun>>[] = [];
   for (let n = 1; n <= o.rounds; n++) {
-    say(`public transactions, round ${n} of ${o.rounds}`);
-    rounds.push(await publicRun(profiles, o));
+    const round = await publicRun(profiles, o);
+    say(`public transactions, round ${n} of ${o.rounds}: ${round.perSecond} a second, p50 ${round.p50Ms} ms`);
+    rounds.push(round);
   }
   const of = (pick: (r: (typeof rounds)[number]) => number) => median(rounds.map(pick));
   const [a, b] = [await memberOf(plan, 1), await memberOf(plan, 2)];
   const privately = [];
   for (const atOnce of AT_ONCE) {
-    say(`private transactions, ${atOnce} at once`);
     const each = [];
     for (let n = 0; n < o.rounds; n++) each.push(await privateRun(a, b, atOnce, PRIVATE_SECONDS));
+    say(`private transactions, ${atOnce} at once: ${each.join(", ")} a second`);
     privately.push({ atOnce, perSecond: median(each), rounds: each });
   }
   say("what the privacy managers send");
