@@ -46,6 +46,8 @@ const SEND_SECONDS = 5;
 const CALIPER = { rate: 100, seconds: 20, workers: 2 };
 const CITY_SECONDS = 20;
 
+class UsageError extends Error {}
+
 const say = (line: string) => process.stderr.write(`${line}\n`);
 
 interface Options {
@@ -84,16 +86,17 @@ async function onNetwork(o: Options, { plan, pids }: RunningNetwork) {
   await publicRun(profiles, { rate: 100, seconds: 5, senders: o.senders });
   const rounds: Awaited<ReturnType<typeof publicRun>>[] = [];
   for (let n = 1; n <= o.rounds; n++) {
-    say(`public transactions, round ${n} of ${o.rounds}`);
-    rounds.push(await publicRun(profiles, o));
+    const round = await publicRun(profiles, o);
+    say(`public transactions, round ${n} of ${o.rounds}: ${round.perSecond} a second, p50 ${round.p50Ms} ms`);
+    rounds.push(round);
   }
   const of = (pick: (r: (typeof rounds)[number]) => number) => median(rounds.map(pick));
   const [a, b] = [await memberOf(plan, 1), await memberOf(plan, 2)];
   const privately = [];
   for (const atOnce of AT_ONCE) {
-    say(`private transactions, ${atOnce} at once`);
     const each = [];
     for (let n = 0; n < o.rounds; n++) each.push(await privateRun(a, b, atOnce, PRIVATE_SECONDS));
+    say(`private transactions, ${atOnce} at once: ${each.join(", ")} a second`);
     privately.push({ atOnce, perSecond: median(each), rounds: each });
   }
   say("what the privacy managers send");
@@ -207,14 +210,19 @@ function print(f: Figures): void {
 
 function options(): Options | undefined {
   const text = { type: "string" } as const;
-  const { values } = parseArgs({
-    options: { seconds: text, rate: text, senders: text, rounds: text, json: text, help: { type: "boolean" } },
-  });
+  let values: Partial<Record<"seconds" | "rate" | "senders" | "rounds" | "json", string>> & { help?: boolean };
+  try {
+    ({ values } = parseArgs({
+      options: { seconds: text, rate: text, senders: text, rounds: text, json: text, help: { type: "boolean" } },
+    }));
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
   if (values.help) return undefined;
   const whole = (name: "seconds" | "rate" | "senders" | "rounds", fallback: number, most: number) => {
     const n = Number(values[name] ?? fallback);
     if (!Number.isInteger(n) || n < 1 || n > most)
-      throw new Error(`--${name} takes a whole number from 1 to ${most}, not ${values[name]}`);
+      throw new UsageError(`--${name} takes a whole number from 1 to ${most}, not ${values[name]}`);
     return n;
   };
   return {
@@ -247,6 +255,7 @@ main().then(
   (code) => process.exit(code),
   (error: Error) => {
     process.stderr.write(`load:quorum: ${error.message}\n`);
-    process.exit(1);
+    if (error instanceof UsageError) process.stderr.write(HELP);
+    process.exit(error instanceof UsageError ? 2 : 1);
   },
 );

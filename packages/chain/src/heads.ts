@@ -3,11 +3,13 @@ import { type JsonRpcProvider, type TransactionReceipt } from "ethers";
 
 const WAIT_MS = 60_000;
 const RECONNECT_MS = 250;
+/** So many times more seldom it is asked where a socket tells of blocks: one that died without a word. */
+const WITH_SOCKET = 30;
 
 /**
  * Receipts of any number of transactions by one subscription to new block headers (`eth_subscribe`): each is asked for
  * once a block instead of again and again. The socket is opened when somebody first waits, and again when it breaks.
- * Without a socket they are asked for from time to time.
+ * Without one they are asked for every `pollMs`.
  */
 export class Receipts {
   readonly #provider: JsonRpcProvider;
@@ -61,8 +63,9 @@ export class Receipts {
   }
 
   #listen(): void {
-    if (this.#url !== undefined) this.#socket ??= this.#open(this.#url);
-    else this.#timer ??= setInterval(() => this.#look(), this.#pollMs);
+    const url = this.#url;
+    this.#timer ??= setInterval(() => this.#look(), (url === undefined ? 1 : WITH_SOCKET) * this.#pollMs);
+    if (url !== undefined) this.#socket ??= this.#open(url);
   }
 
   #open(url: string): WebSocket {

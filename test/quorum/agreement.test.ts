@@ -1,0 +1,237 @@
+import { execFile } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import {
+  artifact,
+  type ChainProvider,
+  connectChain,
+  type Contracts,
+  contractPrivacyOf,
+  contractsAt,
+  creationData,
+  PRIVACY,
+  PrivacyManager,
+  type PrivateFor,
+  PrivateSender,
+  Sender,
+} from "@msec/chain";
+import { fromHex, type Hex, signDigest, toHex, utf8 } from "@msec/core";
+import {
+  downNetwork,
+  initNetwork,
+  managerUrl,
+  type NetworkPlan,
+  type NodePlan,
+  profileOf,
+  upNetwork,
+} from "@msec/quorum";
+import { Contract, ContractFactory, getCreateAddress, Interface } from "ethers";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+// A private agreement of two parties with an auditor on a real network, each at a node of its own, and an outsider at the
+// fourth: as the contract PrivateAgreement, and as `msec agreement`.
+
+const SOURCE = "contracts/privacy/PrivateAgreement.sol";
+const ACTIVE = 2n;
+const TERMS = "Park readings at 5 cents each until further notice.";
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+const GAS = 6_000_000;
+const main = fileURLToPath(new URL("../../apps/cli/src/main.ts", import.meta.url));
+
+const root = mkdtempSync(join(tmpdir(), "msec-private-agreement-"));
+const random = (): Hex => toHex(new Uint8Array(randomBytes(32)));
+
+interface Side {
+  node: NodePlan;
+  provider: ChainProvider;
+  /** Of its manager. */
+  party: string;
+  account: Hex;
+  send(call: { to?: Hex; data: string }, among: PrivateFor, account?: Hex): Promise<{ status: number; nonce: number }>;
+}
+
+let plan: NetworkPlan;
+let sides: Side[];
+let digests: Contracts["AgreementDigests"];
+let digestsAddress: Hex;
+const { abi, bytecode } = artifact(SOURCE);
+const functions = new Interface(abi);
+const side = (n: number) => sides[n] as Side;
+const addressOf = (at: Side) => new Sender(at.account, at.provider, plan.chainId).address;
+
+function sideOf(node: NodePlan, party: string, manager: PrivacyManager): Side {
+  const provider = connectChain(profileOf(plan, node));
+  const own = random();
+  return {
+    ...{ node, provider, party, account: own },
+    async send(call, among, account = own) {
+      const sender = new PrivateSender(account, provider, manager);
+      const nonce = await provider.getTransactionCount(sender.address, "pending");
+      const { hash, raw } = await sender.sign({ gasLimit: GAS, ...call }, nonce);
+      await sender.broadcast(raw, among);
+      return { status: (await provider.mined(hash)).status as number, nonce };
+    },
+  };
+}
+
+beforeAll(async () => {
+  plan = await initNetwork(join(root, "network"), {
+    ...{ chainId: 20_261, validators: 4, observers: 0, members: 4, blockSeconds: 1 },
+  });
+  await upNetwork(join(root, "network"), () => undefined);
+  sides = await Promise.all(
+    plan.nodes.map(async (node) => {
+      const ports = node.manager as NonNullable<NodePlan["manager"]>;
+      const manager = new PrivacyManager(managerUrl(ports), `http://127.0.0.1:${ports.thirdParty}`);
+      return sideOf(node, (await manager.keys())[0] as string, manager);
+    }),
+  );
+  const deployer = new Sender(random(), side(0).provider, plan.chainId);
+  const at = (await deployer.transact({ data: await creationData("AgreementDigests", []) })).contractAddress as string;
+  digestsAddress = at.toLowerCase() as Hex;
+  ({ AgreementDigests: digests } = contractsAt({ AgreementDigests: digestsAddress }, side(0).provider));
+});
+
+afterAll(async () => {
+  for (const { provider } of sides ?? []) provider.destroy();
+  await downNetwork(join(root, "network"));
+  rmSync(root, { recursive: true, force: true });
+});
+
+/** Until all nodes have the block that the first one has. */
+async function level(): Promise<void> {
+  const height = await side(0).provider.getBlockNumber();
+  for (const { provider } of sides) while ((await provider.getBlockNumber()) < height) await sleep(100);
+}
+
+/** The agreement of the first two, with the third as auditor, signed by both: with one flag. */
+async function agreed(flag: PrivateFor["flag"]): Promise<{ address: Hex; among: PrivateFor }> {
+  const [alpha, beta, audit] = [side(0), side(1), side(2)];
+  const among: PrivateFor = {
+    to: [beta.party, audit.party],
+    ...(flag === undefined ? {} : { flag }),
+    ...(flag === PRIVACY.mandatoryParties ? { mandatory: [audit.party] } : {}),
+  };
+  const founders = [alpha, beta].map(addressOf).sort();
+  const creation = await new ContractFactory(abi, bytecode).getDeployTransaction(digestsAddress, founders);
+  const { nonce } = await alpha.send({ data: creation.data }, among);
+  const address = getCreateAddress({ from: addressOf(alpha), nonce }).toLowerCase() as Hex;
+  const now = Date.now();
+  const proposal = {
+    ...{ terms: utf8(TERMS), parties: founders, auditors: [addressOf(audit)], salt: random() },
+    ...{ deadline: now + HOUR_MS, endMs: now + 30 * DAY_MS, noticeMs: DAY_MS },
+  };
+  const propose = functions.encodeFunctionData("propose", [proposal]);
+  expect((await alpha.send({ to: address, data: propose }, among)).status).toBe(1);
+  const digest = (await new Contract(address, abi, alpha.provider).getFunction("digestOf")(1)) as Hex;
+  for (const { account } of [alpha, beta]) {
+    const signature = signDigest(fromHex(account), fromHex(digest));
+    await alpha.send({ to: address, data: functions.encodeFunctionData("sign", [1, signature]) }, among);
+  }
+  await level();
+  return { address, among };
+}
+
+const read = (at: Side, address: Hex, name: string, ...args: unknown[]): Promise<unknown> =>
+  new Contract(address, abi, at.provider).getFunction(name)(...args);
+const endOf = async (at: Side, address: Hex) => ((await read(at, address, "active")) as { endMs: bigint }).endMs;
+
+describe("the contract PrivateAgreement", () => {
+  let address: Hex;
+  let among: PrivateFor;
+
+  test("is in force for its parties and its mandatory auditor; its digest alone is public; an outsider has no contract", async () => {
+    ({ address, among } = await agreed(PRIVACY.mandatoryParties));
+    for (const n of [0, 1, 2]) expect(await read(side(n), address, "state")).toBe(ACTIVE);
+    expect(await side(3).provider.getCode(address)).toBe("0x");
+    expect(await contractPrivacyOf(side(1).provider, address)).toMatchObject({
+      flag: PRIVACY.mandatoryParties,
+      mandatory: [side(2).party],
+    });
+    const digest = (await read(side(1), address, "digestOf", 1)) as Hex;
+    const sender = new Sender(random(), side(0).provider, plan.chainId);
+    await sender.transact({ to: digestsAddress, data: digests.interface.encodeFunctionData("anchor", [digest]) });
+    await level();
+    const seen = contractsAt({ AgreementDigests: digestsAddress }, side(3).provider).AgreementDigests;
+    expect((await seen.anchoredBy(digest)).atMs).toBeGreaterThan(0n);
+  });
+
+  test("nobody writes to it without the auditor", async () => {
+    const notice = { to: address, data: functions.encodeFunctionData("giveNotice") };
+    const without: PrivateFor = { to: [side(1).party], flag: PRIVACY.partyProtection };
+    await expect(side(0).send(notice, without)).rejects.toThrow(/node does not take/);
+  });
+
+  test("whoever stole a party's account can't end it from another organisation's node; with flag 0 it could", async () => {
+    const notice = (to: Hex) => ({ to, data: functions.encodeFunctionData("giveNotice") });
+    const [outsider, stolen] = [side(3), side(1).account];
+    const before = await endOf(side(0), address);
+    await expect(
+      outsider.send(notice(address), { ...among, to: [...among.to, side(0).party] }, stolen),
+    ).rejects.toThrow(/node does not take/);
+    const plain = { to: [side(0).party, side(1).party, side(2).party] };
+    await outsider.send(notice(address), plain, stolen).catch(() => undefined);
+    await level();
+    for (const n of [0, 1, 2]) expect(await endOf(side(n), address)).toBe(before);
+
+    const weak = await agreed(undefined);
+    const end = await endOf(side(0), weak.address);
+    await outsider.send(notice(weak.address), plain, stolen);
+    await level();
+    expect(await endOf(side(0), weak.address), "flag 0: the parties execute a stranger's write").toBeLessThan(end);
+  });
+});
+
+describe("msec agreement", () => {
+  interface Ran {
+    code: number;
+    // eslint-disable-next-line @typescript-eslint/no-explicit-any -- what the command prints, looked into by tests
+    json: any;
+  }
+
+  function msec(n: number, ...args: string[]): Promise<Ran> {
+    const { node } = side(n);
+    const ports = node.manager as NonNullable<NodePlan["manager"]>;
+    const { rpc } = profileOf(plan, node);
+    const flags = ["--rpc", rpc, "--digests", digestsAddress, "--json"];
+    const env = {
+      ...process.env,
+      MSEC_PRIVACY_MANAGER: managerUrl(ports),
+      MSEC_ACCOUNT: join(root, "accounts", node.name),
+    };
+    return new Promise((resolve) => {
+      execFile(
+        process.execPath,
+        [
+          ...["--disable-warning=ExperimentalWarning", main, "agreement", ...args, ...flags],
+          ...["--third-party", `http://127.0.0.1:${ports.thirdParty}`],
+        ],
+        { cwd: root, env },
+        (error, out) =>
+          resolve({ code: error ? Number(error.code) : 0, json: out === "" ? undefined : JSON.parse(out) }),
+      );
+    });
+  }
+
+  test("terms are proposed, signed and anchored through the managers of the nodes; the fourth knows of nothing", async () => {
+    writeFileSync(join(root, "terms.txt"), TERMS);
+    const [beta, audit] = [(await msec(1, "card")).json.card, (await msec(2, "card")).json.card];
+    const proposed = await msec(0, "propose", "--terms", "terms.txt", "--with", beta, "--auditor", audit);
+    const { id, open } = proposed.json;
+    await level();
+    const signed = await msec(1, "sign", id, "--digest", open.digest);
+    expect(signed.json).toMatchObject({ state: "active", active: { digest: open.digest, terms: TERMS, missing: [] } });
+    expect(signed.json.anchoredMs).toBeGreaterThan(0);
+    await level();
+    for (const n of [0, 2])
+      expect((await msec(n, "show", id)).json).toMatchObject({ state: "active", active: { terms: TERMS } });
+    expect((await msec(3, "list")).json).toEqual([]);
+    await msec(0, "show", id, "--out", "agreement.json");
+    expect(JSON.parse(readFileSync(join(root, "agreement.json"), "utf8"))).toMatchObject({ terms: TERMS });
+  });
+});

@@ -1,0 +1,252 @@
+import { spawnSync } from "node:child_process";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type ChainProvider, connectChain, PrivacyManager, PrivateSender, type Profile } from "@msec/chain";
+import { type Hex, toHex } from "@msec/core";
+import {
+  downNetwork,
+  initNetwork,
+  managerUrl,
+  NetworkFolder,
+  type NetworkPlan,
+  type NodePlan,
+  profileOf,
+  upNetwork,
+} from "@msec/quorum";
+import { readJson, writeJson } from "@msec/service";
+import { randomBytes } from "node:crypto";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { npmTool } from "../support/npm-tool.ts";
+
+// Quorum's own JavaScript client beside ours, on a real network with our privacy managers: where it is wrong or slow, and the
+// tests for private transactions that its package ships, over HTTP and IPC, as an outside check.
+
+const VERSION = "22.4.0";
+/** What its own tests are written against. */
+const THEIRS = {
+  rpc: "http://localhost:22000",
+  thirdParty: "http://localhost:9081",
+  from: "BULeR8JyUWhiuuCMU/HLA0Q5pzkYT+cHII3ZKBey3Bo=",
+  to: "QfeDAys9MPDs2XHExtc84jKGHxZg/aj52DTh0vtA3Xc=",
+};
+/** Keeps one word: a call with data writes it. */
+const WORD = "0x6018600c60003960186000f33615600c57600035600055005b60005460005260206000f3";
+const GAS = 1_000_000;
+
+/** Its packages, or undefined where npm can't install them. */
+const tool = installed();
+
+function installed(): string | undefined {
+  try {
+    return npmTool(
+      "web3js-quorum",
+      { "web3js-quorum": VERSION, web3: "1.10.4", jest: "26.6.3" },
+      // Without it six of its eight tests fail: it takes a function that later versions do not have.
+      { "ethereumjs-tx": { "ethereumjs-util": "6.1.0" } },
+    );
+  } catch (error) {
+    console.log(`skipped: ${(error as Error).message}`);
+    return undefined;
+  }
+}
+
+const root = mkdtempSync(join(tmpdir(), "msec-w3q-"));
+const socket = join(tmpdir(), `msec-w3q-${process.pid}.sock`);
+const random = (): Hex => toHex(new Uint8Array(randomBytes(32)));
+
+interface Theirs {
+  eth: { getTransactionCount(address: string): Promise<number> };
+  priv: {
+    generateAndSendRawTransaction(
+      options: object,
+    ): Promise<{ status: boolean; transactionHash: Hex; blockNumber: number }>;
+  };
+}
+interface Call {
+  method: string;
+  params: unknown[];
+  at: number;
+}
+
+let plan: NetworkPlan;
+let proxy: Server;
+let asked: Call[] = [];
+let heads: WebSocket;
+/** When the node announced a block. */
+const announcedAt = new Map<number, number>();
+let theirs: Theirs;
+let provider: ChainProvider;
+let manager: PrivacyManager;
+let keys: string[];
+
+const portsOf = (n: number) => (plan.nodes[n] as NodePlan).manager as NonNullable<NodePlan["manager"]>;
+
+/** Passes everything on to a node, and keeps what was asked. */
+function startProxy(target: string): Promise<string> {
+  proxy = createServer((request, response) => {
+    let body = "";
+    request.on("data", (part) => (body += String(part)));
+    request.on("end", () => {
+      const parsed = JSON.parse(body) as Omit<Call, "at"> | Omit<Call, "at">[];
+      for (const { method, params } of [parsed].flat()) asked.push({ method, params, at: performance.now() });
+      fetch(target, { method: "POST", headers: { "content-type": "application/json" }, body })
+        .then((answer) => answer.text())
+        .then((text) => response.writeHead(200, { "content-type": "application/json" }).end(text))
+        .catch(() => response.writeHead(502).end());
+    });
+  });
+  return new Promise((resolve) =>
+    proxy.listen(0, "127.0.0.1", () => resolve(`http://127.0.0.1:${(proxy.address() as { port: number }).port}`)),
+  );
+}
+
+beforeAll(async () => {
+  if (!tool) return;
+  plan = await initNetwork(root, { chainId: 20_261, validators: 4, observers: 0, members: 2, blockSeconds: 1 });
+  // Their tests by IPC ask the manager at its Unix socket.
+  const file = new NetworkFolder(root).managerConfig("node-1");
+  const config = readJson<{ q2t: object }>(file) as { q2t: object };
+  writeJson(file, { ...config, q2t: { ...config.q2t, socket } });
+  await upNetwork(root, () => undefined);
+  const profile = profileOf(plan, plan.nodes[0] as NodePlan);
+  const url = await startProxy(profile.rpc);
+  heads = new WebSocket(profile.ws as string);
+  heads.onopen = () =>
+    heads.send(JSON.stringify({ jsonrpc: "2.0", id: 1, method: "eth_subscribe", params: ["newHeads"] }));
+  heads.onmessage = ({ data }) => {
+    const { params } = JSON.parse(String(data)) as { params?: { result: { number: string } } };
+    if (params) announcedAt.set(Number(params.result.number), performance.now());
+  };
+  keys = await Promise.all(
+    [0, 1].map(
+      async (n) => (await new PrivacyManager(`http://127.0.0.1:${portsOf(n).thirdParty}`).keys())[0] as string,
+    ),
+  );
+  manager = new PrivacyManager(managerUrl(portsOf(0)), `http://127.0.0.1:${portsOf(0).thirdParty}`);
+  provider = connectChain({ ...profile, rpc: url } satisfies Profile);
+  const load = createRequire(join(tool, "package.json"));
+  const Web3 = load("web3") as new (url: string) => object;
+  const web3Quorum = load("web3js-quorum") as (web3: object, options: object, isQuorum: boolean) => Theirs;
+  theirs = web3Quorum(new Web3(url), { privateUrl: `http://127.0.0.1:${portsOf(0).thirdParty}` }, true);
+});
+
+afterAll(async () => {
+  provider?.destroy();
+  heads?.close();
+  proxy?.closeAllConnections();
+  proxy?.close();
+  if (tool) await downNetwork(root);
+  for (const path of [root, socket]) rmSync(path, { recursive: true, force: true });
+});
+
+const requests = (method: string, hash: Hex) => asked.filter((c) => c.method === method && c.params[0] === hash);
+
+/** Milliseconds between the announcement of a block and now, when a caller is told of it. */
+const late = (block: number) => performance.now() - (announcedAt.get(block) as number);
+
+/** A private contract by their client; how late after its block the caller is told. */
+async function byTheirs(change: object = {}) {
+  const options = {
+    ...{ gasPrice: 0, gasLimit: GAS, to: "", value: 0, data: WORD, nonce: 0 },
+    ...{ from: { privateKey: random() }, isPrivate: true, privateFrom: keys[0], privateFor: [keys[1]] },
+    ...change,
+  };
+  const said = vi.spyOn(console, "log").mockImplementation(() => undefined);
+  const receipt = await theirs.priv.generateAndSendRawTransaction(options).finally(() => said.mockRestore());
+  return { hash: receipt.transactionHash, status: receipt.status, ms: late(receipt.blockNumber) };
+}
+
+/** The same by ours. */
+async function byOurs() {
+  const sender = new PrivateSender(random(), provider, manager);
+  const { hash, raw } = await sender.sign({ data: WORD, gasLimit: GAS }, 0, keys[0]);
+  await sender.broadcast(raw, { to: [keys[1] as string] }, keys[0]);
+  const { status, blockNumber } = await provider.mined(hash);
+  return { hash, status, ms: late(blockNumber) };
+}
+
+const median = (values: number[]) => [...values].sort((a, b) => a - b)[values.length >> 1] as number;
+
+describe.skipIf(!tool)("beside web3js-quorum", () => {
+  test("it asks for a receipt once a second, ours when a block comes, so that its caller is told sooner", async () => {
+    const ran = { theirs: [] as number[], ours: [] as number[] };
+    for (let n = 0; n < 7; n++) {
+      const one = await byTheirs();
+      expect(one.status).toBe(true);
+      const times = requests("eth_getTransactionReceipt", one.hash).map(({ at }) => at);
+      for (const [i, at] of times.entries()) if (i > 0) expect(at - (times[i - 1] as number)).toBeGreaterThan(950);
+      ran.theirs.push(one.ms);
+      const from = await provider.getBlockNumber();
+      const other = await byOurs();
+      expect(other.status).toBe(1);
+      // Once at the start and once a block; the socket's own opening is a chance more.
+      const blocks = (await provider.getBlockNumber()) - from;
+      expect(requests("eth_getTransactionReceipt", other.hash).length).toBeLessThanOrEqual(blocks + 3);
+      ran.ours.push(other.ms);
+    }
+    console.log(
+      `told after the block, median of 7: web3js-quorum ${Math.round(median(ran.theirs))} ms, ours ${Math.round(median(ran.ours))} ms`,
+    );
+    expect(median(ran.ours)).toBeLessThan(median(ran.theirs));
+  });
+
+  test("isPrivate: false puts a second 0x before the data and throws; ours sends a public transaction by another class", async () => {
+    await expect(byTheirs({ isPrivate: false })).rejects.toThrow();
+    expect(
+      asked.some(({ method, params }) => method.startsWith("eth_send") && String(params[0]).startsWith("0x0x")),
+    ).toBe(false);
+  });
+
+  test("it does not tell the node which party sends; ours does", async () => {
+    const sentBy = async (send: () => Promise<{ hash: Hex }>) => {
+      asked = [];
+      await send();
+      const [call] = asked.filter(({ method }) => method === "eth_sendRawPrivateTransaction");
+      return (call?.params[1] as { privateFrom?: string }).privateFrom;
+    };
+    expect(await sentBy(byTheirs)).toBeUndefined();
+    expect(await sentBy(byOurs)).toBe(keys[0]);
+  });
+});
+
+test.skipIf(!tool)("the eight tests of private transactions that it ships pass with our managers", () => {
+  if (!tool) return;
+  // Not among packages, where its test runner looks for no tests.
+  const copy = mkdtempSync(join(tmpdir(), "msec-w3q-theirs-"));
+  try {
+    const source = join(tool, "node_modules", "web3js-quorum");
+    for (const part of ["src", "solidity", "integration-tests/quorum-privacy"])
+      cpSync(join(source, part), join(copy, part), { recursive: true });
+    symlinkSync(join(tool, "node_modules"), join(copy, "node_modules"));
+    writeFileSync(
+      join(copy, "package.json"),
+      JSON.stringify({ jest: { testTimeout: 60_000, testEnvironment: "node" } }),
+    );
+    const changed = new Map([
+      [THEIRS.rpc, profileOf(plan, plan.nodes[0] as NodePlan).rpc],
+      [THEIRS.thirdParty, `http://127.0.0.1:${portsOf(0).thirdParty}`],
+      [THEIRS.from, keys[0] as string],
+      [THEIRS.to, keys[1] as string],
+    ]);
+    const helpers = join(copy, "integration-tests", "quorum-privacy", "helpers");
+    for (const name of readdirSync(helpers)) {
+      let text = readFileSync(join(helpers, name), "utf8");
+      for (const [from, to] of changed) text = text.replaceAll(from, to);
+      writeFileSync(join(helpers, name), text);
+    }
+    const out = join(copy, "result.json");
+    const jest = join(tool, "node_modules", "jest", "bin", "jest.js");
+    const { stderr } = spawnSync(
+      process.execPath,
+      [jest, "--runInBand", "--forceExit", "--json", `--outputFile=${out}`, "integration-tests/quorum-privacy"],
+      { cwd: copy, encoding: "utf8", env: { ...process.env, IPC_PATH: socket } },
+    );
+    const result = JSON.parse(readFileSync(out, "utf8")) as { numPassedTests: number; numTotalTests: number };
+    expect([result.numPassedTests, result.numTotalTests], stderr.slice(-3000)).toEqual([8, 8]);
+  } finally {
+    rmSync(copy, { recursive: true, force: true });
+  }
+});
