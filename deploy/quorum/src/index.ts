@@ -1,3 +1,4 @@
+export * from "./backup.ts";
 export * from "./binary.ts";
 export * from "./init.ts";
 export * from "./ipc.ts";

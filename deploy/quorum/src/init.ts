@@ -93,13 +93,18 @@ const writePlan = (folder: NetworkFolder, plan: NetworkPlan) => writeJson(folder
 
 /** What every node has of the network: whom it dials, whom it lets in, how it runs. */
 function writeNodes(folder: NetworkFolder, plan: NetworkPlan): void {
-  const enodes = plan.nodes.map(enodeOf);
   for (const one of plan.nodes) {
-    mkdirSync(folder.data(one.name), { recursive: true, mode: 0o700 });
-    writeJson(join(folder.data(one.name), "static-nodes.json"), enodes);
-    writeJson(join(folder.data(one.name), "permissioned-nodes.json"), enodes);
+    writePeers(folder, plan, one);
     writeFileSync(folder.config(one.name), toml(plan, one));
   }
+}
+
+/** Whom a node dials and whom it lets in: every node of the plan. */
+export function writePeers(folder: NetworkFolder, plan: NetworkPlan, one: NodePlan): void {
+  mkdirSync(folder.data(one.name), { recursive: true, mode: 0o700 });
+  const enodes = plan.nodes.map(enodeOf);
+  writeJson(join(folder.data(one.name), "static-nodes.json"), enodes);
+  writeJson(join(folder.data(one.name), "permissioned-nodes.json"), enodes);
 }
 
 /** Settings that two cores carry, and ports on loopback only. */

@@ -81,8 +81,17 @@ export class NetworkFolder {
   }
 }
 
-/** 32 bytes, sealed at rest beside the key that opens them; made at random on first use. */
+/** 32 bytes, sealed at rest beside the key that opens them; made at random for a new node. */
 export const nodeKey = (folder: NetworkFolder, name: string): Uint8Array => secretFile(folder.node(name), "node-key");
+
+/** The key of a node that was made before. Never a new one: the network would not know it. */
+export function openNodeKey(folder: NetworkFolder, name: string): Uint8Array {
+  if (!existsSync(join(folder.node(name), "node-key.sealed")))
+    throw new NetworkProblem(
+      `${folder.node(name)} has no key of ${name}: put it back with msec network restore --node ${name}`,
+    );
+  return nodeKey(folder, name);
+}
 
 export const enodeOf = ({ publicKey, host, p2p }: NodePlan): string => `enode://${publicKey}@${host}:${p2p}?discport=0`;
 
@@ -93,9 +102,14 @@ export const managerUrl = ({ q2t }: NonNullable<NodePlan["manager"]>): string =>
 export function readPlan(folder: NetworkFolder): NetworkPlan {
   if (!existsSync(folder.plan))
     throw new NetworkProblem(`there is no network in ${folder.root}: make one with msec network init`);
+  return parsePlan(folder.plan);
+}
+
+/** Reads a plan that is there, such as a backup's. */
+export function parsePlan(file: string): NetworkPlan {
   try {
-    return network.parse(JSON.parse(readFileSync(folder.plan, "utf8")));
+    return network.parse(JSON.parse(readFileSync(file, "utf8")));
   } catch (error) {
-    throw new NetworkProblem(`${folder.plan} is damaged (${(error as Error).message}): restore it from a backup`);
+    throw new NetworkProblem(`${file} is damaged (${(error as Error).message}): restore it from a backup`);
   }
 }

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { toHex } from "@msec/core";
 import { type Binary } from "./binary.ts";
 import { ipcPath } from "./ipc.ts";
-import { managerUrl, type NetworkFolder, nodeKey, type NodePlan } from "./network.ts";
+import { managerUrl, type NetworkFolder, type NodePlan, openNodeKey } from "./network.ts";
 import { NetworkProblem } from "./problem.ts";
 
 const START_MS = 120_000;
@@ -46,7 +46,7 @@ export async function startNode(folder: NetworkFolder, one: NodePlan, binary: Bi
   initialise(folder, one, binary);
   const secret = mkdtempSync(join(transient(), "msec-node-"));
   const keyFile = join(secret, "key");
-  writeFileSync(keyFile, toHex(nodeKey(folder, one.name)).slice(2), { mode: 0o600 });
+  writeFileSync(keyFile, toHex(openNodeKey(folder, one.name)).slice(2), { mode: 0o600 });
   const log = openSync(folder.log(one.name), "a", 0o600);
   let child: ChildProcess;
   try {

@@ -4,8 +4,8 @@ import { type EmbeddedPostgres, startPostgres } from "@msec/companion-db";
 import { writeJson } from "@msec/service";
 import { requireBinary } from "./binary.ts";
 import { validatorsOf } from "./members.ts";
-import { startManager } from "./manager.ts";
-import { NetworkFolder, type NetworkPlan, readPlan } from "./network.ts";
+import { databaseName, startManager } from "./manager.ts";
+import { NetworkFolder, type NetworkPlan, type NodePlan, readPlan } from "./network.ts";
 import { ask, type Running, startNode } from "./node.ts";
 import { NetworkProblem } from "./problem.ts";
 import { isManager, isRunning, managerOf, type NetworkRun, runningProcesses } from "./run.ts";
@@ -25,17 +25,29 @@ export interface RunningNetwork {
   stop(): Promise<void>;
 }
 
-/** Starts every process, managers before their nodes, and waits until the chain makes blocks. */
-export async function upNetwork(root: string, progress: (line: string) => void): Promise<RunningNetwork> {
+/**
+ * Starts every process, managers before their nodes, and waits until the chain makes blocks. With `only`, the processes of one
+ * node, beside those that run.
+ */
+export async function upNetwork(
+  root: string,
+  progress: (line: string) => void,
+  only?: string,
+): Promise<RunningNetwork> {
   const folder = new NetworkFolder(root);
   const plan = readPlan(folder);
   const binary = requireBinary();
-  const before = Object.keys(runningProcesses(folder));
+  const nodes = plan.nodes.filter(({ name }) => only === undefined || name === only);
+  if (nodes.length === 0)
+    throw new NetworkProblem(`there is no ${only}: the nodes are ${plan.nodes.map(({ name }) => name).join(", ")}`);
+  const isOurs = (name: string) => nodes.some((one) => one.name === name || managerOf(one.name) === name);
+  const others = () => Object.entries(runningProcesses(folder)).filter(([name]) => !isOurs(name));
+  const before = Object.keys(runningProcesses(folder)).filter(isOurs);
   if (before.length > 0)
     throw new NetworkProblem(
       `${before.join(", ")} of ${folder.root} run already: stop them first with msec network down`,
     );
-  const members = plan.nodes.filter(({ manager }) => manager !== undefined);
+  const members = nodes.filter(({ manager }) => manager !== undefined);
   const parts = new Map<string, { running: Running; start: () => Promise<Running> }>();
   let postgres: EmbeddedPostgres | undefined;
   let stopping = false;
@@ -43,7 +55,7 @@ export async function upNetwork(root: string, progress: (line: string) => void):
   const pids = (): NetworkRun => Object.fromEntries([...parts].map(([name, { running }]) => [name, running.pid]));
   const begin = async (name: string, start: () => Promise<Running>): Promise<void> => {
     parts.set(name, { running: await start(), start });
-    writeJson(folder.run, pids());
+    writeJson(folder.run, { ...Object.fromEntries(others()), ...pids() });
   };
   const stop = async () => {
     stopping = true;
@@ -52,6 +64,8 @@ export async function upNetwork(root: string, progress: (line: string) => void):
       Promise.all([...parts].filter(([name]) => which(name)).map(([, { running }]) => running.stop()));
     await stopAll((name) => !isManager(name));
     await stopAll(isManager);
+    const left = Object.fromEntries(others());
+    if (Object.keys(left).length > 0) return writeJson(folder.run, left);
     await postgres?.stop();
     rmSync(folder.run, { force: true });
   };
@@ -61,14 +75,14 @@ export async function upNetwork(root: string, progress: (line: string) => void):
       const server = (postgres = await startPostgres(folder.postgres));
       await settled(
         members.map(async (one) => {
-          const url = await server.database(one.name.replace("-", "_"));
+          const url = await server.database(databaseName(one.name));
           await begin(managerOf(one.name), () => startManager(folder, one, url));
         }),
       );
     }
-    progress(`${plan.nodes.length} nodes of GoQuorum ${binary.version}`);
-    await settled(plan.nodes.map((one) => begin(one.name, () => startNode(folder, one, binary))));
-    await firstBlock(plan);
+    progress(`${nodes.length} nodes of GoQuorum ${binary.version}`);
+    await settled(nodes.map((one) => begin(one.name, () => startNode(folder, one, binary))));
+    await firstBlock(nodes[0] as NodePlan);
   } catch (error) {
     await stop();
     throw error;
@@ -121,8 +135,8 @@ async function settled(work: Promise<void>[]): Promise<void> {
 }
 
 /** The first round of a network that comes up may time out, so that its first block takes some seconds. */
-async function firstBlock(plan: NetworkPlan): Promise<void> {
-  const rpc = `http://127.0.0.1:${plan.nodes[0]?.rpc}`;
+async function firstBlock(one: NodePlan): Promise<void> {
+  const rpc = `http://127.0.0.1:${one.rpc}`;
   const height = async () => Number(await ask<string>(rpc, "eth_blockNumber"));
   const before = await height();
   for (const end = Date.now() + FIRST_BLOCK_MS; Date.now() < end; await sleep(100))
