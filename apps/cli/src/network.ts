@@ -3,6 +3,7 @@ import {
   addNode,
   backupNetwork,
   downNetwork,
+  followDirectory,
   initNetwork,
   managerUrl,
   networkStatus,
@@ -11,6 +12,7 @@ import {
   restoreNetwork,
   upNetwork,
 } from "@msec/quorum";
+import { type Hex } from "@msec/core";
 import { type Command, Option } from "commander";
 import { QUORUM_CHAIN_ID } from "./city/chain.ts";
 import { bold, dim, good, print, printJson, short, table, warn } from "./output.ts";
@@ -130,6 +132,15 @@ export function addNetworkCommands(program: Command): void {
       const validators = await removeValidator(resolve(dir), name);
       if (json) printJson({ validators });
       else print(good(`${name} makes no more blocks; ${validators.length} validators are left`));
+    });
+
+  command("follow", "let in only nodes whose account is in an organisation of a Directory, from now on")
+    .argument("<DIRECTORY>", "address of the contract")
+    .action(async (directory: string, { dir, json }: Common) => {
+      if (!/^0x[0-9a-fA-F]{40}$/.test(directory)) throw new Problem(`${directory} is no address`, 2);
+      await followDirectory(resolve(dir), directory.toLowerCase() as Hex);
+      if (json) printJson({ directory });
+      else print(good("nodes whose account leaves the Directory lose their connections within two blocks"));
     });
 
   command("backup", "write what an organisation needs to come back into a new folder; the network may be up")

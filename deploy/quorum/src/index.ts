@@ -6,6 +6,7 @@ export * from "./manager.ts";
 export * from "./members.ts";
 export * from "./network.ts";
 export * from "./node.ts";
+export * from "./permissions.ts";
 export * from "./problem.ts";
 export * from "./qbft.ts";
 export * from "./run.ts";

@@ -22,12 +22,18 @@ const node = z.strictObject({
   ws: port,
   /** Ports of the privacy manager beside it, if it has one. */
   manager: z.strictObject({ q2t: port, thirdParty: port, p2p: port, health: port }).optional(),
+  /** Ports of the edge, where users reach it. */
+  edge: z.strictObject({ port, health: port }).optional(),
+  /** Port of the keeper of its peers, once the network follows a Directory. */
+  keeper: port.optional(),
 });
 
 const network = z.strictObject({
   chainId: z.int().min(2),
   blockSeconds: z.int().min(1).max(60),
   nodes: z.array(node).min(1),
+  /** The Directory whose organisations' nodes are let in; without one, every node of this plan. */
+  directory: hex(20).optional(),
 });
 
 export type NodePlan = z.infer<typeof node>;
@@ -75,6 +81,18 @@ export class NetworkFolder {
   /** The database server of all managers. */
   get postgres() {
     return join(this.root, "postgres");
+  }
+  edgeConfig(name: string) {
+    return join(this.node(name), "edge.json");
+  }
+  edgeLog(name: string) {
+    return join(this.node(name), "edge.log");
+  }
+  keeperConfig(name: string) {
+    return join(this.node(name), "keeper.json");
+  }
+  keeperLog(name: string) {
+    return join(this.node(name), "keeper.log");
   }
   log(name: string) {
     return join(this.node(name), "node.log");

@@ -33,6 +33,22 @@ export async function ask<T>(url: string, method: string, params: unknown[] = []
   return answer.result as T;
 }
 
+/** Asks a node several things in one request; throws the first error among the answers. */
+export async function askAll<T>(url: string, requests: [method: string, params: unknown[]][]): Promise<T[]> {
+  const response = await fetch(url, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(requests.map(([method, params], id) => ({ jsonrpc: "2.0", id, method, params }))),
+    signal: AbortSignal.timeout(3000),
+  });
+  const answers = (await response.json()) as { id: number; result?: T; error?: { message: string } }[];
+  return requests.map((_, id) => {
+    const answer = answers.find((one) => one.id === id);
+    if (!answer || answer.error) throw new Error(answer?.error?.message ?? "the node left a request without an answer");
+    return answer.result as T;
+  });
+}
+
 /** Memory rather than disk, where there is such a folder. */
 const transient = () => (existsSync("/dev/shm") ? "/dev/shm" : tmpdir());
 

@@ -1,14 +1,27 @@
 import { existsSync, rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type EmbeddedPostgres, startPostgres } from "@msec/companion-db";
+import { type Hex } from "@msec/core";
 import { writeJson } from "@msec/service";
 import { requireBinary } from "./binary.ts";
-import { validatorsOf } from "./members.ts";
+import { validatorsOf } from "./ipc.ts";
+import { startEdge, startKeeper } from "./companions.ts";
+import { planToFollow } from "./follow.ts";
 import { databaseName, startManager } from "./manager.ts";
 import { NetworkFolder, type NetworkPlan, type NodePlan, readPlan } from "./network.ts";
 import { ask, type Running, startNode } from "./node.ts";
 import { NetworkProblem } from "./problem.ts";
-import { isManager, isRunning, managerOf, type NetworkRun, runningProcesses } from "./run.ts";
+import {
+  isManager,
+  isNode,
+  isRunning,
+  managerOf,
+  type NetworkRun,
+  nodeOf,
+  partOf,
+  runningNodes,
+  runningProcesses,
+} from "./run.ts";
 
 const FIRST_BLOCK_MS = 60_000;
 const RESTART_MS = 1000;
@@ -22,12 +35,14 @@ export interface RunningNetwork {
   pids(): NetworkRun;
   /** Starts what ends by itself again, until {@link stop}; `onChange` once it runs. */
   keep(onExit: (name: string) => void, onChange: () => void): void;
+  /** From now on every node lets in those whose account is in an organisation of this Directory. */
+  follow(directory: Hex): Promise<void>;
   stop(): Promise<void>;
 }
 
 /**
- * Starts every process, managers before their nodes, and waits until the chain makes blocks. With `only`, the processes of one
- * node, beside those that run.
+ * Starts every process, managers before their nodes, and waits until the chain makes blocks. With `only`, what does not run of
+ * one node and what is beside it.
  */
 export async function upNetwork(
   root: string,
@@ -37,13 +52,13 @@ export async function upNetwork(
   const folder = new NetworkFolder(root);
   const plan = readPlan(folder);
   const binary = requireBinary();
+  let following = plan.directory;
   const nodes = plan.nodes.filter(({ name }) => only === undefined || name === only);
   if (nodes.length === 0)
     throw new NetworkProblem(`there is no ${only}: the nodes are ${plan.nodes.map(({ name }) => name).join(", ")}`);
-  const isOurs = (name: string) => nodes.some((one) => one.name === name || managerOf(one.name) === name);
-  const others = () => Object.entries(runningProcesses(folder)).filter(([name]) => !isOurs(name));
+  const isOurs = (name: string) => nodes.some((one) => one.name === nodeOf(name));
   const before = Object.keys(runningProcesses(folder)).filter(isOurs);
-  if (before.length > 0)
+  if (only === undefined ? before.length > 0 : before.some(isNode))
     throw new NetworkProblem(
       `${before.join(", ")} of ${folder.root} run already: stop them first with msec network down`,
     );
@@ -53,9 +68,13 @@ export async function upNetwork(
   let stopping = false;
   const restarts = new Set<Promise<void>>();
   const pids = (): NetworkRun => Object.fromEntries([...parts].map(([name, { running }]) => [name, running.pid]));
+  const others = () => Object.entries(runningProcesses(folder)).filter(([name]) => !parts.has(name));
   const begin = async (name: string, start: () => Promise<Running>): Promise<void> => {
     parts.set(name, { running: await start(), start });
     writeJson(folder.run, { ...Object.fromEntries(others()), ...pids() });
+  };
+  const beginNew = async (name: string, start: () => Promise<Running>): Promise<void> => {
+    if (!before.includes(name)) await begin(name, start);
   };
   const stop = async () => {
     stopping = true;
@@ -76,12 +95,18 @@ export async function upNetwork(
       await settled(
         members.map(async (one) => {
           const url = await server.database(databaseName(one.name));
-          await begin(managerOf(one.name), () => startManager(folder, one, url));
+          await beginNew(managerOf(one.name), () => startManager(folder, one, url));
         }),
       );
     }
     progress(`${nodes.length} nodes of GoQuorum ${binary.version}`);
-    await settled(nodes.map((one) => begin(one.name, () => startNode(folder, one, binary))));
+    await settled(
+      nodes.flatMap((one) => [
+        beginNew(one.name, () => startNode(folder, one, binary)),
+        ...(one.edge ? [beginNew(partOf(one.name, "edge"), () => startEdge(folder, one))] : []),
+        ...(plan.directory ? [beginNew(partOf(one.name, "keeper"), () => startKeeper(folder, one))] : []),
+      ]),
+    );
     await firstBlock(nodes[0] as NodePlan);
   } catch (error) {
     await stop();
@@ -108,6 +133,12 @@ export async function upNetwork(
     plan,
     rpcs: plan.nodes.map(({ rpc }) => `http://127.0.0.1:${rpc}`),
     pids,
+    async follow(directory) {
+      if (following === directory) return;
+      const { nodes: planned } = await planToFollow(root, directory);
+      following = directory;
+      await settled(planned.map((one) => begin(partOf(one.name, "keeper"), () => startKeeper(folder, one))));
+    },
     keep: (onExit, onChange) => [...parts.keys()].forEach((name) => watch(name, onExit, onChange)),
     stop,
   };
@@ -146,6 +177,21 @@ async function firstBlock(one: NodePlan): Promise<void> {
   );
 }
 
+/** Has a network that is up follow a Directory: starts the keeper of every node that runs without one. */
+export async function followDirectory(root: string, directory: Hex): Promise<void> {
+  const folder = new NetworkFolder(root);
+  if (Object.keys(runningNodes(folder)).length === 0)
+    throw new NetworkProblem(`no node of ${folder.root} runs that could say what the Directory holds: msec network up`);
+  const { nodes } = await planToFollow(root, directory);
+  const running = runningProcesses(folder);
+  for (const one of nodes) {
+    const keeper = partOf(one.name, "keeper");
+    if (running[one.name] === undefined || running[keeper] !== undefined) continue;
+    const { pid } = await startKeeper(folder, one);
+    writeJson(folder.run, { ...runningProcesses(folder), [keeper]: pid });
+  }
+}
+
 /** Stops what runs, in whichever process it was started: nodes before their managers. */
 export async function downNetwork(root: string): Promise<string[]> {
   const folder = new NetworkFolder(root);
@@ -170,8 +216,10 @@ export interface NodeStatus {
   name: string;
   address: string;
   pid: number | null;
-  /** Process of its privacy manager; null where it has none or it does not run. */
+  /** Processes of its privacy manager, its edge and its keeper; null where it has none or it does not run. */
   manager: number | null;
+  edge: number | null;
+  keeper: number | null;
   validator: boolean;
   block: number | null;
   peers: number | null;
@@ -199,6 +247,8 @@ export async function networkStatus(root: string): Promise<{ nodes: NodeStatus[]
       address: one.address,
       pid: pids[one.name] ?? null,
       manager: pids[managerOf(one.name)] ?? null,
+      edge: pids[partOf(one.name, "edge")] ?? null,
+      keeper: pids[partOf(one.name, "keeper")] ?? null,
       block: block ? Number(block.number) : null,
       peers,
       age: block ? Math.max(0, Math.round(Date.now() / 1000) - Number(block.timestamp)) : null,

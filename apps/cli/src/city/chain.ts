@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { EMBEDDED_CHAIN_ID, type EmbeddedChain, startChain } from "@msec/chain";
+import { type Hex } from "@msec/core";
 import { initNetwork, NetworkFolder, requireBinary, type RunningNetwork, upNetwork } from "@msec/quorum";
 import { type Layout } from "./layout.ts";
 import { Problem } from "../problem.ts";
@@ -19,6 +20,10 @@ export interface CityChain {
   rpc: string;
   /** The endpoint of the n-th operator or deliverer, from 1: on Quorum a node of its own while there are enough. */
   rpcOf(n: number): string;
+  /** Accounts of its nodes, which must be in an organisation before {@link follow}; none on the embedded chain. */
+  nodeAccounts: Hex[];
+  /** Has the nodes let in only those whose account is in this Directory. */
+  follow(directory: Hex): Promise<void>;
   /** Processes by name, as they are now. */
   pids(): Record<string, number>;
   /** Starts what ends by itself again, until {@link stop}. */
@@ -91,6 +96,8 @@ function embeddedChain(layout: Layout, port: number, first: EmbeddedChain): City
     chainId: EMBEDDED_CHAIN_ID,
     rpc: first.rpc,
     rpcOf: () => first.rpc,
+    nodeAccounts: [],
+    follow: () => Promise.resolve(),
     pids: () => ({ chain: running.pid }),
     keep,
     async stop() {
@@ -106,6 +113,8 @@ const quorumChain = (network: RunningNetwork): CityChain => ({
   chainId: network.plan.chainId,
   rpc: network.rpcs[0] as string,
   rpcOf: (n) => network.rpcs[(n - 1) % network.rpcs.length] as string,
+  nodeAccounts: network.plan.nodes.map(({ address }) => address),
+  follow: (directory) => network.follow(directory),
   pids: () => network.pids(),
   keep: (onExit, onChange) => network.keep(onExit, onChange),
   stop: () => network.stop(),
