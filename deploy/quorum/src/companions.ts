@@ -7,8 +7,8 @@ import { answering, type Running } from "./node.ts";
 
 // What runs beside a node for its users and for its operator: the edge, and the keeper of its peers.
 
-const EDGE = fileURLToPath(new URL("../../../oracles/edge/src/main.ts", import.meta.url));
-const KEEPER = fileURLToPath(new URL("./keeper.ts", import.meta.url));
+export const EDGE = fileURLToPath(new URL("../../../oracles/edge/src/main.ts", import.meta.url));
+export const KEEPER = fileURLToPath(new URL("./keeper.ts", import.meta.url));
 const NODE_COMPILE_CACHE = fileURLToPath(new URL("../../../node_modules/.cache/msec", import.meta.url));
 
 /** Configuration of a node's edge; quotas are its defaults until somebody sets them. */
@@ -27,8 +27,11 @@ export function writeEdge(folder: NetworkFolder, plan: NetworkPlan, one: NodePla
 export const startEdge = (folder: NetworkFolder, one: NodePlan): Promise<Running> =>
   start(`the edge of ${one.name}`, EDGE, folder.edgeConfig(one.name), folder.edgeLog(one.name), one.edge?.health);
 
-export function startKeeper(folder: NetworkFolder, one: NodePlan): Promise<Running> {
+export const writeKeeper = (folder: NetworkFolder, one: NodePlan): void =>
   writeJson(folder.keeperConfig(one.name), { network: folder.root, node: one.name, port: one.keeper });
+
+export function startKeeper(folder: NetworkFolder, one: NodePlan): Promise<Running> {
+  writeKeeper(folder, one);
   return start(
     `the keeper of ${one.name}`,
     KEEPER,

@@ -1,9 +1,12 @@
+import { existsSync } from "node:fs";
 import { type Hex } from "@msec/core";
 import { freePort, writeJson } from "@msec/service";
+import { writeKeeper } from "./companions.ts";
 import { validatorsOf } from "./ipc.ts";
 import { NetworkFolder, type NetworkPlan, readPlan } from "./network.ts";
 import { admission, membersAt } from "./permissions.ts";
 import { NetworkProblem } from "./problem.ts";
+import { writeUnits } from "./units.ts";
 
 /**
  * Has the nodes of a network follow a Directory from now on: notes it in the plan, with a port for the keeper of each. The first
@@ -29,5 +32,7 @@ export async function planToFollow(root: string, directory: Hex): Promise<Networ
   }
   const next = { ...plan, directory, nodes };
   writeJson(folder.plan, next);
+  for (const one of next.nodes) if (existsSync(folder.node(one.name))) writeKeeper(folder, one);
+  writeUnits(folder, next);
   return next;
 }

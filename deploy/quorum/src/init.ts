@@ -8,6 +8,7 @@ import { writeManagers } from "./manager.ts";
 import { enodeOf, NetworkFolder, type NetworkPlan, nodeKey, type NodePlan, readPlan } from "./network.ts";
 import { NetworkProblem } from "./problem.ts";
 import { BLOCK_GAS, genesis } from "./qbft.ts";
+import { writeUnits } from "./units.ts";
 
 export interface InitOptions {
   chainId: number;
@@ -44,6 +45,7 @@ export async function initNetwork(root: string, options: InitOptions): Promise<N
   writeJson(folder.genesis, genesis({ ...plan, validators }));
   for (const one of nodes) writeNode(folder, plan, one);
   writeManagers(folder, plan);
+  writeUnits(folder, plan);
   return plan;
 }
 
@@ -94,6 +96,7 @@ export async function planNextNode(folder: NetworkFolder, validator: boolean): P
   const next = { ...plan, nodes: [...plan.nodes, added] };
   writePlan(folder, next);
   writeNode(folder, next, added);
+  writeUnits(folder, next);
   // Those that follow a Directory let it in once it is in there.
   if (!plan.directory)
     for (const one of plan.nodes) if (existsSync(folder.node(one.name))) writePeers(folder, next, one);

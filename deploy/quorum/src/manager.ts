@@ -20,7 +20,7 @@ const OWN_DATABASE = "postgres://127.0.0.1/privacy";
 /** Name of a manager's database on that server. */
 export const databaseName = (node: string): string => node.replace("-", "_");
 const RECOVER = fileURLToPath(new URL("../../../oracles/privacy/src/recover.ts", import.meta.url));
-const MAIN = fileURLToPath(new URL("../../../oracles/privacy/src/main.ts", import.meta.url));
+export const MANAGER = fileURLToPath(new URL("../../../oracles/privacy/src/main.ts", import.meta.url));
 /** Compiled code of every process: a node ends when its manager takes five seconds to come back. */
 const NODE_COMPILE_CACHE = fileURLToPath(new URL("../../../node_modules/.cache/msec", import.meta.url));
 
@@ -54,7 +54,7 @@ export async function startManager(folder: NetworkFolder, one: NodePlan, databas
   const file = `${folder.manager(one.name)}/manager.log`;
   const log = openSync(file, "a", 0o600);
   try {
-    const args = ["--disable-warning=ExperimentalWarning", MAIN, folder.managerConfig(one.name)];
+    const args = ["--disable-warning=ExperimentalWarning", MANAGER, folder.managerConfig(one.name)];
     const child = spawn(process.execPath, args, {
       stdio: ["ignore", log, log],
       detached: true,

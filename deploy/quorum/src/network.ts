@@ -57,6 +57,13 @@ export class NetworkFolder {
   get run() {
     return join(this.root, "run.json");
   }
+  /** Units for systemd, and a file for compose. */
+  get units() {
+    return join(this.root, "systemd");
+  }
+  get compose() {
+    return join(this.root, "compose.yaml");
+  }
   node(name: string) {
     return join(this.root, "nodes", name);
   }

@@ -11,6 +11,7 @@ import { NetworkProblem } from "./problem.ts";
 
 const START_MS = 120_000;
 const STOP_MS = 20_000;
+export const NODE_FLAGS = ["--mine", "--miner.threads", "1", "--verbosity", "2"];
 
 /** A node or a manager that answers. */
 export interface Running {
@@ -128,7 +129,7 @@ export async function answering(
 
 const args = (config: string, keyFile: string, ipc: string): string[] => [
   ...["--config", config, "--nodekey", keyFile, "--ipcpath", ipc],
-  ...["--mine", "--miner.threads", "1", "--verbosity", "2"],
+  ...NODE_FLAGS,
 ];
 
 function initialise(folder: NetworkFolder, one: NodePlan, binary: Binary): void {

@@ -1,4 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { writeJson } from "@msec/service";
 import { type NetworkFolder } from "./network.ts";
 
 /** What run.json says: process ids by node, and by node and part, such as `node-1/manager`. */
@@ -24,6 +26,18 @@ export function runningProcesses(folder: NetworkFolder): NetworkRun {
 /** Process ids of the nodes that run. */
 export const runningNodes = (folder: NetworkFolder): NetworkRun =>
   Object.fromEntries(Object.entries(runningProcesses(folder)).filter(([name]) => isNode(name)));
+
+/** Notes a process that another one than `network up` started, while others may be doing the same. */
+export async function noteProcess(folder: NetworkFolder, name: string, pid: number): Promise<void> {
+  while (isRunning(folder, name, pid) && runningProcesses(folder)[name] !== pid) {
+    try {
+      writeJson(folder.run, { ...runningProcesses(folder), [name]: pid });
+    } catch {
+      // Another one writes at the same moment.
+    }
+    await sleep(50 + Math.random() * 200);
+  }
+}
 
 /** The configuration that a process was started with. */
 function configOf(folder: NetworkFolder, name: string): string {
