@@ -89,6 +89,7 @@ describe("a backup", () => {
     });
     expect(statSync(join(back.node("node-1"), "wrapping.key")).mode & 0o077).toBe(0);
     expect(existsSync(join(back.data("node-1"), "geth"))).toBe(false);
+    expect(readFileSync(back.compose, "utf8")).toContain(back.config("node-1"));
   });
 
   it("holds no key that opens anything, no log and no block; those only if asked", async () => {

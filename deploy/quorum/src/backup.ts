@@ -24,6 +24,7 @@ import { withDatabase } from "./manager.ts";
 import { NetworkFolder, type NetworkPlan, type NodePlan, openNodeKey, parsePlan, readPlan } from "./network.ts";
 import { NetworkProblem } from "./problem.ts";
 import { runningProcesses } from "./run.ts";
+import { writeUnits } from "./units.ts";
 
 // What an organisation needs to come back: a folder of files with a list of their digests, written last. Keys stay sealed; the
 // wrapping keys that open them go into a file of their own, for another medium. Blocks come back from the other nodes.
@@ -166,6 +167,11 @@ export async function restoreNetwork(
     for (const one of nodes) {
       await checkKeys(stage, one);
       if (present) writePeers(stage, present, one);
+      if (existsSync(stage.keeperConfig(one.name)))
+        writeJson(stage.keeperConfig(one.name), {
+          ...readJson<object>(stage.keeperConfig(one.name)),
+          network: folder.root,
+        });
       if (one.manager)
         writeJson(stage.managerConfig(one.name), {
           ...readJson<object>(stage.managerConfig(one.name)),
@@ -181,7 +187,10 @@ export async function restoreNetwork(
     }
     step("restore-checked");
     if (present) for (const one of nodes) renameSync(stage.node(one.name), folder.node(one.name));
-    else renameSync(stage.root, folder.root);
+    else {
+      renameSync(stage.root, folder.root);
+      writeUnits(folder, plan);
+    }
   } finally {
     rmSync(stage.root, { recursive: true, force: true });
   }

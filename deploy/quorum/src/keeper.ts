@@ -42,15 +42,19 @@ async function main(file: string): Promise<void> {
   let spared = "";
   const loops = new Loops((_, error) => note(error.message));
   loops.every(EVERY_MS, "peers", async () => {
-    const kept = await keepPeers(config.network, config.node);
-    if (!kept) return note("the node has no new block");
+    const kept = await keepPeers(config.network, config.node, last?.block);
+    if (kept === "behind") return note("the node has no new block");
     note(undefined);
+    if (kept === "same") return;
+    // One that is away is dialled until it is back.
+    const dialled = kept.added.filter((name) => !last?.added.includes(name));
     last = kept;
     block.set(kept.block);
     changes.inc({ change: "removed" }, kept.removed.length);
     if (kept.removed.length > 0) log.info({ block: kept.block, nodes: kept.removed }, "cut off: not in the Directory");
-    if (kept.added.length > 0) log.debug({ block: kept.block, nodes: kept.added }, "dialled");
-    changes.inc({ change: "dialled" }, kept.added.length);
+    if (dialled.length > 0)
+      log.info({ block: kept.block, nodes: dialled }, "dialled: in the Directory and not connected");
+    changes.inc({ change: "dialled" }, dialled.length);
     const now = kept.spared.map(({ name }) => name).join(", ");
     if (now !== spared && now !== "")
       log.error({ nodes: now }, "not in the Directory, but the chain would stop without them: vote them out first");

@@ -59,15 +59,19 @@ export interface Kept extends Admission {
   added: string[];
 }
 
-/** Brings the peers of one node in step with the Directory. Undefined where the node itself is behind. */
-export async function keepPeers(root: string, name: string): Promise<Kept | undefined> {
+/**
+ * Brings the peers of one node in step with the Directory, unless its newest block is the one of which this was done last, or the
+ * node is behind.
+ */
+export async function keepPeers(root: string, name: string, lastBlock?: number): Promise<Kept | "same" | "behind"> {
   const folder = new NetworkFolder(root);
   const { nodes, directory } = readPlan(folder);
   const own = nodes.find((one) => one.name === name);
   if (!directory || !own) throw new Error(`${folder.plan} names no Directory, or no ${name}`);
   const rpc = `http://127.0.0.1:${own.rpc}`;
   const block = await ask<{ number: string; timestamp: string }>(rpc, "eth_getBlockByNumber", ["latest", false]);
-  if (Date.now() / 1000 - Number(block.timestamp) > FRESH_SECONDS) return undefined;
+  if (Date.now() / 1000 - Number(block.timestamp) > FRESH_SECONDS) return "behind";
+  if (Number(block.number) === lastBlock) return "same";
   const members = await membersAt(rpc, directory, nodes, block.number);
   const kept = admission(nodes, (one) => members.has(one.address), await validatorsOf(folder, name));
   writePermissions(folder, own, kept.admitted);
