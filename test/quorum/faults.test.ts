@@ -144,7 +144,7 @@ it("takes back a validator whose machine was lost, from a backup", async () => {
   process.kill(edge, "SIGKILL");
   await until(() => Promise.resolve(runningProcesses(folder)[partOf("node-2", "edge")] === undefined), 10);
   rmSync(folder.node("node-2"), { recursive: true });
-  await expect(upNetwork(root, () => undefined, "node-2")).rejects.toThrow();
+  await expect(upNetwork(root, () => undefined, "node-2")).rejects.toThrow("msec network restore");
   await restoreNetwork(root, out, wrapping, ["node-2"]);
   const started = performance.now();
   await upNetwork(root, () => undefined, "node-2");

@@ -60,10 +60,11 @@ const transient = () => (existsSync("/dev/shm") ? "/dev/shm" : tmpdir());
 export async function startNode(folder: NetworkFolder, one: NodePlan, binary: Binary): Promise<Running> {
   const cwd = folder.node(one.name);
   const manager = one.manager && managerUrl(one.manager);
+  const key = toHex(openNodeKey(folder, one.name)).slice(2);
   initialise(folder, one, binary);
   const secret = mkdtempSync(join(transient(), "msec-node-"));
   const keyFile = join(secret, "key");
-  writeFileSync(keyFile, toHex(openNodeKey(folder, one.name)).slice(2), { mode: 0o600 });
+  writeFileSync(keyFile, key, { mode: 0o600 });
   const log = openSync(folder.log(one.name), "a", 0o600);
   let child: ChildProcess;
   try {

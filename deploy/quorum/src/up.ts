@@ -8,7 +8,7 @@ import { validatorsOf } from "./ipc.ts";
 import { startEdge, startKeeper } from "./companions.ts";
 import { planToFollow } from "./follow.ts";
 import { databaseName, startManager } from "./manager.ts";
-import { NetworkFolder, type NetworkPlan, type NodePlan, readPlan } from "./network.ts";
+import { NetworkFolder, type NetworkPlan, type NodePlan, openNodeKey, readPlan } from "./network.ts";
 import { ask, type Running, startNode } from "./node.ts";
 import { NetworkProblem } from "./problem.ts";
 import {
@@ -62,6 +62,7 @@ export async function upNetwork(
     throw new NetworkProblem(
       `${before.join(", ")} of ${folder.root} run already: stop them first with msec network down`,
     );
+  for (const { name } of nodes) openNodeKey(folder, name);
   const members = nodes.filter(({ manager }) => manager !== undefined);
   const parts = new Map<string, { running: Running; start: () => Promise<Running> }>();
   let postgres: EmbeddedPostgres | undefined;
