@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { onStop } from "@msec/service";
 import { requireBinary } from "./binary.ts";
 import { managerUrl, NetworkFolder, readPlan } from "./network.ts";
-import { startNode } from "./node.ts";
+import { type Running, startNode } from "./node.ts";
 import { NetworkProblem } from "./problem.ts";
 import { noteProcess } from "./run.ts";
 
@@ -14,14 +14,16 @@ async function main(root: string, name: string): Promise<void> {
   const folder = new NetworkFolder(root);
   const one = readPlan(folder).nodes.find((node) => node.name === name);
   if (!one) throw new NetworkProblem(`there is no ${name} in ${folder.root}`);
-  if (one.manager) await answersSoon(`${managerUrl(one.manager)}/upcheck`, `the privacy manager of ${name}`);
-  const running = await startNode(folder, one, requireBinary());
-  await noteProcess(folder, name, running.pid);
+  let starting: Promise<Running> | undefined;
   let stopping = false;
-  onStop(() => {
+  onStop(async () => {
     stopping = true;
-    return running.stop();
+    await (await starting)?.stop();
   });
+  if (one.manager) await answersSoon(`${managerUrl(one.manager)}/upcheck`, `the privacy manager of ${name}`);
+  if (stopping) return;
+  const running = await (starting = startNode(folder, one, requireBinary()));
+  await noteProcess(folder, name, running.pid);
   await running.exited;
   if (!stopping) throw new NetworkProblem(`${name} ended: see ${folder.log(name)}`);
 }
