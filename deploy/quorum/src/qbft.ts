@@ -3,13 +3,15 @@ import { type Hex } from "@msec/core";
 
 // QBFT as GoQuorum 24.4.1 runs it: the block header's extraData and the genesis block.
 
-/** Gas of a block that two cores execute well within a second; far above it GoQuorum seals empty blocks for ever. */
+/** Gas of a block that two quiet cores execute within a second; far above it GoQuorum seals empty blocks for ever. */
 export const BLOCK_GAS = 40_000_000;
 /**
  * Seconds that an empty block waits beyond the period. A proposer seals an empty block first and proposes it when the period is over;
  * a full one that took longer to execute replaces it only while it waits, so that without this every other block of a burst is empty.
  */
 const EMPTY_WAITS = 2;
+/** Seconds; each failed round takes twice as long as the one before, so that without this an outage of hours is followed by hours more. */
+const LONGEST_ROUND = 16;
 const VANITY = `0x${"00".repeat(32)}`;
 
 /** RLP of [32 bytes of vanity, validators, vote, round, seals]: without vote and seals, in round 0. */
@@ -48,6 +50,7 @@ export function genesis({ chainId, validators, blockSeconds }: GenesisOptions): 
         blockperiodseconds: blockSeconds,
         emptyblockperiodseconds: blockSeconds + EMPTY_WAITS,
         requesttimeoutseconds: 4,
+        maxRequestTimeoutSeconds: LONGEST_ROUND,
         policy: 0,
         ceil2Nby3Block: 0,
       },
