@@ -65,6 +65,9 @@ describe("systemd units", () => {
       expect(text).toMatch(/^MemoryMax=\d+M$/m);
     }
     expect(units["msec-node-1.service"]).toContain(`50%% of \\"it's\\" $$HOME`);
+    const edge = units["msec-node-1-edge.service"] as string;
+    expect(edge).not.toContain("ReadWritePaths");
+    expect(/^InaccessiblePaths=.*$/m.exec(edge)?.[0]).toContain("nodes/node-1/manager");
     expect(unitsOf(folder, plan, plan.nodes[3]!)["msec-node-4.service"]).not.toContain("manager");
   });
 });
@@ -88,12 +91,15 @@ describe("the compose file", () => {
     expect(all["node-1"]?.command.join(" ").replaceAll("$$", "$")).toContain(`--config ${folder.config("node-1")}`);
   });
 
-  it("publishes no port: everything listens where the plan says, on loopback, and no node sees a wrapping key", () => {
+  it("publishes no port: everything listens where the plan says, on loopback, and nobody sees keys but who needs them", () => {
     for (const [name, one] of Object.entries(services())) {
       expect(one.network_mode).toBe("host");
       expect(one).not.toHaveProperty("ports");
-      if (/^node-\d+$/.test(name))
-        expect(one.volumes.map(({ source }) => source.replaceAll("$$", "$"))).not.toContain(folder.node(name));
+      const sources = one.volumes.map(({ source }) => source.replaceAll("$$", "$"));
+      const node = name.split("-").slice(0, 2).join("-");
+      expect(sources.includes(folder.node(node))).toBe(name === `${node}-key`);
+      expect(sources.includes(folder.manager(node))).toBe(name === `${node}-manager`);
+      expect(sources).not.toContain(root);
     }
   });
 });

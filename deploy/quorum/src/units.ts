@@ -38,9 +38,18 @@ const unitText = (unit: Unit): string =>
 
 const unitName = (process: string): string => `msec-${process.replace("/", "-")}.service`;
 
-function service(folder: NetworkFolder, one: NodePlan, description: string, memory: number, exec: string[]): Unit {
+interface Program {
+  description: string;
+  /** MiB. */
+  memory: number;
+  exec: string[];
+  /** Where it writes; everything else is read-only for it. */
+  writes: string[];
+}
+
+function service({ description, memory, exec, writes }: Program): Unit {
   return {
-    Unit: { Description: `M-Sec ${description} ${one.name}`, After: ["network.target"] },
+    Unit: { Description: `M-Sec ${description}`, After: ["network.target"] },
     Service: {
       Type: "exec",
       User: userInfo().username,
@@ -51,8 +60,7 @@ function service(folder: NetworkFolder, one: NodePlan, description: string, memo
       TimeoutStopSec: "30",
       NoNewPrivileges: "yes",
       ProtectSystem: "strict",
-      // The node's socket for its operator is in /tmp, its key for a moment in /dev/shm.
-      ReadWritePaths: words([folder.root, "/tmp", "/dev/shm"]),
+      ...(writes.length > 0 ? { ReadWritePaths: words(writes) } : {}),
     },
     Install: { WantedBy: "multi-user.target" },
   };
@@ -63,35 +71,63 @@ export function unitsOf(folder: NetworkFolder, plan: NetworkPlan, one: NodePlan)
   const found = findBinary();
   const binary = "missing" in found ? DEFAULT_BINARY : found.path;
   const manager = unitName(partOf(one.name, "manager"));
-  const node = service(folder, one, "GoQuorum", MEMORY.node, [RUN_NODE, folder.root, one.name]);
+  const node = service({
+    description: `GoQuorum ${one.name}`,
+    memory: MEMORY.node,
+    exec: [RUN_NODE, folder.root, one.name],
+    // The node's socket for its operator is in /tmp, its key for a moment in /dev/shm.
+    writes: [folder.root, "/tmp", "/dev/shm"],
+  });
   Object.assign(node.Service as object, {
     Environment: words([`GOQUORUM_BIN=${binary}`]),
     // Only the runner is told to stop; it stops the node in order.
     KillMode: "mixed",
   });
   if (one.manager) Object.assign(node.Unit as object, { Wants: manager, After: ["network.target", manager] });
-  const beside = (unit: Unit): Unit => {
-    Object.assign(unit.Unit as object, { After: ["network.target", unitName(one.name)] });
-    return unit;
-  };
   const all: [string, Unit][] = [[one.name, node]];
   if (one.manager)
     all.push([
       partOf(one.name, "manager"),
-      service(folder, one, "privacy manager of", MEMORY.manager, [MANAGER, folder.managerConfig(one.name)]),
+      service({
+        description: `privacy manager of ${one.name}`,
+        memory: MEMORY.manager,
+        exec: [MANAGER, folder.managerConfig(one.name)],
+        writes: [folder.manager(one.name)],
+      }),
     ]);
-  if (one.edge)
-    all.push([
-      partOf(one.name, "edge"),
-      beside(service(folder, one, "edge of", MEMORY.edge, [EDGE, folder.edgeConfig(one.name)])),
-    ]);
+  if (one.edge) {
+    const edge = service({
+      description: `edge of ${one.name}`,
+      memory: MEMORY.edge,
+      exec: [EDGE, folder.edgeConfig(one.name)],
+      writes: [],
+    });
+    // The one process that strangers reach sees no key, no state and no socket of the node's.
+    Object.assign(edge.Service as object, {
+      PrivateTmp: "yes",
+      InaccessiblePaths: words(
+        [...secretsOf(folder, one), folder.data(one.name), folder.postgres].map((path) => `-${path}`),
+      ),
+    });
+    all.push([partOf(one.name, "edge"), edge]);
+  }
   if (plan.directory)
     all.push([
       partOf(one.name, "keeper"),
-      beside(service(folder, one, "keeper of", MEMORY.keeper, [KEEPER, folder.keeperConfig(one.name)])),
+      service({
+        description: `keeper of ${one.name}`,
+        memory: MEMORY.keeper,
+        exec: [KEEPER, folder.keeperConfig(one.name)],
+        writes: [folder.data(one.name), "/tmp"],
+      }),
     ]);
   return Object.fromEntries(all.map(([name, unit]) => [unitName(name), unitText(unit)]));
 }
+
+const secretsOf = (folder: NetworkFolder, one: NodePlan): string[] => [
+  join(folder.node(one.name), "wrapping.key"),
+  ...(one.manager ? [folder.manager(one.name)] : []),
+];
 
 /** Compose's own variables begin with a dollar sign. */
 const plain = (text: string): string => text.replaceAll("$", "$$$$");
@@ -116,7 +152,7 @@ function servicesOf(folder: NetworkFolder, plan: NetworkPlan, one: NodePlan): Re
     image: IMAGE.javascript,
     ...common(memory),
     command: ["node", "--disable-warning=ExperimentalWarning", ...args].map(plain),
-    volumes: [bind(CHECKOUT, true), bind(folder.root), ...volumes],
+    volumes: [bind(CHECKOUT, true), ...volumes],
   });
   const key = join("/dev/shm", `${ipcPath(folder, one.name).split("/").at(-1)}.key`);
   const manager = partOf(one.name, "manager").replace("/", "-");
@@ -124,7 +160,11 @@ function servicesOf(folder: NetworkFolder, plan: NetworkPlan, one: NodePlan): Re
   const run = `test -d data/geth/chaindata || geth --datadir data init ${quoted(folder.genesis)} && exec geth "$@"`;
   const services: Record<string, Yaml> = {
     [`${one.name}-key`]: {
-      ...script(MEMORY.keeper, [UNSEAL, folder.root, one.name, key], [bind("/dev/shm")]),
+      ...script(
+        MEMORY.keeper,
+        [UNSEAL, folder.root, one.name, key],
+        [bind(folder.node(one.name), true), bind("/dev/shm")],
+      ),
       restart: "no",
     },
     [one.name]: {
@@ -156,13 +196,26 @@ function servicesOf(folder: NetworkFolder, plan: NetworkPlan, one: NodePlan): Re
   if (one.manager) {
     const answers = `fetch("${managerUrl(one.manager)}/upcheck").then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))`;
     services[manager] = {
-      ...script(MEMORY.manager, [MANAGER, folder.managerConfig(one.name)], []),
+      ...script(
+        MEMORY.manager,
+        [MANAGER, folder.managerConfig(one.name)],
+        [bind(folder.manager(one.name)), bind(folder.parties, true)],
+      ),
       healthcheck: { test: ["CMD", "node", "-e", answers], interval: "2s", timeout: "5s", retries: 30 },
     };
   }
-  if (one.edge) services[`${one.name}-edge`] = script(MEMORY.edge, [EDGE, folder.edgeConfig(one.name)], []);
+  if (one.edge)
+    services[`${one.name}-edge`] = script(
+      MEMORY.edge,
+      [EDGE, folder.edgeConfig(one.name)],
+      [bind(folder.edgeConfig(one.name), true)],
+    );
   if (plan.directory)
-    services[`${one.name}-keeper`] = script(MEMORY.keeper, [KEEPER, folder.keeperConfig(one.name)], [bind("/tmp")]);
+    services[`${one.name}-keeper`] = script(
+      MEMORY.keeper,
+      [KEEPER, folder.keeperConfig(one.name)],
+      [bind(folder.keeperConfig(one.name), true), bind(folder.plan, true), bind(folder.data(one.name)), bind("/tmp")],
+    );
   return services;
 }
 
