@@ -13,8 +13,9 @@ import {
   quorumPayload,
 } from "@msec/chain";
 import { type Hex, toHex } from "@msec/core";
-import { startPostgres } from "@msec/companion-db";
+import { connect, startPostgres } from "@msec/companion-db";
 import {
+  backupNetwork,
   downNetwork,
   initNetwork,
   managerOf,
@@ -23,6 +24,8 @@ import {
   type NetworkPlan,
   type NodePlan,
   profileOf,
+  recoverPayloads,
+  restoreNetwork,
   runningNodes,
   runningProcesses,
   startManager,
@@ -232,5 +235,41 @@ describe("a privacy manager that is away", () => {
     await sleep(6000);
     await level();
     expect(runningNodes(folder)).toEqual(before);
+  });
+});
+
+describe("a machine that was lost with its keys, its blocks and its payloads", () => {
+  it("comes back from a backup and from what the other party holds", async () => {
+    const among = { to: [side(1).key], flag: PRIVACY.partyProtection };
+    const [before, after] = [1, 2].map(() => toHex(new Uint8Array(randomBytes(32)))) as [Hex, Hex];
+    const { address } = await deploy(among);
+    await send(side(0), write(address, before), among);
+    const [out, wrapping] = [join(root, "backup"), join(root, "wrapping.json")];
+    await backupNetwork(root, out, { nodes: ["node-2"], wrappingOut: wrapping, chainData: false });
+    const { key } = await send(side(0), write(address, after), among);
+    await level();
+
+    await endManager(side(1), "SIGKILL");
+    for (const [name, pid] of Object.entries(runningProcesses(folder)))
+      if (name.startsWith("node-2")) process.kill(pid, "SIGKILL");
+    while (Object.keys(runningProcesses(folder)).some((name) => name.startsWith("node-2"))) await sleep(50);
+    rmSync(folder.node("node-2"), { recursive: true });
+    const server = connect(await (await startPostgres(folder.postgres)).database("postgres"));
+    await server.query("drop database node_2 with (force)");
+    await server.end();
+
+    await restoreNetwork(root, out, wrapping, ["node-2"]);
+    const heard: string[] = [];
+    await recoverPayloads(root, "node-2", (line) => heard.push(line));
+    console.log(`recovered: ${heard.join(", ")}`);
+    await upNetwork(root, () => undefined, "node-2");
+    await level();
+    expect(await quorumPayload(side(1).provider, key)).toBeDefined();
+    expect(await wordAt(side(1), address)).toBe(after);
+    // It is a party as before.
+    const again = toHex(new Uint8Array(randomBytes(32)));
+    await send(side(0), write(address, again), among);
+    await level();
+    expect(await wordAt(side(1), address)).toBe(again);
   });
 });

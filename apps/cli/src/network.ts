@@ -1,5 +1,18 @@
 import { resolve } from "node:path";
-import { addNode, downNetwork, initNetwork, managerUrl, networkStatus, removeValidator, upNetwork } from "@msec/quorum";
+import {
+  addNode,
+  backupNetwork,
+  downNetwork,
+  followDirectory,
+  initNetwork,
+  managerUrl,
+  networkStatus,
+  recoverPayloads,
+  removeValidator,
+  restoreNetwork,
+  upNetwork,
+} from "@msec/quorum";
+import { type Hex } from "@msec/core";
 import { type Command, Option } from "commander";
 import { QUORUM_CHAIN_ID } from "./city/chain.ts";
 import { bold, dim, good, print, printJson, short, table, warn } from "./output.ts";
@@ -66,13 +79,13 @@ export function addNetworkCommands(program: Command): void {
       },
     );
 
-  command("up", "start every node, and wait until the chain makes blocks; the nodes go on without this command").action(
-    async ({ dir, json }: Common) => {
-      const running = await upNetwork(resolve(dir), (line) => !json && print(dim(`  ${line}`)));
+  command("up", "start every node, and wait until the chain makes blocks; the nodes go on without this command")
+    .option("--node <NODE>", "start this one alone, beside those that run")
+    .action(async ({ dir, json, node }: Common & { node?: string }) => {
+      const running = await upNetwork(resolve(dir), (line) => !json && print(dim(`  ${line}`)), node);
       if (json) printJson({ rpcs: running.rpcs, pids: running.pids() });
       else print(good(`the chain makes blocks: ${running.rpcs.join(", ")}`));
-    },
-  );
+    });
 
   command("status", "how each node is: exit 1 if one does not answer or is behind").action(
     async ({ dir, json }: Common) => {
@@ -119,5 +132,65 @@ export function addNetworkCommands(program: Command): void {
       const validators = await removeValidator(resolve(dir), name);
       if (json) printJson({ validators });
       else print(good(`${name} makes no more blocks; ${validators.length} validators are left`));
+    });
+
+  command("follow", "let in only nodes whose account is in an organisation of a Directory, from now on")
+    .argument("<DIRECTORY>", "address of the contract")
+    .action(async (directory: string, { dir, json }: Common) => {
+      if (!/^0x[0-9a-fA-F]{40}$/.test(directory)) throw new Problem(`${directory} is no address`, 2);
+      await followDirectory(resolve(dir), directory.toLowerCase() as Hex);
+      if (json) printJson({ directory });
+      else print(good("nodes whose account leaves the Directory lose their connections within two blocks"));
+    });
+
+  command("backup", "write what an organisation needs to come back into a new folder; the network may be up")
+    .requiredOption("--out <FOLDER>", "new folder; the keys in it stay sealed")
+    .option("--wrapping-out <FILE>", "new file for the keys that open them, for another medium; once is enough")
+    .option("--node <NODE...>", "take these nodes only")
+    .option("--chain-data", "take the blocks as well, of nodes that do not run", false)
+    .action(
+      async ({
+        dir,
+        json,
+        out,
+        wrappingOut,
+        node,
+        chainData,
+      }: Common & { out: string; wrappingOut?: string; node?: string[]; chainData: boolean }) => {
+        const written = await backupNetwork(resolve(dir), out, {
+          ...(node ? { nodes: node } : {}),
+          ...(wrappingOut ? { wrappingOut } : {}),
+          chainData,
+        });
+        if (json) printJson(written);
+        else {
+          print(good(`${written.nodes.join(", ")} in ${out}: ${written.files.length} files`));
+          if (wrappingOut) print(warn(`${wrappingOut} opens every backup of these nodes: keep it elsewhere`));
+          else print(dim("it is restored with the file that --wrapping-out wrote once"));
+        }
+      },
+    );
+
+  command("restore", "put nodes of a backup back, into a new folder or where they were lost; replaces nothing")
+    .requiredOption("--from <FOLDER>", "the backup")
+    .requiredOption("--wrapping <FILE>", "the keys that open it, as backup --wrapping-out wrote them")
+    .option("--node <NODE...>", "put these nodes back only")
+    .action(
+      async ({ dir, json, from, wrapping, node }: Common & { from: string; wrapping: string; node?: string[] }) => {
+        const nodes = await restoreNetwork(resolve(dir), from, wrapping, node);
+        if (json) return printJson({ restored: nodes.map(({ name }) => name) });
+        print(good(`${nodes.map(({ name }) => name).join(", ")} back in ${dir}`));
+        for (const one of nodes.filter(({ manager }) => manager))
+          print(dim(`before it starts, what came since: ${bold(`msec network recover ${one.name} --dir ${dir}`)}`));
+      },
+    );
+
+  command("recover", "have the other privacy managers give back what they hold of a node's payloads")
+    .argument("<NODE>", "name, such as node-1")
+    .action(async (name: string, { dir, json }: Common) => {
+      const lines: string[] = [];
+      await recoverPayloads(resolve(dir), name, (line) => (json ? lines.push(line) : print(dim(`  ${line}`))));
+      if (json) printJson({ parties: lines });
+      else print(good(`${name} has what the others hold of its payloads`));
     });
 }

@@ -1,3 +1,4 @@
+export * from "./backup.ts";
 export * from "./binary.ts";
 export * from "./init.ts";
 export * from "./ipc.ts";
@@ -5,6 +6,7 @@ export * from "./manager.ts";
 export * from "./members.ts";
 export * from "./network.ts";
 export * from "./node.ts";
+export * from "./permissions.ts";
 export * from "./problem.ts";
 export * from "./qbft.ts";
 export * from "./run.ts";

@@ -3,10 +3,12 @@ import { join } from "node:path";
 import { addressOfKey, toHex } from "@msec/core";
 import { freePort, writeJson } from "@msec/service";
 import { SigningKey } from "ethers";
+import { writeEdge } from "./companions.ts";
 import { writeManagers } from "./manager.ts";
 import { enodeOf, NetworkFolder, type NetworkPlan, nodeKey, type NodePlan, readPlan } from "./network.ts";
 import { NetworkProblem } from "./problem.ts";
 import { BLOCK_GAS, genesis } from "./qbft.ts";
+import { writeUnits } from "./units.ts";
 
 export interface InitOptions {
   chainId: number;
@@ -41,12 +43,13 @@ export async function initNetwork(root: string, options: InitOptions): Promise<N
   writePlan(folder, plan);
   const validators = nodes.filter(({ validator }) => validator).map(({ address }) => address);
   writeJson(folder.genesis, genesis({ ...plan, validators }));
-  writeNodes(folder, plan);
+  for (const one of nodes) writeNode(folder, plan, one);
   writeManagers(folder, plan);
+  writeUnits(folder, plan);
   return plan;
 }
 
-const PORTS = 7;
+const PORTS = 9;
 
 function planNode(
   folder: NetworkFolder,
@@ -56,7 +59,9 @@ function planNode(
 ): NodePlan {
   const name = `node-${number}`;
   const key = nodeKey(folder, name);
-  const [p2p, rpc, ws, q2t, thirdParty, managerP2p, health] = ports as [
+  const [p2p, rpc, ws, edge, edgeHealth, q2t, thirdParty, managerP2p, health] = ports as [
+    number,
+    number,
     number,
     number,
     number,
@@ -74,32 +79,45 @@ function planNode(
     p2p,
     rpc,
     ws,
+    edge: { port: edge, health: edgeHealth },
     ...(member ? { manager: { q2t, thirdParty, p2p: managerP2p, health } } : {}),
   };
 }
 
-/** Plans one more node and lets it in at every other. */
+/** Plans one more node and, unless a Directory says who is, lets it in at every other. */
 export async function planNextNode(folder: NetworkFolder, validator: boolean): Promise<NodePlan> {
   const plan = readPlan(folder);
   const last = Math.max(...plan.nodes.map(({ name }) => Number(name.slice("node-".length))));
-  const added = planNode(folder, last + 1, { validator, member: false }, await freePorts(PORTS));
+  const [keeper, ...ports] = (await freePorts(PORTS + 1)) as [number, ...number[]];
+  const added = {
+    ...planNode(folder, last + 1, { validator, member: false }, ports),
+    ...(plan.directory ? { keeper } : {}),
+  };
   const next = { ...plan, nodes: [...plan.nodes, added] };
   writePlan(folder, next);
-  writeNodes(folder, next);
+  writeNode(folder, next, added);
+  writeUnits(folder, next);
+  // Those that follow a Directory let it in once it is in there.
+  if (!plan.directory)
+    for (const one of plan.nodes) if (existsSync(folder.node(one.name))) writePeers(folder, next, one);
   return added;
 }
 
 const writePlan = (folder: NetworkFolder, plan: NetworkPlan) => writeJson(folder.plan, plan);
 
-/** What every node has of the network: whom it dials, whom it lets in, how it runs. */
-function writeNodes(folder: NetworkFolder, plan: NetworkPlan): void {
+/** What a node has of the network: whom it dials, whom it lets in, how it runs. */
+function writeNode(folder: NetworkFolder, plan: NetworkPlan, one: NodePlan): void {
+  writePeers(folder, plan, one);
+  writeFileSync(folder.config(one.name), toml(plan, one));
+  writeEdge(folder, plan, one);
+}
+
+/** Whom a node dials and whom it lets in: every node of the plan. */
+export function writePeers(folder: NetworkFolder, plan: NetworkPlan, one: NodePlan): void {
+  mkdirSync(folder.data(one.name), { recursive: true, mode: 0o700 });
   const enodes = plan.nodes.map(enodeOf);
-  for (const one of plan.nodes) {
-    mkdirSync(folder.data(one.name), { recursive: true, mode: 0o700 });
-    writeJson(join(folder.data(one.name), "static-nodes.json"), enodes);
-    writeJson(join(folder.data(one.name), "permissioned-nodes.json"), enodes);
-    writeFileSync(folder.config(one.name), toml(plan, one));
-  }
+  writeJson(join(folder.data(one.name), "static-nodes.json"), enodes);
+  writeJson(join(folder.data(one.name), "permissioned-nodes.json"), enodes);
 }
 
 /** Settings that two cores carry, and ports on loopback only. */

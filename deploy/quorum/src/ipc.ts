@@ -35,3 +35,7 @@ export function askAsOperator<T>(
     socket.on("close", () => reject(new Error(`${name} closed the connection`)));
   });
 }
+
+/** The validators of the newest block, as this node knows them. */
+export const validatorsOf = async (folder: NetworkFolder, name: string): Promise<string[]> =>
+  (await askAsOperator<string[]>(folder, name, "istanbul_getValidators", ["latest"])).map((a) => a.toLowerCase());

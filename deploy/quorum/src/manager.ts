@@ -1,17 +1,26 @@
 import { spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync } from "node:fs";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { identityKey, KeyRing, makeKeys, partyEntry } from "@msec/privacy";
-import { writeJson } from "@msec/service";
-import { managerUrl, type NetworkFolder, type NetworkPlan, type NodePlan } from "./network.ts";
+import { startPostgres } from "@msec/companion-db";
+import { readJson, writeJson } from "@msec/service";
+import { managerUrl, NetworkFolder, type NetworkPlan, type NodePlan, readPlan } from "./network.ts";
 import { answering, type Running } from "./node.ts";
+import { NetworkProblem } from "./problem.ts";
+import { runningProcesses } from "./run.ts";
 
 // The privacy managers of a network: the project's own, which no Tessera can exchange payloads with.
 
 type Ports = NonNullable<NodePlan["manager"]>;
 
 const KEY = "main";
-const MAIN = fileURLToPath(new URL("../../../oracles/privacy/src/main.ts", import.meta.url));
+/** Stands for a database of the server that `network up` starts, and hands over in DATABASE_URL. */
+const OWN_DATABASE = "postgres://127.0.0.1/privacy";
+/** Name of a manager's database on that server. */
+export const databaseName = (node: string): string => node.replace("-", "_");
+const RECOVER = fileURLToPath(new URL("../../../oracles/privacy/src/recover.ts", import.meta.url));
+export const MANAGER = fileURLToPath(new URL("../../../oracles/privacy/src/main.ts", import.meta.url));
 /** Compiled code of every process: a node ends when its manager takes five seconds to come back. */
 const NODE_COMPILE_CACHE = fileURLToPath(new URL("../../../node_modules/.cache/msec", import.meta.url));
 
@@ -26,8 +35,7 @@ export function writeManagers(folder: NetworkFolder, plan: NetworkPlan): void {
     writeJson(folder.managerConfig(name), {
       name,
       dataDir,
-      // Replaced by DATABASE_URL wherever `network up` starts it.
-      databaseUrl: "postgres://127.0.0.1/privacy",
+      databaseUrl: OWN_DATABASE,
       partyList: folder.parties,
       keys: [KEY],
       q2t: { port: manager.q2t },
@@ -46,7 +54,7 @@ export async function startManager(folder: NetworkFolder, one: NodePlan, databas
   const file = `${folder.manager(one.name)}/manager.log`;
   const log = openSync(file, "a", 0o600);
   try {
-    const args = ["--disable-warning=ExperimentalWarning", MAIN, folder.managerConfig(one.name)];
+    const args = ["--disable-warning=ExperimentalWarning", MANAGER, folder.managerConfig(one.name)];
     const child = spawn(process.execPath, args, {
       stdio: ["ignore", log, log],
       detached: true,
@@ -57,4 +65,40 @@ export async function startManager(folder: NetworkFolder, one: NodePlan, databas
   } finally {
     closeSync(log);
   }
+}
+
+/** Does something with the database that a manager's configuration names; the network's own server runs for as long. */
+export async function withDatabase<T>(
+  folder: NetworkFolder,
+  databaseUrl: string,
+  name: string,
+  work: (url: string) => Promise<T>,
+): Promise<T> {
+  if (databaseUrl !== OWN_DATABASE) return work(databaseUrl);
+  const server = await startPostgres(folder.postgres);
+  try {
+    return await work(await server.database(databaseName(name)));
+  } finally {
+    if (Object.keys(runningProcesses(folder)).length === 0) await server.stop();
+  }
+}
+
+/** Has the other managers give back what they hold of this one's payloads, into its own database. */
+export async function recoverPayloads(root: string, name: string, progress: (line: string) => void): Promise<void> {
+  const folder = new NetworkFolder(root);
+  const one = readPlan(folder).nodes.find((node) => node.name === name);
+  if (!one?.manager) throw new NetworkProblem(`${name} has no privacy manager`);
+  const { databaseUrl } = readJson<{ databaseUrl: string }>(folder.managerConfig(name)) as { databaseUrl: string };
+  await withDatabase(folder, databaseUrl, name, async (url) => {
+    const args = ["--disable-warning=ExperimentalWarning", RECOVER, folder.managerConfig(name)];
+    const child = spawn(process.execPath, args, {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, NODE_COMPILE_CACHE, DATABASE_URL: url },
+    });
+    let errors = "";
+    child.stderr.on("data", (part: Buffer) => (errors += part.toString()));
+    createInterface({ input: child.stdout }).on("line", progress);
+    const code = await new Promise((done, failed) => child.on("error", failed).on("close", done));
+    if (code !== 0) throw new NetworkProblem(errors.trim());
+  });
 }

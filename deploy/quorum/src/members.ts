@@ -1,12 +1,15 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { writeJson } from "@msec/service";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { requireBinary } from "./binary.ts";
-import { askAsOperator } from "./ipc.ts";
+import { askAsOperator, validatorsOf } from "./ipc.ts";
 import { planNextNode } from "./init.ts";
 import { enodeOf, NetworkFolder, type NodePlan, readPlan } from "./network.ts";
-import { ask, startNode } from "./node.ts";
+import { ask } from "./node.ts";
+import { membersAt } from "./permissions.ts";
 import { NetworkProblem } from "./problem.ts";
-import { runningNodes, runningProcesses } from "./run.ts";
+import { runningNodes } from "./run.ts";
+import { upNetwork } from "./up.ts";
 
 const WAIT_MS = 120_000;
 /** With three a network stops when one of them does. */
@@ -15,18 +18,17 @@ const FEWEST = 4;
 const rpcOf = ({ rpc }: NodePlan) => `http://127.0.0.1:${rpc}`;
 const height = async (one: NodePlan) => Number(await ask<string>(rpcOf(one), "eth_blockNumber"));
 
-/** The validators of the newest block, as this node knows them. */
-export const validatorsOf = async (folder: NetworkFolder, name: string): Promise<string[]> =>
-  (await askAsOperator<string[]>(folder, name, "istanbul_getValidators", ["latest"])).map((a) => a.toLowerCase());
-
 async function until(holds: () => Promise<boolean>, otherwise: string): Promise<void> {
   for (const end = Date.now() + WAIT_MS; Date.now() < end; await sleep(250)) if (await holds()) return;
   throw new NetworkProblem(otherwise);
 }
 
+/** Whether a node was planned and never started. */
+const isNew = (folder: NetworkFolder, { name }: NodePlan): boolean => !existsSync(join(folder.data(name), "geth"));
+
 /** The nodes of a network that is up; an error if one of them is not. */
 function runningPlan(folder: NetworkFolder): NodePlan[] {
-  const { nodes } = readPlan(folder);
+  const nodes = readPlan(folder).nodes.filter((one) => !isNew(folder, one));
   const running = runningNodes(folder);
   const away = nodes.filter(({ name }) => running[name] === undefined);
   if (away.length > 0)
@@ -50,15 +52,24 @@ async function vote(folder: NetworkFolder, voters: NodePlan[], address: string, 
   return validatorsOf(folder, asked.name);
 }
 
-/** Adds a node to a network that is up: lets it in everywhere, starts it, waits until it is level, and votes for it. */
+/**
+ * Adds a node to a network that is up: lets it in everywhere, starts it, waits until it is level, and votes for it. Goes on with
+ * one that was planned before: where the network follows a Directory, the new node's account must be put in there between.
+ */
 export async function addNode(root: string, validator: boolean): Promise<NodePlan> {
   const folder = new NetworkFolder(root);
-  const binary = requireBinary();
+  requireBinary();
   const others = runningPlan(folder);
-  const added = await planNextNode(folder, validator);
+  const planned = readPlan(folder).nodes.find((one) => isNew(folder, one));
+  const added = planned ?? (await planNextNode(folder, validator));
+  const { directory } = readPlan(folder);
+  const asked = rpcOf(others[0] as NodePlan);
+  if (directory && !(await membersAt(asked, directory, [added], "latest")).has(added.address))
+    throw new NetworkProblem(
+      `put the account ${added.address} of ${added.name} into its organisation in the Directory, then repeat this`,
+    );
   for (const one of others) await askAsOperator(folder, one.name, "admin_addPeer", [enodeOf(added)]);
-  const started = await startNode(folder, added, binary);
-  writeJson(folder.run, { ...runningProcesses(folder), [added.name]: started.pid });
+  await upNetwork(root, () => undefined, added.name);
   await until(
     async () => (await height(added)) >= (await height(others[0] as NodePlan)) - 1,
     `${added.name} does not catch up with the others: see ${folder.log(added.name)}`,

@@ -23,12 +23,18 @@ const node = z.strictObject({
   ws: port,
   /** Ports of the privacy manager beside it, if it has one. */
   manager: z.strictObject({ q2t: port, thirdParty: port, p2p: port, health: port }).optional(),
+  /** Ports of the edge, where users reach it. */
+  edge: z.strictObject({ port, health: port }).optional(),
+  /** Port of the keeper of its peers, once the network follows a Directory. */
+  keeper: port.optional(),
 });
 
 const network = z.strictObject({
   chainId: z.int().min(2),
   blockSeconds: z.int().min(1).max(60),
   nodes: z.array(node).min(1),
+  /** The Directory whose organisations' nodes are let in; without one, every node of this plan. */
+  directory: hex(20).optional(),
 });
 
 export type NodePlan = z.infer<typeof node>;
@@ -51,6 +57,13 @@ export class NetworkFolder {
   /** Which processes run now. */
   get run() {
     return join(this.root, "run.json");
+  }
+  /** Units for systemd, and a file for compose. */
+  get units() {
+    return join(this.root, "systemd");
+  }
+  get compose() {
+    return join(this.root, "compose.yaml");
   }
   node(name: string) {
     return join(this.root, "nodes", name);
@@ -77,13 +90,34 @@ export class NetworkFolder {
   get postgres() {
     return join(this.root, "postgres");
   }
+  edgeConfig(name: string) {
+    return join(this.node(name), "edge.json");
+  }
+  edgeLog(name: string) {
+    return join(this.node(name), "edge.log");
+  }
+  keeperConfig(name: string) {
+    return join(this.node(name), "keeper.json");
+  }
+  keeperLog(name: string) {
+    return join(this.node(name), "keeper.log");
+  }
   log(name: string) {
     return join(this.node(name), "node.log");
   }
 }
 
-/** 32 bytes, sealed at rest beside the key that opens them; made at random on first use. */
+/** 32 bytes, sealed at rest beside the key that opens them; made at random for a new node. */
 export const nodeKey = (folder: NetworkFolder, name: string): Uint8Array => secretFile(folder.node(name), "node-key");
+
+/** The key of a node that was made before. Never a new one: the network would not know it. */
+export function openNodeKey(folder: NetworkFolder, name: string): Uint8Array {
+  if (!existsSync(join(folder.node(name), "node-key.sealed")))
+    throw new NetworkProblem(
+      `${folder.node(name)} has no key of ${name}: put it back with msec network restore --node ${name}`,
+    );
+  return nodeKey(folder, name);
+}
 
 export const enodeOf = ({ publicKey, host, p2p }: NodePlan): string => `enode://${publicKey}@${host}:${p2p}?discport=0`;
 
@@ -98,9 +132,14 @@ export const managerUrl = ({ q2t }: NonNullable<NodePlan["manager"]>): string =>
 export function readPlan(folder: NetworkFolder): NetworkPlan {
   if (!existsSync(folder.plan))
     throw new NetworkProblem(`there is no network in ${folder.root}: make one with msec network init`);
+  return parsePlan(folder.plan);
+}
+
+/** Reads a plan that is there, such as a backup's. */
+export function parsePlan(file: string): NetworkPlan {
   try {
-    return network.parse(JSON.parse(readFileSync(folder.plan, "utf8")));
+    return network.parse(JSON.parse(readFileSync(file, "utf8")));
   } catch (error) {
-    throw new NetworkProblem(`${folder.plan} is damaged (${(error as Error).message}): restore it from a backup`);
+    throw new NetworkProblem(`${file} is damaged (${(error as Error).message}): restore it from a backup`);
   }
 }

@@ -6,11 +6,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { toHex } from "@msec/core";
 import { type Binary } from "./binary.ts";
 import { ipcPath } from "./ipc.ts";
-import { managerUrl, type NetworkFolder, nodeKey, type NodePlan } from "./network.ts";
+import { managerUrl, type NetworkFolder, type NodePlan, openNodeKey } from "./network.ts";
 import { NetworkProblem } from "./problem.ts";
 
 const START_MS = 120_000;
 const STOP_MS = 20_000;
+export const NODE_FLAGS = ["--mine", "--miner.threads", "1", "--verbosity", "2"];
 
 /** A node or a manager that answers. */
 export interface Running {
@@ -33,6 +34,22 @@ export async function ask<T>(url: string, method: string, params: unknown[] = []
   return answer.result as T;
 }
 
+/** Asks a node several things in one request; throws the first error among the answers. */
+export async function askAll<T>(url: string, requests: [method: string, params: unknown[]][]): Promise<T[]> {
+  const response = await fetch(url, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(requests.map(([method, params], id) => ({ jsonrpc: "2.0", id, method, params }))),
+    signal: AbortSignal.timeout(3000),
+  });
+  const answers = (await response.json()) as { id: number; result?: T; error?: { message: string } }[];
+  return requests.map((_, id) => {
+    const answer = answers.find((one) => one.id === id);
+    if (!answer || answer.error) throw new Error(answer?.error?.message ?? "the node left a request without an answer");
+    return answer.result as T;
+  });
+}
+
 /** Memory rather than disk, where there is such a folder. */
 const transient = () => (existsSync("/dev/shm") ? "/dev/shm" : tmpdir());
 
@@ -43,10 +60,11 @@ const transient = () => (existsSync("/dev/shm") ? "/dev/shm" : tmpdir());
 export async function startNode(folder: NetworkFolder, one: NodePlan, binary: Binary): Promise<Running> {
   const cwd = folder.node(one.name);
   const manager = one.manager && managerUrl(one.manager);
+  const key = toHex(openNodeKey(folder, one.name)).slice(2);
   initialise(folder, one, binary);
   const secret = mkdtempSync(join(transient(), "msec-node-"));
   const keyFile = join(secret, "key");
-  writeFileSync(keyFile, toHex(nodeKey(folder, one.name)).slice(2), { mode: 0o600 });
+  writeFileSync(keyFile, key, { mode: 0o600 });
   const log = openSync(folder.log(one.name), "a", 0o600);
   let child: ChildProcess;
   try {
@@ -112,7 +130,7 @@ export async function answering(
 
 const args = (config: string, keyFile: string, ipc: string): string[] => [
   ...["--config", config, "--nodekey", keyFile, "--ipcpath", ipc],
-  ...["--mine", "--miner.threads", "1", "--verbosity", "2"],
+  ...NODE_FLAGS,
 ];
 
 function initialise(folder: NetworkFolder, one: NodePlan, binary: Binary): void {

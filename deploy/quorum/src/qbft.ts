@@ -2,8 +2,15 @@ import { encodeExtra, type Hex, ISTANBUL_DIGEST, toHex, VOTING_BLOCKS } from "@m
 
 // QBFT as GoQuorum 24.4.1 runs it: the block header's extraData and the genesis block.
 
-/** Gas of a block that two cores execute well within a second; far above it GoQuorum seals empty blocks for ever. */
+/** Gas of a block that two quiet cores execute within a second; far above it GoQuorum seals empty blocks for ever. */
 export const BLOCK_GAS = 40_000_000;
+/**
+ * Seconds that an empty block waits beyond the period. A proposer seals an empty block first and proposes it when the period is over;
+ * a full one that took longer to execute replaces it only while it waits, so that without this every other block of a burst is empty.
+ */
+const EMPTY_WAITS = 2;
+/** Seconds; each failed round takes twice as long as the one before, so that without this an outage of hours is followed by hours more. */
+const LONGEST_ROUND = 16;
 
 /** extraData of a genesis block: without vote and seals, in round 0. */
 export const extraData = (validators: readonly Hex[]): Hex =>
@@ -38,7 +45,9 @@ export function genesis({ chainId, validators, blockSeconds }: GenesisOptions): 
       qbft: {
         epochlength: VOTING_BLOCKS,
         blockperiodseconds: blockSeconds,
+        emptyblockperiodseconds: blockSeconds + EMPTY_WAITS,
         requesttimeoutseconds: 4,
+        maxRequestTimeoutSeconds: LONGEST_ROUND,
         policy: 0,
         ceil2Nby3Block: 0,
       },

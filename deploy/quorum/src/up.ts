@@ -1,14 +1,27 @@
 import { existsSync, rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type EmbeddedPostgres, startPostgres } from "@msec/companion-db";
+import { type Hex } from "@msec/core";
 import { writeJson } from "@msec/service";
 import { requireBinary } from "./binary.ts";
-import { validatorsOf } from "./members.ts";
-import { startManager } from "./manager.ts";
-import { NetworkFolder, type NetworkPlan, readPlan } from "./network.ts";
+import { validatorsOf } from "./ipc.ts";
+import { startEdge, startKeeper } from "./companions.ts";
+import { planToFollow } from "./follow.ts";
+import { databaseName, startManager } from "./manager.ts";
+import { NetworkFolder, type NetworkPlan, type NodePlan, openNodeKey, readPlan } from "./network.ts";
 import { ask, type Running, startNode } from "./node.ts";
 import { NetworkProblem } from "./problem.ts";
-import { isManager, isRunning, managerOf, type NetworkRun, runningProcesses } from "./run.ts";
+import {
+  isManager,
+  isNode,
+  isRunning,
+  managerOf,
+  type NetworkRun,
+  nodeOf,
+  partOf,
+  runningNodes,
+  runningProcesses,
+} from "./run.ts";
 
 const FIRST_BLOCK_MS = 60_000;
 const RESTART_MS = 1000;
@@ -22,28 +35,47 @@ export interface RunningNetwork {
   pids(): NetworkRun;
   /** Starts what ends by itself again, until {@link stop}; `onChange` once it runs. */
   keep(onExit: (name: string) => void, onChange: () => void): void;
+  /** From now on every node lets in those whose account is in an organisation of this Directory. */
+  follow(directory: Hex): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** Starts every process, managers before their nodes, and waits until the chain makes blocks. */
-export async function upNetwork(root: string, progress: (line: string) => void): Promise<RunningNetwork> {
+/**
+ * Starts every process, managers before their nodes, and waits until the chain makes blocks. With `only`, what does not run of
+ * one node and what is beside it.
+ */
+export async function upNetwork(
+  root: string,
+  progress: (line: string) => void,
+  only?: string,
+): Promise<RunningNetwork> {
   const folder = new NetworkFolder(root);
   const plan = readPlan(folder);
   const binary = requireBinary();
-  const before = Object.keys(runningProcesses(folder));
-  if (before.length > 0)
+  let following = plan.directory;
+  const nodes = plan.nodes.filter(({ name }) => only === undefined || name === only);
+  if (nodes.length === 0)
+    throw new NetworkProblem(`there is no ${only}: the nodes are ${plan.nodes.map(({ name }) => name).join(", ")}`);
+  const isOurs = (name: string) => nodes.some((one) => one.name === nodeOf(name));
+  const before = Object.keys(runningProcesses(folder)).filter(isOurs);
+  if (only === undefined ? before.length > 0 : before.some(isNode))
     throw new NetworkProblem(
       `${before.join(", ")} of ${folder.root} run already: stop them first with msec network down`,
     );
-  const members = plan.nodes.filter(({ manager }) => manager !== undefined);
+  for (const { name } of nodes) openNodeKey(folder, name);
+  const members = nodes.filter(({ manager }) => manager !== undefined);
   const parts = new Map<string, { running: Running; start: () => Promise<Running> }>();
   let postgres: EmbeddedPostgres | undefined;
   let stopping = false;
   const restarts = new Set<Promise<void>>();
   const pids = (): NetworkRun => Object.fromEntries([...parts].map(([name, { running }]) => [name, running.pid]));
+  const others = () => Object.entries(runningProcesses(folder)).filter(([name]) => !parts.has(name));
   const begin = async (name: string, start: () => Promise<Running>): Promise<void> => {
     parts.set(name, { running: await start(), start });
-    writeJson(folder.run, pids());
+    writeJson(folder.run, { ...Object.fromEntries(others()), ...pids() });
+  };
+  const beginNew = async (name: string, start: () => Promise<Running>): Promise<void> => {
+    if (!before.includes(name)) await begin(name, start);
   };
   const stop = async () => {
     stopping = true;
@@ -52,6 +84,8 @@ export async function upNetwork(root: string, progress: (line: string) => void):
       Promise.all([...parts].filter(([name]) => which(name)).map(([, { running }]) => running.stop()));
     await stopAll((name) => !isManager(name));
     await stopAll(isManager);
+    const left = Object.fromEntries(others());
+    if (Object.keys(left).length > 0) return writeJson(folder.run, left);
     await postgres?.stop();
     rmSync(folder.run, { force: true });
   };
@@ -61,14 +95,20 @@ export async function upNetwork(root: string, progress: (line: string) => void):
       const server = (postgres = await startPostgres(folder.postgres));
       await settled(
         members.map(async (one) => {
-          const url = await server.database(one.name.replace("-", "_"));
-          await begin(managerOf(one.name), () => startManager(folder, one, url));
+          const url = await server.database(databaseName(one.name));
+          await beginNew(managerOf(one.name), () => startManager(folder, one, url));
         }),
       );
     }
-    progress(`${plan.nodes.length} nodes of GoQuorum ${binary.version}`);
-    await settled(plan.nodes.map((one) => begin(one.name, () => startNode(folder, one, binary))));
-    await firstBlock(plan);
+    progress(`${nodes.length} nodes of GoQuorum ${binary.version}`);
+    await settled(
+      nodes.flatMap((one) => [
+        beginNew(one.name, () => startNode(folder, one, binary)),
+        ...(one.edge ? [beginNew(partOf(one.name, "edge"), () => startEdge(folder, one))] : []),
+        ...(plan.directory ? [beginNew(partOf(one.name, "keeper"), () => startKeeper(folder, one))] : []),
+      ]),
+    );
+    await firstBlock(nodes[0] as NodePlan);
   } catch (error) {
     await stop();
     throw error;
@@ -94,6 +134,12 @@ export async function upNetwork(root: string, progress: (line: string) => void):
     plan,
     rpcs: plan.nodes.map(({ rpc }) => `http://127.0.0.1:${rpc}`),
     pids,
+    async follow(directory) {
+      if (following === directory) return;
+      const { nodes: planned } = await planToFollow(root, directory);
+      following = directory;
+      await settled(planned.map((one) => begin(partOf(one.name, "keeper"), () => startKeeper(folder, one))));
+    },
     keep: (onExit, onChange) => [...parts.keys()].forEach((name) => watch(name, onExit, onChange)),
     stop,
   };
@@ -121,8 +167,8 @@ async function settled(work: Promise<void>[]): Promise<void> {
 }
 
 /** The first round of a network that comes up may time out, so that its first block takes some seconds. */
-async function firstBlock(plan: NetworkPlan): Promise<void> {
-  const rpc = `http://127.0.0.1:${plan.nodes[0]?.rpc}`;
+async function firstBlock(one: NodePlan): Promise<void> {
+  const rpc = `http://127.0.0.1:${one.rpc}`;
   const height = async () => Number(await ask<string>(rpc, "eth_blockNumber"));
   const before = await height();
   for (const end = Date.now() + FIRST_BLOCK_MS; Date.now() < end; await sleep(100))
@@ -130,6 +176,21 @@ async function firstBlock(plan: NetworkPlan): Promise<void> {
   throw new NetworkProblem(
     `the nodes are up and make no block within ${FIRST_BLOCK_MS / 1000} s: more than two thirds of the validators must reach one another`,
   );
+}
+
+/** Has a network that is up follow a Directory: starts the keeper of every node that runs without one. */
+export async function followDirectory(root: string, directory: Hex): Promise<void> {
+  const folder = new NetworkFolder(root);
+  if (Object.keys(runningNodes(folder)).length === 0)
+    throw new NetworkProblem(`no node of ${folder.root} runs that could say what the Directory holds: msec network up`);
+  const { nodes } = await planToFollow(root, directory);
+  const running = runningProcesses(folder);
+  for (const one of nodes) {
+    const keeper = partOf(one.name, "keeper");
+    if (running[one.name] === undefined || running[keeper] !== undefined) continue;
+    const { pid } = await startKeeper(folder, one);
+    writeJson(folder.run, { ...runningProcesses(folder), [keeper]: pid });
+  }
 }
 
 /** Stops what runs, in whichever process it was started: nodes before their managers. */
@@ -156,8 +217,10 @@ export interface NodeStatus {
   name: string;
   address: string;
   pid: number | null;
-  /** Process of its privacy manager; null where it has none or it does not run. */
+  /** Processes of its privacy manager, its edge and its keeper; null where it has none or it does not run. */
   manager: number | null;
+  edge: number | null;
+  keeper: number | null;
   validator: boolean;
   block: number | null;
   peers: number | null;
@@ -185,6 +248,8 @@ export async function networkStatus(root: string): Promise<{ nodes: NodeStatus[]
       address: one.address,
       pid: pids[one.name] ?? null,
       manager: pids[managerOf(one.name)] ?? null,
+      edge: pids[partOf(one.name, "edge")] ?? null,
+      keeper: pids[partOf(one.name, "keeper")] ?? null,
       block: block ? Number(block.number) : null,
       peers,
       age: block ? Math.max(0, Math.round(Date.now() / 1000) - Number(block.timestamp)) : null,

@@ -49,10 +49,19 @@ const PUT = `with new as (
   ), sent as (delete from raw where key = $1 and exists (select from kept))
   select exists (select from kept) as kept`;
 
+type Database = Pick<pg.Pool | pg.PoolClient, "query">;
+
 /** A payload that waits for a party's manager. */
 export interface Waiting {
   id: string;
   envelope: Envelope;
+}
+
+/** A payload, its place in the order in which they came, and the parties that it still waits for. */
+export interface Kept {
+  number: string;
+  envelope: Envelope;
+  waiting: string[];
 }
 
 const canonical = ({ flag, execHash, affected, mandatory, participants }: Metadata): Metadata => ({
@@ -79,13 +88,14 @@ const envelopeOf = (row: Row): Envelope => ({
 
 /** Payloads as they were sealed; nothing in it can be read without the manager's keys. */
 export class Store {
-  readonly #db: pg.Pool;
+  readonly #db: Database;
 
-  private constructor(db: pg.Pool) {
+  private constructor(db: Database) {
     this.#db = db;
   }
 
-  static async open(db: pg.Pool): Promise<Store> {
+  /** On a pool, or on the one client whose transaction all of it is to be part of. */
+  static async open(db: Database): Promise<Store> {
     await db.query(TABLES);
     return new Store(db);
   }
@@ -150,6 +160,25 @@ export class Store {
       [keys, after, limit],
     );
     return rows.map((row) => ({ number: row.number as string, envelope: envelopeOf(row) }));
+  }
+
+  /** All payloads after a number, with whoever they wait for. */
+  async page(after: string, limit: number): Promise<Kept[]> {
+    const { rows } = await this.#db.query(
+      `select *, array(select o.party from outbox o where o.key = page.key order by o.id) as waiting
+       from (${ENVELOPES} where p.number > $1 group by p.key order by p.number limit $2) page order by number`,
+      [after, limit],
+    );
+    return rows.map((row) => ({ number: row.number as string, envelope: envelopeOf(row), waiting: row.waiting }));
+  }
+
+  /** What was stored and not sent, after a key. */
+  async rawPage(after: string, limit: number): Promise<{ key: string; body: Uint8Array; box: Uint8Array }[]> {
+    const { rows } = await this.#db.query("select key, body, box from raw where key > $1 order by key limit $2", [
+      after,
+      limit,
+    ]);
+    return rows.map(({ key, body, box }) => ({ key, body: new Uint8Array(body), box: new Uint8Array(box) }));
   }
 
   /** What waits for a party and was not refused by it, oldest first. */

@@ -7,6 +7,8 @@ export interface Request {
   query: URLSearchParams;
   body: unknown;
   headers: IncomingMessage["headers"];
+  /** Address of whoever sent it. */
+  from: string;
 }
 
 /** What a handler returns: JSON by default. */
@@ -27,18 +29,29 @@ export type Handler = (request: Request) => Promise<Reply | object> | Reply | ob
 /** `GET /streams/:/head` and the like: a colon stands for one part of the path. */
 export type Routes = Record<string, Handler>;
 
-const LARGEST_BODY = 64 * 1024 * 1024;
+const MIB = 1024 * 1024;
 
-const tooLarge = () => new ProtocolError("oversize", "the request is larger than 64 MiB");
+/** Where a server differs from the operators'. */
+export interface ServeOptions {
+  /** Bytes; 64 MiB if left out. */
+  largestBody?: number;
+  /** What whoever broke a rule of the protocol is told. */
+  refused?: (error: ProtocolError) => Reply;
+}
 
-function readBytes(request: IncomingMessage): Promise<Buffer> {
+function readBytes(request: IncomingMessage, largest: number): Promise<Buffer> {
+  const tooLarge = () =>
+    new ProtocolError(
+      "oversize",
+      `the request is larger than ${largest >= MIB ? `${largest / MIB} MiB` : `${largest / 1024} KiB`}`,
+    );
   return new Promise((resolve, reject) => {
     const parts: Buffer[] = [];
     let length = 0;
-    if (Number(request.headers["content-length"] ?? 0) > LARGEST_BODY) return reject(tooLarge());
+    if (Number(request.headers["content-length"] ?? 0) > largest) return reject(tooLarge());
     request.on("data", (part: Buffer) => {
       length += part.length;
-      if (length <= LARGEST_BODY) return parts.push(part);
+      if (length <= largest) return parts.push(part);
       parts.length = 0;
       reject(tooLarge());
     });
@@ -47,8 +60,8 @@ function readBytes(request: IncomingMessage): Promise<Buffer> {
   });
 }
 
-async function readBody(request: IncomingMessage): Promise<unknown> {
-  const bytes = await readBytes(request);
+async function readBody(request: IncomingMessage, largest: number): Promise<unknown> {
+  const bytes = await readBytes(request, largest);
   if (bytes.length === 0) return undefined;
   try {
     return JSON.parse(bytes.toString("utf8"));
@@ -57,11 +70,19 @@ async function readBody(request: IncomingMessage): Promise<unknown> {
   }
 }
 
+const refusal = ({ code, message }: ProtocolError) => new Reply(code === "oversize" ? 413 : 400, { code, message });
+
 /**
  * A server of JSON over HTTP. Broken rules of the protocol are 400 (413 where something is too large) with code and
  * sentence; nothing else tells more than 500.
  */
-export function serve(routes: Routes, host: string, port: number, onError: (error: Error) => void): Promise<Server> {
+export function serve(
+  routes: Routes,
+  host: string,
+  port: number,
+  onError: (error: Error) => void,
+  { largestBody = 64 * MIB, refused = refusal }: ServeOptions = {},
+): Promise<Server> {
   const table = Object.entries(routes).map(([route, handler]) => {
     const [method, path] = route.split(" ") as [string, string];
     return { method, pattern: new RegExp(`^${path.replaceAll(":", "([^/]+)")}$`), handler };
@@ -75,8 +96,9 @@ export function serve(routes: Routes, host: string, port: number, onError: (erro
       const result = await handler({
         params: match.slice(1),
         query: url.searchParams,
-        body: await readBody(request),
+        body: await readBody(request, largestBody),
         headers: request.headers,
+        from: request.socket.remoteAddress ?? "",
       });
       return result instanceof Reply ? result : new Reply(200, result);
     }
@@ -85,8 +107,7 @@ export function serve(routes: Routes, host: string, port: number, onError: (erro
   const server = createServer((request, response: ServerResponse) => {
     void handle(request)
       .catch((error: Error) => {
-        if (error instanceof ProtocolError)
-          return new Reply(error.code === "oversize" ? 413 : 400, { code: error.code, message: error.message });
+        if (error instanceof ProtocolError) return refused(error);
         onError(error);
         return new Reply(500, { code: "internal", message: "the operator could not do this: see its log" });
       })

@@ -15,7 +15,8 @@ import sodium from "libsodium-wrappers";
 
 await sodium.ready;
 
-function writePrivate(path: string, bytes: Uint8Array): void {
+/** Replaces a file whole, on disk when it returns, mode 0600. */
+export function putPrivate(path: string, bytes: Uint8Array): void {
   const fd = openSync(`${path}.new`, "w", 0o600);
   writeSync(fd, bytes);
   fsyncSync(fd);
@@ -30,7 +31,7 @@ function wrappingKey(folder: string): Uint8Array {
   if (!existsSync(path)) {
     if (readdirSync(folder).some((name) => name.endsWith(".sealed")))
       throw new Error(`${path} is missing, and the secrets beside it cannot be read without it: restore it`);
-    writePrivate(path, randomBytes(sodium.crypto_secretbox_KEYBYTES));
+    putPrivate(path, randomBytes(sodium.crypto_secretbox_KEYBYTES));
   }
   return new Uint8Array(readFileSync(path));
 }
@@ -58,8 +59,5 @@ export function secretFile(folder: string, name: string, length = 32): Uint8Arra
 export function putSecret(folder: string, name: string, secret: Uint8Array): void {
   const key = wrappingKey(folder);
   const nonce = randomBytes(sodium.crypto_secretbox_NONCEBYTES);
-  writePrivate(
-    join(folder, `${name}.sealed`),
-    Buffer.concat([nonce, sodium.crypto_secretbox_easy(secret, nonce, key)]),
-  );
+  putPrivate(join(folder, `${name}.sealed`), Buffer.concat([nonce, sodium.crypto_secretbox_easy(secret, nonce, key)]));
 }

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { embedded, EMBEDDED_CHAIN_ID, type EmbeddedChain, type Profile, startChain } from "@msec/chain";
+import { type Hex } from "@msec/core";
 import {
   initNetwork,
   NetworkFolder,
@@ -25,6 +26,10 @@ export interface CityChain {
   network: Network;
   /** How the n-th operator or deliverer speaks to it, from 1: on Quorum to a node of its own while there are enough. */
   profileOf(n: number): Profile;
+  /** Accounts of its nodes, which must be in an organisation before {@link follow}; none on the embedded chain. */
+  nodeAccounts: Hex[];
+  /** Has the nodes let in only those whose account is in this Directory. */
+  follow(directory: Hex): Promise<void>;
   /** Processes by name, as they are now. */
   pids(): Record<string, number>;
   /** Starts what ends by itself again, until {@link stop}. */
@@ -95,6 +100,8 @@ function embeddedChain(layout: Layout, port: number, first: EmbeddedChain): City
   return {
     network: "embedded",
     profileOf: () => embedded(first.rpc, EMBEDDED_CHAIN_ID),
+    nodeAccounts: [],
+    follow: () => Promise.resolve(),
     pids: () => ({ chain: running.pid }),
     keep,
     async stop() {
@@ -108,6 +115,8 @@ function embeddedChain(layout: Layout, port: number, first: EmbeddedChain): City
 const quorumChain = (network: RunningNetwork): CityChain => ({
   network: "quorum",
   profileOf: (n) => profileOf(network.plan, network.plan.nodes[(n - 1) % network.plan.nodes.length] as NodePlan),
+  nodeAccounts: network.plan.nodes.map(({ address }) => address),
+  follow: (directory) => network.follow(directory),
   pids: () => network.pids(),
   keep: (onExit, onChange) => network.keep(onExit, onChange),
   stop: () => network.stop(),

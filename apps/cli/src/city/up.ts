@@ -165,7 +165,10 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
       committee: all.committee,
       organisations: all.registrars
         .map(({ address }, i) => ({ account: address, organisation: organisationId(`registrar-${i + 1}`) }))
-        .concat([{ account: all.city.address, organisation: organisationId("city") }]),
+        .concat([{ account: all.city.address, organisation: organisationId("city") }])
+        .concat(
+          chain.nodeAccounts.map((account, i) => ({ account, organisation: organisationId(`operator-${i + 1}`) })),
+        ),
       registrars: all.registrars.map((r) => r.address),
       threshold: 2,
       softwareCap: 1_000,
@@ -176,6 +179,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     };
     const deployment = await deployCity(provider, chainId, all.deployer.key, founding);
     writeDeployment(layout.deployment, deployment);
+    await chain.follow(deployment.addresses.Directory);
     // Reading it back takes a second or two that nobody needs to wait for; a city of another version goes on without.
     if (!existsSync(layout.manifest))
       void manifestOf(provider, chainId, all.deployer.key, founding)
