@@ -2,7 +2,15 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type ChainProvider, connectChain, contractsAt, deployCity, type Deployment, embedded, Sender } from "@msec/chain";
+import {
+  type ChainProvider,
+  connectChain,
+  contractsAt,
+  deployCity,
+  type Deployment,
+  embedded,
+  Sender,
+} from "@msec/chain";
 import { addressOfKey, fromHex, type Hex } from "@msec/core";
 import {
   addNode,
