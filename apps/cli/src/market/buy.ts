@@ -5,6 +5,7 @@ import { type ChainProvider, type Contracts, type Deployment, describeError, Sen
 import {
   type BundlePack,
   buyerNodes,
+  checkCertificate,
   contentOpens,
   cover,
   type Deal,
@@ -330,8 +331,8 @@ async function finish(
     nodes: keys.map(({ depth, firstSlot, key }) => ({ depth, firstSlot, key: toHex(key) })),
     deal: { ...deal, escrow },
   };
-  await certify(shop, bundle);
   const report = verify(bundle) as WindowReport;
+  await certify(shop, bundle, report);
   writeJson(join(purchases, id, "proof.json"), JSON.parse(encodeBundle(bundle)));
   const block = await provider.getTransactionReceipt(tx).then((r) => r && provider.getBlock(r.blockNumber));
   return {
@@ -348,24 +349,24 @@ async function finish(
  * Adds the chain's own certificate of the epoch that proves the window, and of the one that its end is judged by. Operators
  * take it within seconds of the epoch; without it the data is no less proved, and the chain must be asked.
  */
-async function certify({ operators, progress }: Shop, bundle: WindowBundle): Promise<void> {
+async function certify({ operators, progress }: Shop, bundle: WindowBundle, report: WindowReport): Promise<void> {
   const { end, anchoring } = bundle;
-  const { deviceKey } = verify(bundle).claims;
-  const device = { deviceId: deviceKey.deviceId, keyEpoch: deviceKey.keyEpoch };
+  const { claims } = report;
+  const { deviceId, keyEpoch } = claims.deviceKey;
   const epochs = [...new Set([anchoring.epoch.number, ...(end.kind === "head" ? [end.epoch.number] : [])])];
   try {
     for (const until = Date.now() + CERTIFICATE_MS; ; await new Promise((done) => setTimeout(done, 500))) {
-      const certificate = await operators.certificate(epochs, device);
+      const certificate = await operators.certificate(epochs, { deviceId, keyEpoch });
       if (certificate === null) return;
-      if (certificate.epochs.length < epochs.length || certificate.device === undefined) {
-        if (Date.now() < until) continue;
-        throw new Problem(`no operator has it within ${CERTIFICATE_MS / 1000} s`);
-      }
-      const { certified } = verify({ ...bundle, certificate });
+      const complete = certificate.epochs.length === epochs.length;
+      if (!(complete && certificate.device) && Date.now() < until) continue;
+      if (!complete) throw new Problem(`no operator has it within ${CERTIFICATE_MS / 1000} s`);
+      report.certified = checkCertificate(certificate, claims);
       bundle.certificate = certificate;
+      const { seals, validators } = report.certified;
       return progress(
         "certified by the chain",
-        `${certified?.seals} of ${certified?.validators.length} validators have sealed the state that holds the epoch: no endpoint is needed to verify`,
+        `${seals} of ${validators.length} validators have sealed the state that holds the epoch: no endpoint is needed to verify`,
       );
     }
   } catch (error) {
