@@ -518,6 +518,15 @@ contract ConsentRegistryTest is ConsentBase {
         vm.stopPrank();
     }
 
+    function test_requestErasure_whenItReachesOneEndOnly_itIsNotWhole() external {
+        grantToAnyone(stream());
+        vm.startPrank(owner);
+        consent.requestErasure(stream(), 0, 5);
+        consent.requestErasure(stream(), 7, type(uint32).max);
+        vm.stopPrank();
+        assertTrue(consent.authorised(_id, PURPOSE, buyer), "the rest is for sale");
+    }
+
     function test_requestErasure_whenDataset_itIsWhole() external {
         Stream memory s = stream();
         (s.mode, s.slotSeconds) = (2, 0);

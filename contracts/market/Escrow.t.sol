@@ -258,6 +258,13 @@ contract EscrowTest is EscrowBase {
         _refused(d, IEscrow.Escrow_TokenNotAllowed.selector);
     }
 
+    function test_open_whenTheFeeIsTheWholePrice_itIsOpened() external {
+        Deal memory x = d;
+        x.fee = x.price;
+        openDeal(x, list);
+        assertEq(escrow.statusWord(hashDeal(x)), word(status(1, 0)), "funded");
+    }
+
     function test_open_whenFeeIsAbovePrice_itReverts() external {
         Deal memory x = d;
         x.fee = x.price + 1;

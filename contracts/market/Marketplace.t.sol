@@ -46,6 +46,14 @@ contract MarketplaceTest is Fixture {
         assertEq(market.offerIdOf(hashStream(stream()), t), id, "id of");
     }
 
+    function test_publish_whenTheFeeIsTheWholePrice_itIsKept() external {
+        OfferTerms memory t = terms();
+        t.feePerMille = 1000;
+        vm.prank(owner);
+        (IMarketplace.OfferState state, ) = market.offer(market.publish(stream(), t));
+        assertEq(uint8(state), 1, "state");
+    }
+
     function test_publish_whenWrong_itReverts() external {
         OfferTerms memory t = terms();
         _publishRefused(stranger, stream(), t, IMarketplace.Marketplace_NotSeller.selector);
@@ -135,6 +143,17 @@ contract MarketplaceTest is Fixture {
         assertEq(escrow.statusWord(hashDeal(_deal)), word(status(1, 0)), "funded");
         assertEq(token.balanceOf(address(escrow)), _deal.price, "escrow");
         assertEq(token.balanceOf(address(market)), 0, "the marketplace holds nothing");
+    }
+
+    function test_buy_whenItIsTheOffersWholeWindow_itIsSold() external {
+        OfferTerms memory t = terms();
+        (t.fromSlot, t.toSlot) = (_deal.fromSlot, _deal.toSlot);
+        vm.prank(owner);
+        market.publish(stream(), t);
+        _approve(_deal.price);
+        vm.prank(buyer);
+        market.buy(t, stream(), _deal, _nodes, noPermit());
+        assertEq(token.balanceOf(address(escrow)), _deal.price, "escrow");
     }
 
     function test_buy_whenPermitted_itNeedsNoApproval() external {

@@ -296,6 +296,12 @@ contract SettleTest is Fixture {
         _refusedWith(IMarketplace.Marketplace_FeePerMille.selector);
     }
 
+    function test_settle_whenTheFeeIsTheWholePrice_itIsTaken() external {
+        _o.feePerMille = 1000;
+        _settle();
+        assertEq(token.balanceOf(address(escrow)), _deal.price, "escrow");
+    }
+
     function test_pay_whenNotCalledByTheEscrow_itReverts() external {
         vm.prank(stranger);
         (bool ok, bytes memory why) = address(market).call(
