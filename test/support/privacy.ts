@@ -1,11 +1,11 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { type EmbeddedPostgres, startPostgres } from "@msec/companion-db";
 import { type Config, type Party } from "@msec/privacy";
+import { freePort } from "@msec/service";
 
 const script = (name: string) => fileURLToPath(new URL(`../../oracles/privacy/src/${name}.ts`, import.meta.url));
 const NODE = ["--disable-warning=ExperimentalWarning"];
@@ -16,22 +16,11 @@ const ENVIRONMENT = {
   DATABASE_URL: "",
 };
 
+/** Ports that nobody has and no system hands out by itself. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from(
-      { length: count },
-      () =>
-        new Promise<ReturnType<typeof createServer>>((resolve) => {
-          const server = createServer().listen(0, "127.0.0.1", () => resolve(server));
-        }),
-    ),
-  );
-  return Promise.all(
-    servers.map((server) => {
-      const { port } = server.address() as { port: number };
-      return new Promise<number>((resolve) => server.close(() => resolve(port)));
-    }),
-  );
+  const taken = new Set<number>();
+  while (taken.size < count) taken.add(await freePort(taken));
+  return [...taken];
 }
 
 /** One party's manager: a process of its own, with its own folder and database. */
