@@ -11,6 +11,7 @@ describe("whether a pack was signed in an attested start", () => {
   let fresh: boolean;
   let last: { keyEpoch: bigint; resetCount: bigint; validUntilMs: bigint };
   let looks: number;
+  let away: boolean;
   let cache: DeviceCache;
   const asked = (bootEpoch: number, keyEpoch = 2) => cache.isAttested(DEVICE, { bootEpoch, keyEpoch });
 
@@ -20,10 +21,12 @@ describe("whether a pack was signed in an attested start", () => {
     fresh = true;
     last = { keyEpoch: 2n, resetCount: 7n, validUntilMs: BigInt(NOW + 10_000) };
     looks = 0;
+    away = false;
     cache = new DeviceCache({
       DeviceRegistry: {
         device: async () => ({ ...{ status: 1n, assurance: 2n, owner: "0x", ownerEpoch: 1n, keyEpoch: 2n }, policyId }),
         isFresh: async () => {
+          if (away) throw new Error("the chain does not answer");
           looks++;
           return fresh;
         },
@@ -62,6 +65,22 @@ describe("whether a pack was signed in an attested start", () => {
     expect(await asked(7)).toBe(false);
     vi.advanceTimersByTime(1_000);
     expect(await asked(7)).toBe(true);
+  });
+
+  test("while the chain is away one that held holds for its time, and nothing else", async () => {
+    last.validUntilMs = BigInt(NOW + 60_000);
+    expect(await asked(7)).toBe(true);
+    away = true;
+    vi.advanceTimersByTime(60_000);
+    expect(await asked(7)).toBe(true);
+    vi.advanceTimersByTime(1_001);
+    await expect(asked(7)).rejects.toThrow(/does not answer/);
+    away = false;
+    fresh = false;
+    expect(await asked(7)).toBe(false);
+    away = true;
+    vi.advanceTimersByTime(1_000);
+    await expect(asked(7)).rejects.toThrow(/does not answer/);
   });
 
   test("a change that the chain shows counts at once", async () => {

@@ -24,6 +24,7 @@ interface Attestation {
   fresh: boolean;
   keyEpoch: number;
   resetCount: number;
+  validUntilMs: number;
   lookAgainAt: number;
 }
 
@@ -73,22 +74,30 @@ export class DeviceCache {
     const { policyId } = await this.device(deviceId);
     if (policyId === ZERO32) return true;
     const known = this.#attestations.get(deviceId);
-    const last = known && Date.now() < known.lookAgainAt ? known : await this.#attestation(deviceId);
+    const last = known && Date.now() < known.lookAgainAt ? known : await this.#attestation(deviceId, known);
     return last.fresh && (keyEpoch < last.keyEpoch || bootEpoch <= last.resetCount);
   }
 
-  async #attestation(deviceId: Hex): Promise<Attestation> {
+  /** Looks at the chain; while that is away what was seen before stands for its time, and is looked at again afterwards. */
+  async #attestation(deviceId: Hex, known: Attestation | undefined): Promise<Attestation> {
     const { DeviceRegistry } = this.#contracts;
     const now = Date.now();
-    const [fresh, last] = await Promise.all([
-      DeviceRegistry.isFresh(deviceId, now),
-      DeviceRegistry.freshnessOf(deviceId),
-    ]);
+    let fresh: boolean;
+    let last: Awaited<ReturnType<typeof DeviceRegistry.freshnessOf>>;
+    try {
+      [fresh, last] = await Promise.all([DeviceRegistry.isFresh(deviceId, now), DeviceRegistry.freshnessOf(deviceId)]);
+    } catch (error) {
+      if (!known?.fresh || now > known.validUntilMs) throw error;
+      known.lookAgainAt = now + LACKS_MS;
+      return known;
+    }
+    const validUntilMs = Number(last.validUntilMs);
     const attestation = {
       fresh,
       keyEpoch: Number(last.keyEpoch),
       resetCount: Number(last.resetCount),
-      lookAgainAt: fresh ? Math.min(now + HOLDS_MS, Number(last.validUntilMs) + 1) : now + LACKS_MS,
+      validUntilMs,
+      lookAgainAt: fresh ? Math.min(now + HOLDS_MS, validUntilMs + 1) : now + LACKS_MS,
     };
     this.#attestations.set(deviceId, attestation);
     return attestation;
