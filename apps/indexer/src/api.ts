@@ -1,3 +1,4 @@
+import { bytes32 } from "@msec/service";
 import { z } from "zod";
 import { type Route, route } from "./routes.ts";
 import * as shape from "./shapes.ts";
@@ -36,6 +37,25 @@ export function routesOf(store: Store, status: () => Promise<z.input<typeof shap
     (await list(view, [[`${column} = ?`, id]], { limit: 1 }, shown)).items[0];
   const eventsOf = async (key: string, id: string) =>
     (await list("event_list", [[`args->>'${key}' = ?`, id]], { limit: 500 }, shownEvent)).items.reverse();
+  /** One row of a view by its id, with every event that names it. */
+  const story = <S extends z.ZodRawShape>(
+    what: string,
+    view: string,
+    key: "dealId" | "subscriptionId" | "deviceId",
+    item: z.ZodObject<S>,
+    shown: (row: Row) => z.input<z.ZodObject<S>>,
+  ): Route =>
+    route({
+      path: `/${view}/{${key}}`,
+      summary: `${what} and all that happened to it, oldest first`,
+      params: { [key]: bytes32 },
+      answer: item.extend({ events: z.array(shape.event) }) as z.ZodType,
+      handle: async (params) => {
+        const id = params[key] as string;
+        const found = await one(view, key.replace("Id", "_id"), id, shown);
+        return found && { ...found, events: await eventsOf(key, id) };
+      },
+    });
 
   return [
     route({
@@ -68,7 +88,7 @@ export function routesOf(store: Store, status: () => Promise<z.input<typeof shap
     route({
       path: "/offers/{offerId}",
       summary: "An offer",
-      params: { offerId: shape.bytes32 },
+      params: { offerId: bytes32 },
       answer: shape.offer,
       handle: ({ offerId }) => one("offer_list", "offer_id", offerId as string, shownOffer),
     }),
@@ -91,16 +111,7 @@ export function routesOf(store: Store, status: () => Promise<z.input<typeof shap
           shownDeal,
         ),
     }),
-    route({
-      path: "/deals/{dealId}",
-      summary: "A deal and all that happened to it, oldest first",
-      params: { dealId: shape.bytes32 },
-      answer: shape.deal.extend({ events: z.array(shape.event) }),
-      handle: async ({ dealId }) => {
-        const deal = await one("deals", "deal_id", dealId as string, shownDeal);
-        return deal && { ...deal, events: await eventsOf("dealId", dealId as string) };
-      },
-    }),
+    story("A deal", "deals", "dealId", shape.deal, shownDeal),
     route({
       path: "/subscriptions",
       summary: "Subscriptions, newest first",
@@ -117,17 +128,7 @@ export function routesOf(store: Store, status: () => Promise<z.input<typeof shap
           shownSubscription,
         ),
     }),
-    route({
-      path: "/subscriptions/{subscriptionId}",
-      summary: "A subscription and all that happened to it, oldest first",
-      params: { subscriptionId: shape.bytes32 },
-      answer: shape.subscription.extend({ events: z.array(shape.event) }),
-      handle: async ({ subscriptionId }) => {
-        const id = subscriptionId as string;
-        const found = await one("subscriptions", "subscription_id", id, shownSubscription);
-        return found && { ...found, events: await eventsOf("subscriptionId", id) };
-      },
-    }),
+    story("A subscription", "subscriptions", "subscriptionId", shape.subscription, shownSubscription),
     route({
       path: "/devices",
       summary: "Enrolled devices, newest first",
@@ -144,16 +145,7 @@ export function routesOf(store: Store, status: () => Promise<z.input<typeof shap
           shownDevice,
         ),
     }),
-    route({
-      path: "/devices/{deviceId}",
-      summary: "A device and all that happened to it, oldest first",
-      params: { deviceId: shape.bytes32 },
-      answer: shape.device.extend({ events: z.array(shape.event) }),
-      handle: async ({ deviceId }) => {
-        const device = await one("devices", "device_id", deviceId as string, shownDevice);
-        return device && { ...device, events: await eventsOf("deviceId", deviceId as string) };
-      },
-    }),
+    story("A device", "devices", "deviceId", shape.device, shownDevice),
     route({
       path: "/grants",
       summary: "Consents that were given, newest first",

@@ -1,23 +1,8 @@
 import { type Hex, streamId, type StreamPreimage } from "@msec/core";
+import { streamPreimage } from "@msec/service";
 import { z } from "zod";
 
-const bytes32 = z.string().regex(/^0x[0-9a-f]{64}$/);
-const answer = z.object({
-  preimage: z.object({
-    deviceId: bytes32,
-    ownerEpoch: z.int(),
-    name: z.string(),
-    schema: z.object({
-      quantities: z.array(z.object({ name: z.string(), unit: z.string(), text: z.string() })),
-      retainDays: z.int(),
-      padCount: z.int(),
-      padBytes: z.int(),
-    }),
-    slotSeconds: z.int(),
-    mode: z.int(),
-    salt: bytes32,
-  }),
-});
+const answer = z.object({ preimage: streamPreimage });
 const WAIT_MS = 5_000;
 
 /**
@@ -30,7 +15,7 @@ export async function describeStream(id: Hex, operators: readonly string[]): Pro
     try {
       const response = await fetch(`${url}/streams/${id}`, { signal: AbortSignal.timeout(WAIT_MS) });
       if (!response.ok) continue;
-      const preimage = answer.parse(await response.json()).preimage as StreamPreimage;
+      const preimage = answer.parse(await response.json()).preimage;
       if (streamId(preimage) === id) return preimage;
     } catch {
       // The next one may know it; all are asked again.

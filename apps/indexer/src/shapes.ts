@@ -1,8 +1,8 @@
+import { bytes32, streamPreimage } from "@msec/service";
 import { z } from "zod";
 
 // What the API takes and gives; the document at /openapi.json is made of these.
 
-export const bytes32 = z.string().regex(/^0x[0-9a-f]{64}$/, "expected 0x and 64 lower-case hex digits");
 export const address = z.string().regex(/^0x[0-9a-f]{40}$/, "expected 0x and 40 lower-case hex digits");
 const uint = z.int().min(0);
 const amount = z.string().regex(/^\d+$/).describe("whole number of the token's smallest unit");
@@ -17,21 +17,7 @@ export const page = {
   before: z.coerce.number().int().min(0).optional().describe("the `next` of the page before"),
 };
 
-export const description = z
-  .object({
-    deviceId: bytes32,
-    ownerEpoch: uint,
-    name: z.string(),
-    schema: z.object({
-      quantities: z.array(z.object({ name: z.string(), unit: z.string(), text: z.string() })),
-      retainDays: uint,
-      padCount: uint,
-      padBytes: uint,
-    }),
-    slotSeconds: uint,
-    mode: uint,
-    salt: bytes32,
-  })
+export const description = streamPreimage
   .nullable()
   .describe("what hashes to the stream's id; null while no operator has told it");
 

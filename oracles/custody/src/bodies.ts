@@ -1,5 +1,5 @@
 import { type Hex, ProtocolError } from "@msec/core";
-import { bytes32 } from "@msec/service";
+import { bytes32, streamPreimage } from "@msec/service";
 import { z } from "zod";
 
 // The shape of every body that this operator takes. What its values mean is judged where they are used.
@@ -13,20 +13,7 @@ const text = z.string();
 const digestList = z.array(bytes32).max(MAX_DIGESTS);
 
 export const registration = z.object({
-  preimage: z.object({
-    deviceId: bytes32,
-    ownerEpoch: uint,
-    name: text,
-    schema: z.object({
-      quantities: z.array(z.object({ name: text, unit: text, text })),
-      retainDays: uint,
-      padCount: uint,
-      padBytes: uint,
-    }),
-    slotSeconds: uint,
-    mode: uint,
-    salt: bytes32,
-  }),
+  preimage: streamPreimage,
   keys: z.array(z.object({ keyEpoch: uint, spki: text })),
   holders: z.object({ streamId: bytes32, version: uint, holders: z.array(hex) }),
   holdersSignature: hex,

@@ -6,3 +6,4 @@ export * from "./page.ts";
 export * from "./ports.ts";
 export * from "./secrets.ts";
 export * from "./step.ts";
+export * from "./stream.ts";
