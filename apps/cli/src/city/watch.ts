@@ -27,11 +27,16 @@ export function watchAttestations(
     if (said.get(name) !== line) say(`${name}: ${line}`);
     said.set(name, line);
   };
+  const watched = devices.map(({ name, deviceId, configFile }) => ({
+    name,
+    deviceId,
+    service: paths(parseConfig(readJson(configFile), layout.device(name))).service,
+  }));
   const loops = new Loops((_, error) => sayOnce("attestation", error.message));
   loops.every(LOOK_MS, "attestation", async () => {
-    for (const { name, deviceId } of devices) {
+    for (const { name, deviceId, service } of watched) {
       try {
-        const line = await attestIfDue(name, deviceId, layout, registry, sender);
+        const line = await attestIfDue(deviceId, service, registry, sender);
         if (line) sayOnce(name, line);
       } catch (error) {
         sayOnce(name, `not attested: ${(error as Error).message}`);
@@ -43,15 +48,13 @@ export function watchAttestations(
 
 /** @returns What was done; undefined where nothing was due, or nobody answers yet. */
 async function attestIfDue(
-  name: string,
   deviceId: string,
-  layout: Layout,
+  service: string,
   registry: Registry,
   sender: Sender,
 ): Promise<string | undefined> {
   const { DeviceRegistry } = registry.contracts;
-  const config = parseConfig(readJson(layout.deviceConfig(name)), layout.device(name));
-  const agent = await connectService(paths(config).service);
+  const agent = await connectService(service);
   if (!agent) return undefined;
   try {
     const [now, view, last] = await Promise.all([
