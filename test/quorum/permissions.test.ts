@@ -11,7 +11,7 @@ import {
   embedded,
   Sender,
 } from "@msec/chain";
-import { addressOfKey, fromHex, type Hex } from "@msec/core";
+import { type Hex } from "@msec/core";
 import {
   addNode,
   ask,
@@ -28,14 +28,13 @@ import {
 } from "@msec/quorum";
 import { readJson, writeJson } from "@msec/service";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { address, key, smallCity } from "../support/founding.ts";
 import { until } from "../support/network.ts";
 
 // Four validators and an observer that follow the Directory of a city.
 
 const root = mkdtempSync(join(tmpdir(), "msec-permissions-"));
 const folder = new NetworkFolder(root);
-const key = (n: number): Hex => `0x${n.toString(16).padStart(64, "0")}`;
-const address = (n: number) => addressOfKey(fromHex(key(n)));
 const [DEPLOYER, USER, FUNDS] = [1000, 31, 1_000_000n];
 const NOBODY = key(0);
 
@@ -66,14 +65,7 @@ beforeAll(async () => {
   await upNetwork(root, () => undefined);
   provider = connectChain(embedded(`http://127.0.0.1:${node(1).rpc}`, plan.chainId));
   admin = new Sender(key(DEPLOYER), provider, plan.chainId);
-  const members = [11, 12, 13, 14].map(address).sort();
-  deployment = await deployCity(provider, plan.chainId, key(DEPLOYER), {
-    committee: { q: 3, members, organisations: members.map((_, i) => key(1 + i)), fromEpoch: 1 },
-    organisations: [21, 22].map((n) => ({ account: address(n), organisation: key(n) })),
-    registrars: [21, 22].map(address),
-    ...{ threshold: 2, softwareCap: 10 },
-    balances: [{ account: address(USER), amount: FUNDS }],
-  });
+  deployment = await deployCity(provider, plan.chainId, key(DEPLOYER), smallCity(address(USER), FUNDS));
 });
 
 afterAll(async () => {

@@ -16,14 +16,11 @@ import {
   Sender,
   startChain,
 } from "@msec/chain";
-import { addressOfKey, fromHex, type Hex } from "@msec/core";
 import { freePort, writeJson } from "@msec/service";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { address, key, smallCity } from "../../../test/support/founding.ts";
 import { CODES, Edge, type EdgeOptions, type Reply } from "./edge.ts";
 
-const key = (n: number): Hex => `0x${n.toString(16).padStart(64, "0")}`;
-const address = (n: number) => addressOfKey(fromHex(key(n)));
-const organisation = (n: number): Hex => `0x${n.toString(16).padStart(64, "0")}`;
 const [DEPLOYER, USER] = [1000, 31];
 const FUNDS = 1_000_000n;
 
@@ -36,14 +33,7 @@ let deployment: Deployment;
 beforeAll(async () => {
   chain = await startChain(join(folder, "chain"), await port());
   provider = connectChain(embedded(chain.rpc, chain.chainId));
-  const members = [11, 12, 13, 14].map(address).sort();
-  deployment = await deployCity(provider, chain.chainId, key(DEPLOYER), {
-    committee: { q: 3, members, organisations: members.map((_, i) => organisation(1 + i)), fromEpoch: 1 },
-    organisations: [21, 22].map((n) => ({ account: address(n), organisation: organisation(n) })),
-    registrars: [21, 22].map(address),
-    ...{ threshold: 2, softwareCap: 10 },
-    balances: [{ account: address(USER), amount: FUNDS }],
-  });
+  deployment = await deployCity(provider, chain.chainId, key(DEPLOYER), smallCity(address(USER), FUNDS));
 });
 afterAll(async () => {
   provider?.destroy();
