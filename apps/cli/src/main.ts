@@ -92,6 +92,7 @@ command("up", "bring up an embedded city on recorded data; it stays up until Ctr
     if (!json) print(bold(again ? `The city in ${dir} comes up again` : `A new city in ${dir}`));
     const city = await up(root, cityPlans(), {
       ...(network ? { network } : {}),
+      pages: true,
       progress: (line) => !json && print(dim(`  ${((Date.now() - started) / 1000).toFixed(1).padStart(5)} s  ${line}`)),
       onExit: (name, code, signal) =>
         process.stderr.write(
@@ -120,6 +121,7 @@ command("up", "bring up an embedded city on recorded data; it stays up until Ctr
           [city.run.chain.network === "quorum" ? "chain (GoQuorum)" : "chain", city.run.chain.rpc],
           ["broker", city.run.broker],
           ["indexer", `${city.run.indexer}/openapi.json`],
+          ["marketplace", city.run.marketplace ?? ""],
         ],
       );
       print();
