@@ -12,7 +12,7 @@ import {
   type WindowReport,
   ZERO_ADDRESS,
 } from "@msec/core";
-import { type StreamInfo } from "@msec/trade";
+import { csvOf, type StreamInfo } from "@msec/trade";
 import { type TransactionReceipt } from "ethers";
 import { Command, CommanderError, Option } from "commander";
 import { agreementCommands } from "./agreement/commands.ts";
@@ -23,7 +23,6 @@ import { people } from "./city/layout.ts";
 import { runningCity, up } from "./city/up.ts";
 import { openSession, type Session } from "./context.ts";
 import { checkContracts } from "./contracts.ts";
-import { csvOf } from "./csv.ts";
 import {
   attestDevice,
   enrolDevice,

@@ -132,8 +132,8 @@ export async function planPurchase(deployed: Deployed, offer: Offer, wanted: Wan
   return { dealId: dealId(deal), deal, nodes, secret };
 }
 
-type AbiStream = AbiStruct<typeof STREAM.fields>;
-type AbiDeal = AbiStruct<typeof DEAL.fields>;
+export type AbiStream = AbiStruct<typeof STREAM.fields>;
+export type AbiDeal = AbiStruct<typeof DEAL.fields>;
 export interface AbiStatus {
   state: number;
   at: bigint;
