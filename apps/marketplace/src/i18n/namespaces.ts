@@ -10,6 +10,8 @@ export const NAMESPACES = [
   "deal",
   "proof",
   "readings",
+  "verify",
+  "operators",
 ] as const;
 export type Namespace = (typeof NAMESPACES)[number];
 

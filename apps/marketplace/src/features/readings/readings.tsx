@@ -5,7 +5,7 @@ import { useFormatter, useTranslations } from "next-intl";
 import { useMemo, useState } from "react";
 import { Chart } from "./chart.tsx";
 
-const PAGE = 50;
+const PAGE = 24;
 
 /** Readings as a chart of one quantity, and as the equal table. */
 export function Readings({ schema, rows }: { schema: Schema; rows: SenmlRecord[] }) {
@@ -62,7 +62,7 @@ export function Readings({ schema, rows }: { schema: Schema; rows: SenmlRecord[]
           <tbody>
             {shown.map(({ tMs, values }, i) => (
               <tr key={`${tMs}-${i}`}>
-                <td>{format.dateTime(tMs, { dateStyle: "short", timeStyle: "medium" })}</td>
+                <td className="time">{format.dateTime(tMs, { dateStyle: "short", timeStyle: "medium" })}</td>
                 {schema.quantities.map(({ name }) => {
                   const reading = values.get(name);
                   return (
