@@ -156,7 +156,7 @@ describe("a planned purchase", () => {
     const { functionName, args } = refundCall(kept.deal, status);
     const call = abi.parseTransaction({ data: abi.encodeFunctionData(functionName, args) });
     expect(call?.name).toBe("refund");
-    expect([...call?.args[1]]).toEqual([1n, 1_700_000_000_000n, 7n, purpose]);
+    expect([...(call?.args[1] as bigint[])]).toEqual([1n, 1_700_000_000_000n, 7n, purpose]);
   });
 });
 
