@@ -30,7 +30,7 @@ describe.skipIf(missing)("the marketplace", () => {
 
   beforeAll(async () => {
     if (!built) throw new Error("the pages are not built: npm run setup does it, or node apps/marketplace/build.mjs");
-    t = await TestCity.up((root) => [openPlan("square", csvFile(root, "square.csv", 40_000, 1_000).file, 60, "max")], {
+    t = await TestCity.up((root) => [openPlan("square", csvFile(root, "square.csv", 12_000, 1_000).file, 60, "max")], {
       pages: true,
     });
     site = t.city.run.marketplace as string;
@@ -39,10 +39,10 @@ describe.skipIf(missing)("the marketplace", () => {
     wallet = new TestWallet(rpc, chainId, t.city.people.buyer.key);
     browser = await TestBrowser.open();
     page = await browser.page(wallet);
-    await until("two hundred packs are anchored", async () => {
+    await until("a hundred packs are anchored", async () => {
       const { head } = await t.get<{ head: { seq: number } | null }>(1, `/streams/${stream}`);
-      return (head?.seq ?? 0) > 200;
-    });
+      return (head?.seq ?? 0) > 100;
+    }, 100_000);
     await until("the indexer knows the offer", async () => {
       const response = await fetch(`${t.city.run.indexer}/offers`);
       return ((await response.json()) as { items: { description: unknown }[] }).items[0]?.description;

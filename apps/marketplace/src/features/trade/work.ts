@@ -1,4 +1,4 @@
-import { type Answer, type Request, type Work } from "./worker.ts";
+import type { Answer, Request, Work } from "./worker.ts";
 
 type Progress = (done: number, of: number) => void;
 
