@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { connect, ErasureKeys, FileRoot, Frontiers, startPostgres, TpmRoot } from "@msec/companion-db";
 import { derive, type Hex, rootNode } from "@msec/core";
 import { manufacture, missingSwtpm, startSwtpm, type Swtpm } from "@msec/secure-element/swtpm";
-import { ALG, NV, Tpm } from "@msec/secure-element/tpm";
+import { ALG, NV, RH, SE, SRK, Tpm } from "@msec/secure-element/tpm";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type CutLine, cutLine } from "../../support/tpm-cut.ts";
 
@@ -111,6 +111,17 @@ describe.skipIf(missing !== undefined)("the root of the erasure keys in a TPM", 
     const index = await tpm.nvReadPublic(place().root);
     await expect(tpm.nvRead(index)).rejects.toMatchObject({ code: "auth" });
     await tpm.close();
+  });
+
+  test("a TPM whose slots are full of a dead process's keys and sessions is freed", async () => {
+    const { key } = (await open()).stage(A);
+    for (const fill of [(tpm: Tpm) => tpm.createPrimary(RH.OWNER, SRK), (tpm: Tpm) => tpm.startSession(SE.HMAC)]) {
+      const tpm = await Tpm.open(swtpm.address);
+      for (let i = 0; i < 3; i++) await fill(tpm);
+      await expect(fill(tpm)).rejects.toMatchObject({ code: "memory" });
+      await tpm.close();
+      expect((await open()).get(A)?.key).toEqual(key);
+    }
   });
 
   test("an old copy of the file is refused by its number, with what to do; the newest one opens", async () => {
