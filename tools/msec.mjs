@@ -4,4 +4,7 @@ import { join } from "node:path";
 import { run } from "./run.mjs";
 import { root } from "./setup.mjs";
 
-await run(["--disable-warning=ExperimentalWarning", join(root, "apps/cli/src/main.ts")], process.argv.slice(2));
+const args = process.argv.slice(2);
+await run(["--disable-warning=ExperimentalWarning", join(root, "apps/cli/src/main.ts")], args, {
+  pages: args[0] === "up",
+});

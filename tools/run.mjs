@@ -19,11 +19,14 @@ const commands = {
   setup: ["--eval", ""],
 };
 
+/** Commands that serve the pages. */
+const WITH_PAGES = ["start", "test", "test:browser"];
+
 /** Runs a script under the project's Node and ends as it ends. */
-export async function run(script, args) {
+export async function run(script, args, { pages = false } = {}) {
   let node;
   try {
-    node = await setup();
+    node = await setup({ pages });
   } catch (error) {
     process.stderr.write(`${error.message}\n`);
     process.exit(1);
@@ -42,5 +45,5 @@ if (import.meta.url === `file://${process.argv[1]}` || process.argv[1]?.endsWith
     process.stderr.write(`usage: node tools/run.mjs ${Object.keys(commands).join("|")} [ARGUMENTS]\n`);
     process.exit(2);
   }
-  await run(script, args);
+  await run(script, args, { pages: WITH_PAGES.includes(name) });
 }

@@ -116,8 +116,8 @@ async function exclusively(work) {
   }
 }
 
-/** Does what is missing and returns the path of the Node to run everything with. */
-export async function setup() {
+/** Does what is missing, the pages too where they are asked for, and returns the path of the Node to run everything with. */
+export async function setup({ pages = false } = {}) {
   const node = findNode();
   const env = environment(node);
   const wanted = lockfileDigest();
@@ -125,7 +125,10 @@ export async function setup() {
   const built = join(root, "artifacts", ".msec-built");
   const sources = contractsDigest();
   const compiled = existsSync(built) && readFileSync(built, "utf8") === sources;
-  if (installed && compiled) return node;
+  const pagesBuilt = join(root, "apps/marketplace/.next/.msec-built");
+  const pageSources = pages ? pagesDigest(sources) : "";
+  const shown = !pages || (existsSync(pagesBuilt) && readFileSync(pagesBuilt, "utf8") === pageSources);
+  if (installed && compiled && shown) return node;
   await exclusively(async () => {
     if (!installed) {
       await quietly("installing packages (once)", "npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], env);
@@ -135,22 +138,35 @@ export async function setup() {
       await quietly("compiling contracts (once)", "turbo", ["run", "//#build"], env);
       writeFileSync(built, sources);
     }
+    if (!shown) {
+      await quietly("building the pages (once)", node, [join(root, "apps/marketplace/build.mjs")], env);
+      writeFileSync(pagesBuilt, pageSources);
+    }
   });
   return node;
 }
 
-function contractsDigest() {
-  const listed = spawnSync("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "contracts"], {
-    cwd: root,
-  });
-  const files = [
-    ...listed.stdout
-      .toString()
-      .split("\0")
-      .filter((name) => name.endsWith(".sol") && !name.endsWith(".t.sol")),
+const contractsDigest = () =>
+  digestOf(
+    listed("contracts").filter((name) => name.endsWith(".sol") && !name.endsWith(".t.sol")),
     "hardhat.config.ts",
-    "package-lock.json",
-  ];
+  );
+
+/** Of what the pages are made of, the contracts' interfaces among it. */
+function pagesDigest(contracts) {
+  const folders = ["apps/marketplace", "packages/core/src", "packages/trade/src", "apps/indexer/src/shapes.ts"];
+  const sources = listed(...folders).filter((name) => !name.endsWith(".md") && !/\.test\.tsx?$/.test(name));
+  return contracts + digestOf(sources);
+}
+
+const listed = (...folders) =>
+  spawnSync("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard", ...folders], { cwd: root })
+    .stdout.toString()
+    .split("\0")
+    .filter(Boolean);
+
+function digestOf(names, ...more) {
+  const files = [...new Set([...names, ...more, "package-lock.json"])];
   const hash = createHash("sha256");
   for (const name of files.sort())
     if (existsSync(join(root, name))) hash.update(name).update(readFileSync(join(root, name)));

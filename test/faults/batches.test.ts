@@ -1,8 +1,8 @@
 import { type Hex, type StreamPreimage } from "@msec/core";
 import { batchesOf, stateOf } from "@msec/market";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type StreamInfo } from "../../apps/cli/src/market/operators.ts";
-import { fetchBatches, type Kept, subscribe } from "../../apps/cli/src/market/subscribe.ts";
+import { type KeptSubscription, type StreamInfo } from "@msec/trade";
+import { fetchBatches, subscribe } from "../../apps/cli/src/market/subscribe.ts";
 import { TestCity, until } from "../support/city.ts";
 import { livePlan, SLOT_PRICE, subscriptionOffer } from "../support/subscription.ts";
 
@@ -10,7 +10,7 @@ import { livePlan, SLOT_PRICE, subscriptionOffer } from "../support/subscription
 
 const DEPOSIT = 100_000n;
 let t: TestCity;
-let kept: Kept;
+let kept: KeptSubscription;
 
 beforeAll(async () => {
   t = await TestCity.up((root) => [livePlan(root)]);

@@ -1,6 +1,6 @@
 import { type Hex, REFUSAL_NUMBERS } from "@msec/core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type StreamInfo } from "../../apps/cli/src/market/operators.ts";
+import { type StreamInfo } from "@msec/trade";
 import { anchoredPacks, anchoredReadings } from "../support/anchored.ts";
 import { csvFile, openPlan, TestCity, until } from "../support/city.ts";
 import { LyingOperator } from "../support/operator.ts";

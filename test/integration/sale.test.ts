@@ -41,7 +41,7 @@ import { RESEARCH } from "../../apps/cli/src/city/consent.ts";
 import { type DevicePlan } from "../../apps/cli/src/city/devices.ts";
 import { buy, complaint, type Purchase } from "../../apps/cli/src/market/buy.ts";
 import { listOffers } from "../../apps/cli/src/market/offers.ts";
-import { type StreamInfo } from "../../apps/cli/src/market/operators.ts";
+import { dealOf, nodesOf, type StreamInfo } from "@msec/trade";
 import { keysOf } from "../support/anchored.ts";
 import { csvFile, driverOf, msec, openPlan, TestCity, until } from "../support/city.ts";
 import { ask, indexedAsOnChain } from "../support/indexed.ts";
@@ -141,7 +141,6 @@ const bond = (who: Hex) => t.city.contracts.Escrow.bondOf(who, t.city.run.deploy
 /** Runs `act` once the chain shows a deal with a deliverer. */
 async function onDeal(deliverer: Hex, act: (deal: never, id: Hex, nodes: never) => Promise<unknown>): Promise<unknown> {
   const { Escrow } = t.city.contracts;
-  const { dealOf, nodesOf } = await import("@msec/market");
   const event = await until("the deal is on the chain", async () => {
     const events = (await Escrow.queryFilter(
       Escrow.filters.DealOpened(undefined, undefined, deliverer),
@@ -273,13 +272,14 @@ describe("a sale nobody has to trust", () => {
     const page = await t.shop().operators.window(stream, window.fromSlot, window.toSlot);
     const [node] = cover(window.fromSlot, window.toSlot);
     const inside = page.packs.find((p) => p.slot === node?.firstSlot) as { cose: string };
-    const claim = await complaint(t.shop(), open.id, open.deal, open.nodes, open.secret, right, preimage, {
+    const kept = { ...open, dealId: open.id };
+    const claim = await complaint(t.shop(), kept, right, preimage, {
       index: 0,
       cose: inside.cose,
     });
     expect(await refusal(t, t.city.people.buyer.address, escrow(), claim)).toMatch(/Escrow_KeyIsRight/);
     const lie = { ...right, masked: [toHex(new Uint8Array(32).fill(9)), ...right.masked.slice(1)] };
-    const forged = await complaint(t.shop(), open.id, open.deal, open.nodes, open.secret, lie, preimage, {
+    const forged = await complaint(t.shop(), kept, lie, preimage, {
       index: 0,
       cose: inside.cose,
     });

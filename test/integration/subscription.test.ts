@@ -15,11 +15,11 @@ import {
   type StreamPreimage,
   type TreeNode,
 } from "@msec/core";
-import { type Batch, batchesOf, deliverArguments, PHASE, stateOf } from "@msec/market";
+import { batchesOf, deliverArguments, stateOf } from "@msec/market";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Account } from "../../apps/cli/src/city/layout.ts";
-import { type StreamInfo } from "../../apps/cli/src/market/operators.ts";
-import { fetchBatches, type Kept, subscribe, withdraw } from "../../apps/cli/src/market/subscribe.ts";
+import { type Batch, type KeptSubscription, PHASE, type StreamInfo } from "@msec/trade";
+import { fetchBatches, subscribe, withdraw } from "../../apps/cli/src/market/subscribe.ts";
 import { keysOf } from "../support/anchored.ts";
 import { msec, TestCity, until } from "../support/city.ts";
 import { senderOf } from "../support/deal.ts";
@@ -33,9 +33,9 @@ const DEPOSIT = 100_000n;
 let t: TestCity;
 let stream: Hex;
 let preimage: StreamPreimage;
-let honest: Kept;
-let wrongKey: Kept;
-let overclaim: Kept;
+let honest: KeptSubscription;
+let wrongKey: KeptSubscription;
+let overclaim: KeptSubscription;
 let liar: Account;
 let greedy: Account;
 
@@ -62,7 +62,7 @@ afterAll(async () => {
 /** Delivers the first batch by hand, once the stream has gone on past it: with this key, claiming these slots. */
 async function deliverBy(
   account: Account,
-  { id, terms }: Kept,
+  { id, terms }: KeptSubscription,
   make: (right: TreeNode, held: number[], slots: number[]) => { key: TreeNode; slots: number[] },
 ): Promise<Batch> {
   const number = terms.fromBatch;

@@ -21,9 +21,10 @@ import {
   type TreeNode,
 } from "@msec/core";
 import { statusOf } from "@msec/market";
+import { type Offer, termsOf } from "@msec/trade";
 import { RESEARCH } from "../../apps/cli/src/city/consent.ts";
 import { type Account } from "../../apps/cli/src/city/layout.ts";
-import { listOffers, type Offer, termsOf } from "../../apps/cli/src/market/offers.ts";
+import { listOffers } from "../../apps/cli/src/market/offers.ts";
 import { type TestCity } from "./city.ts";
 
 export function newAccount(): Account {

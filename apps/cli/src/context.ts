@@ -1,8 +1,8 @@
 import { connectChain, contractsAt } from "@msec/chain";
+import { Operators } from "@msec/trade";
 import { people, Layout } from "./city/layout.ts";
 import { type Run, runningCity } from "./city/up.ts";
 import { type Shop } from "./market/buy.ts";
-import { Operators } from "./market/operators.ts";
 import { Problem } from "./problem.ts";
 
 /** The city that is up in a folder, as the commands besides `up` see it. */

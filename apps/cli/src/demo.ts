@@ -5,14 +5,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { decodeBundle, encodeBundle, FLAG, type Hex, MODE, ProtocolError, verify } from "@msec/core";
 import { NetworkFolder, readPlan } from "@msec/quorum";
 import { writeJson } from "@msec/service";
+import { csvOf, headerOf, Operators, type StreamInfo, TradeError } from "@msec/trade";
 import { type Network } from "./city/chain.ts";
 import { type City, up } from "./city/up.ts";
 import { ownCsvPlan } from "./city/own-csv.ts";
 import { cityPlans } from "./city/plans.ts";
-import { csvOf } from "./csv.ts";
 import { buy, type Purchase, type Shop } from "./market/buy.ts";
 import { listOffers } from "./market/offers.ts";
-import { headerOf, Operators, type StreamInfo } from "./market/operators.ts";
 import { bold, dim, good, print, time } from "./output.ts";
 import { seriesOf, svgPlot, textPlot } from "./plot.ts";
 import { Problem } from "./problem.ts";
@@ -74,7 +73,7 @@ export async function awaitSlots(shop: Shop, streamId: Hex, slots: number, timeo
       )
         return info;
     } catch (error) {
-      if (!(error instanceof Problem)) throw error;
+      if (!(error instanceof TradeError)) throw error;
     }
     if (Date.now() > end)
       throw new Problem(

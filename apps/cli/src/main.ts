@@ -12,6 +12,7 @@ import {
   type WindowReport,
   ZERO_ADDRESS,
 } from "@msec/core";
+import { csvOf, type StreamInfo } from "@msec/trade";
 import { type TransactionReceipt } from "ethers";
 import { Command, CommanderError, Option } from "commander";
 import { agreementCommands } from "./agreement/commands.ts";
@@ -22,7 +23,6 @@ import { people } from "./city/layout.ts";
 import { runningCity, up } from "./city/up.ts";
 import { openSession, type Session } from "./context.ts";
 import { checkContracts } from "./contracts.ts";
-import { csvOf } from "./csv.ts";
 import {
   attestDevice,
   enrolDevice,
@@ -36,7 +36,6 @@ import { demo, purchaseStory, shopOf, Story, writePurchase } from "./demo.ts";
 import { discloseReading } from "./disclose.ts";
 import { buy, resume, unfinishedPurchases } from "./market/buy.ts";
 import { listOffers } from "./market/offers.ts";
-import { type StreamInfo } from "./market/operators.ts";
 import {
   change,
   describeSubscription,
@@ -51,7 +50,7 @@ import {
 import { addNetworkCommands } from "./network.ts";
 import { bad, bold, dim, good, print, printJson, short, table, time, tokens, warn } from "./output.ts";
 import { seriesOf, svgPlot, textPlot } from "./plot.ts";
-import { Problem } from "./problem.ts";
+import { Problem, problemOf } from "./problem.ts";
 import { slotsBetween, slotsToErase } from "./slots.ts";
 import { type VerifyFlags, verifyFile } from "./verify.ts";
 
@@ -92,6 +91,7 @@ command("up", "bring up an embedded city on recorded data; it stays up until Ctr
     if (!json) print(bold(again ? `The city in ${dir} comes up again` : `A new city in ${dir}`));
     const city = await up(root, cityPlans(), {
       ...(network ? { network } : {}),
+      pages: true,
       progress: (line) => !json && print(dim(`  ${((Date.now() - started) / 1000).toFixed(1).padStart(5)} s  ${line}`)),
       onExit: (name, code, signal) =>
         process.stderr.write(
@@ -120,6 +120,7 @@ command("up", "bring up an embedded city on recorded data; it stays up until Ctr
           [city.run.chain.network === "quorum" ? "chain (GoQuorum)" : "chain", city.run.chain.rpc],
           ["broker", city.run.broker],
           ["indexer", `${city.run.indexer}/openapi.json`],
+          ["marketplace", city.run.marketplace ?? ""],
         ],
       );
       print();
@@ -817,13 +818,14 @@ try {
   await program.parseAsync();
 } catch (error) {
   const json = process.argv.includes("--json");
+  const problem = problemOf(error);
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? 0 : 2;
     if (json && error.exitCode !== 0) printJson({ error: error.message.replace(/^error: /, "") });
-  } else if (error instanceof Problem) {
-    if (json) printJson({ error: error.message });
-    else process.stderr.write(`${bad("msec:")} ${error.message}\n`);
-    process.exitCode = error.exitCode;
+  } else if (problem) {
+    if (json) printJson({ error: problem.message });
+    else process.stderr.write(`${bad("msec:")} ${problem.message}\n`);
+    process.exitCode = problem.exitCode;
   } else if (error instanceof ProtocolError) {
     if (json) printJson({ error: error.message, code: error.code });
     else process.stderr.write(`${bad("refused:")} ${error.message} (${error.code})\n`);

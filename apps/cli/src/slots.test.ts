@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { TestStream } from "../../../packages/core/test/city.ts";
-import { type StreamInfo } from "./market/operators.ts";
+import { type StreamInfo } from "@msec/trade";
 import { Problem } from "./problem.ts";
 import { slotsBetween, slotsToErase } from "./slots.ts";
 

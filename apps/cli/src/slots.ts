@@ -1,6 +1,6 @@
 import { LAST_SLOT, MODE, slotOf, type StreamPreimage } from "@msec/core";
 import { parseTime } from "@msec/device";
-import { type StreamInfo } from "./market/operators.ts";
+import { type StreamInfo } from "@msec/trade";
 import { Problem } from "./problem.ts";
 
 /** Only what can be read in one way is a time: by what is read here, keys are destroyed. */

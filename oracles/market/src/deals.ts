@@ -1,18 +1,18 @@
 import { type ChainProvider, type Contracts, describeError, type Sender } from "@msec/chain";
-import {
-  DEAL,
-  type Deal,
-  dealId,
-  type Fields,
-  type Hex,
-  type KeyNode,
-  ProtocolError,
-  type SlotRange,
-  type StructType,
-  type ValueOfFields,
-  ZERO32,
-} from "@msec/core";
+import { type Deal, dealId, type Hex, ProtocolError, type SlotRange } from "@msec/core";
 import { step } from "@msec/service";
+import {
+  dealOf,
+  endedBy,
+  fundedIn,
+  isClosed,
+  type Known,
+  nodesOf,
+  PASSED,
+  STATE,
+  type Status,
+  statusFrom,
+} from "@msec/trade";
 import { type EventLog, type Result } from "ethers";
 import { type Logger } from "pino";
 import { type Custody } from "./custody.ts";
@@ -20,19 +20,6 @@ import { type Metrics } from "./metrics.ts";
 import { prepareDelivery } from "./prepare.ts";
 import { type DealRow, type Store } from "./store.ts";
 
-/** Escrow's stored status of a deal, as its events give it. */
-export interface Status {
-  state: number;
-  /** Unix milliseconds of the block in which the state began. */
-  at: number;
-  /** Number of that block. */
-  atBlock: number;
-  deliveryHash: Hex;
-}
-
-export const STATE = { funded: 1, delivered: 2, released: 3, refunded: 4, disputed: 5, resolved: 6 } as const;
-/** Set in the state once the right to deliver has passed to the fallback deliverer. */
-export const PASSED = 0x80;
 /** Blocks that are read again after the chain was away. */
 const OVERLAP = 50;
 /** Blocks after which a deal's end is believed to stand. */
@@ -47,59 +34,6 @@ export interface Parts {
   metrics: Metrics;
   log: Logger;
   chainId: number;
-}
-
-/** A struct as ethers decodes it, in the shapes of packages/core. */
-export function structFrom<F extends Fields>(type: StructType<F>, given: Result): ValueOfFields<F> {
-  return Object.fromEntries(
-    type.fields.map(([kind, name]) => {
-      const value: unknown = given[name];
-      if (kind === "uint128" || kind === "uint256") return [name, BigInt(value as bigint)];
-      if (kind.startsWith("uint")) return [name, Number(value)];
-      return [name, (value as string).toLowerCase()];
-    }),
-  ) as unknown as ValueOfFields<F>;
-}
-
-export const dealOf = (given: Result): Deal => structFrom(DEAL, given);
-
-export const nodesOf = (given: Result): KeyNode[] =>
-  [...given].map((node: Result) => ({
-    depth: Number(node.depth),
-    firstSlot: Number(node.firstSlot),
-    x: BigInt(node.x as bigint),
-    v: Number(node.v),
-  }));
-
-/** Why a buyer got the price back, by IEscrow.Refund. */
-export const REFUND = [
-  "nobody delivered in time",
-  "the deliverers declined it",
-  "what it was about was erased",
-  "consent for its purpose was withdrawn",
-  "a key was proved wrong",
-  "a pack was proved not to open",
-] as const;
-
-export interface Known extends Status {
-  /** Block in which the deal ended. */
-  endedAt?: number;
-  /** Why the buyer was refunded. */
-  refund?: string;
-}
-
-/** By position: a decoded struct is an array, whose own `at` hides the field of that name. */
-const statusFrom = (given: readonly unknown[]): Status => ({
-  state: Number(given[0]),
-  at: Number(given[1]),
-  atBlock: Number(given[2]),
-  deliveryHash: given[3] as Hex,
-});
-
-/** Status of a deal that was only opened yet. */
-async function fundedIn(opening: { blockNumber: number; getBlock(): Promise<{ timestamp: number }> }): Promise<Status> {
-  const { timestamp } = await opening.getBlock();
-  return { state: STATE.funded, at: timestamp * 1000, atBlock: opening.blockNumber, deliveryHash: ZERO32 };
 }
 
 /**
@@ -118,28 +52,13 @@ export async function statusOf(contracts: Contracts, id: Hex): Promise<Known | u
   const [opening] = opened;
   if (opening === undefined) return undefined;
   const given = changed[changed.length - 1]?.args.status;
-  const status = given === undefined ? await fundedIn(opening) : statusFrom(given);
-  const passed = status.state & PASSED;
+  const status = given === undefined ? fundedIn(await opening.getBlock()) : statusFrom(given);
   const [end] = [...released, ...refunded, ...resolved];
   if (end === undefined) return status;
-  const ended = { ...status, endedAt: end.blockNumber };
-  if (released.length > 0) return { ...ended, state: STATE.released | passed };
-  if (resolved.length > 0) return { ...ended, state: STATE.resolved | passed };
-  const refund = REFUND[Number(refunded[0]?.args.reason)] ?? "for another reason";
-  return { ...ended, state: STATE.refunded | passed, refund };
-}
-
-/** Seconds that a window takes at least for each block: a chain that stood still takes nobody's time. */
-const SECONDS_PER_BLOCK = 20;
-
-/** Whether a window of a deal's state has closed by the chain's newest block, as the escrow judges it. */
-export function isClosed(
-  status: Pick<Status, "at" | "atBlock">,
-  seconds: number,
-  newest: { timestamp: number; number: number },
-): boolean {
-  const blocks = newest.number - status.atBlock;
-  return newest.timestamp * 1000 > status.at + seconds * 1000 && blocks * SECONDS_PER_BLOCK >= seconds;
+  const block = end.blockNumber;
+  if (released.length > 0) return endedBy(status, { how: "released", block });
+  if (resolved.length > 0) return endedBy(status, { how: "resolved", block });
+  return endedBy(status, { how: "refunded", block, reason: refunded[0]?.args.reason ?? -1 });
 }
 
 /** Watches deals and does for each what its state asks of a deliverer. */

@@ -4,82 +4,37 @@ import {
   batchStartMs,
   type Hex,
   ProtocolError,
-  SUBSCRIPTION_TERMS,
   subscriptionId,
   type SubscriptionTerms,
 } from "@msec/core";
 import { step } from "@msec/service";
+import {
+  type Batch,
+  batchFrom,
+  isClosed,
+  PHASE,
+  type SubscriptionState,
+  subscriptionStateFrom,
+  termsFrom,
+} from "@msec/trade";
 import { type EventLog, type Result } from "ethers";
-import { isClosed, type Parts, structFrom } from "./deals.ts";
+import { type Parts } from "./deals.ts";
 import { type BatchDelivery, type Nothing, prepareBatch } from "./prepare.ts";
 import { type SubscriptionRow } from "./store.ts";
-
-/** Phases of a subscription, by ISubscription.Phase. */
-export const PHASE = { none: 0, active: 1, held: 2, ending: 3, ended: 4 } as const;
 
 /** Blocks that are read again after the chain was away. */
 const OVERLAP = 50;
 /** Most batches of one subscription that are looked at in one go. */
 const AT_ONCE = 16;
 
-/** What the contract keeps of a subscription. */
-export interface SubscriptionState {
-  balance: bigint;
-  /** The first batch that may still be delivered. */
-  next: number;
-  /** Held or ending: the first batch that was not over then. */
-  limit: number;
-  /** Unix milliseconds: of the last delivery while active, else since when it is held or ending. */
-  at: number;
-  atBlock: number;
-  phase: number;
-}
-
-/** A batch as its event gives it and the contract's proofs take it. */
-export interface Batch {
-  number: number;
-  by: Hex;
-  at: number;
-  atBlock: number;
-  asOfEpoch: number;
-  slots: bigint;
-  Ex: bigint;
-  vE: number;
-  masked: Hex;
-}
-
-export const termsFrom = (given: Result): SubscriptionTerms => structFrom(SUBSCRIPTION_TERMS, given);
-
-export async function stateOf(contracts: Contracts, id: Hex): Promise<SubscriptionState> {
-  // By position: a decoded struct is an array, whose own `at` hides the field of that name.
-  const [balance, next, limit, at, atBlock, phase] = await contracts.Subscription.stateOf(id);
-  return {
-    balance,
-    next: Number(next),
-    limit: Number(limit),
-    at: Number(at) * 1000,
-    atBlock: Number(atBlock),
-    phase: Number(phase),
-  };
-}
-
-const batchFrom = (given: readonly unknown[]): Batch => ({
-  number: Number(given[0]),
-  by: (given[1] as string).toLowerCase() as Hex,
-  at: Number(given[2]),
-  atBlock: Number(given[3]),
-  asOfEpoch: Number(given[4]),
-  slots: BigInt(given[5] as bigint),
-  Ex: BigInt(given[6] as bigint),
-  vE: Number(given[7]),
-  masked: given[8] as Hex,
-});
+export const stateOf = async (contracts: Contracts, id: Hex): Promise<SubscriptionState> =>
+  subscriptionStateFrom(await contracts.Subscription.stateOf(id));
 
 /** Delivered batches of a subscription, ascending, or the one of a number. A chain that lost blocks may show fewer. */
 export async function batchesOf(contracts: Contracts, id: Hex, number?: number): Promise<Batch[]> {
   const { Subscription } = contracts;
   const events = await Subscription.queryFilter(Subscription.filters.BatchDelivered(id, number), 0);
-  return events.map(({ args }) => batchFrom(args.batch as unknown as Result));
+  return events.map(({ args }) => batchFrom(args.batch));
 }
 
 /** Arguments of `deliver` besides the terms. */

@@ -241,8 +241,8 @@ function checkEnd(context: Context & { bundle: WindowBundle }, last: SignedHeade
   return last;
 }
 
-/** Proves a window, completeness included, or throws a {@link ProtocolError} that says what does not hold. */
-export function verifyWindow(bundle: WindowBundle, options: VerifyOptions = {}): WindowReport {
+/** Proves a window pack by pack. Yields how many packs are done, so that whoever drives it may rest in between. */
+function* windowSteps(bundle: WindowBundle, options: VerifyOptions): Generator<number, WindowReport> {
   const { stream, window } = bundle;
   const context: Context & { bundle: typeof bundle } = { bundle, stream, options };
   demand(
@@ -278,7 +278,11 @@ export function verifyWindow(bundle: WindowBundle, options: VerifyOptions = {}):
     );
   }
 
-  const chain = bundle.packs.map((pack) => decodeCose(fromBase64(pack.cose)));
+  const chain: SignedHeader[] = [];
+  for (const pack of bundle.packs) {
+    chain.push(decodeCose(fromBase64(pack.cose)));
+    yield 0;
+  }
   const report = { packs: 0, records: 0, gaps: 0, late: 0, lateUnknown: 0, recorded: 0, erased: 0 };
   const breaks: { seq: number; after: number }[] = [];
   const rows: SenmlRecord[] = [];
@@ -311,7 +315,8 @@ export function verifyWindow(bundle: WindowBundle, options: VerifyOptions = {}):
     head = signed;
   };
 
-  chain.forEach((signed, i) => {
+  for (const [i, signed] of chain.entries()) {
+    yield i;
     follow(signed);
     const slot = headerSlot(stream, signed.header);
     demand(slot >= window.fromSlot && slot <= window.toSlot, "completeness", "a pack lies outside the window", slot);
@@ -320,7 +325,7 @@ export function verifyWindow(bundle: WindowBundle, options: VerifyOptions = {}):
     if (window.holes.some(([from, to]) => slot >= from && slot <= to)) {
       demand(pack.content === null, "erased", "a content is given for a hole of the window", slot);
       report.erased++;
-      return;
+      continue;
     }
     demand(
       pack.content !== null,
@@ -349,7 +354,7 @@ export function verifyWindow(bundle: WindowBundle, options: VerifyOptions = {}):
       const late = pack.anchoring.epoch.closedAt - signed.header.toMs > LATE_MS;
       if (late && (signed.header.flags & FLAG.recorded) === 0) report.late++;
     } else if ((signed.header.flags & FLAG.recorded) === 0) report.lateUnknown++;
-  });
+  }
 
   const anchored = checkEnd(context, head);
   if (bundle.end.kind === "successor") follow(anchored);
@@ -378,6 +383,15 @@ export function verifyWindow(bundle: WindowBundle, options: VerifyOptions = {}):
     emptySlots: stream.mode === MODE.dataset ? 0 : slots - filled.size,
     rows,
   };
+}
+
+/** Proves a window, completeness included, or throws a {@link ProtocolError} that says what does not hold. */
+export function verifyWindow(bundle: WindowBundle, options: VerifyOptions = {}): WindowReport {
+  const steps = windowSteps(bundle, options);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+  }
 }
 
 function checkDeal(bundle: WindowBundle, counted: { packs: number; records: number }): void {
@@ -447,6 +461,11 @@ export function verifyReading(bundle: ReadingBundle, options: VerifyOptions = {}
   return { kind: "reading", ...proved(context, signed, bundle.anchoring, signers), index, of: count, row };
 }
 
+const asProtocolError = (error: unknown) =>
+  error instanceof ProtocolError
+    ? error
+    : new ProtocolError("malformed", `the bundle is not well formed: ${(error as Error).message}`);
+
 /**
  * Verifies a proof bundle. Throws a {@link ProtocolError} with the reason where anything does not hold; malformed input
  * of any shape ends in one too. What only a chain can confirm is returned as `claims`.
@@ -455,7 +474,17 @@ export function verify(bundle: Bundle, options: VerifyOptions = {}): WindowRepor
   try {
     return bundle.format === "msec.window/1" ? verifyWindow(bundle, options) : verifyReading(bundle, options);
   } catch (error) {
-    if (error instanceof ProtocolError) throw error;
-    throw new ProtocolError("malformed", `the bundle is not well formed: ${(error as Error).message}`);
+    throw asProtocolError(error);
+  }
+}
+
+/**
+ * {@link verify} of a window in steps, for those who must not block: yields how many packs are done, returns the report.
+ */
+export function* verifySteps(bundle: WindowBundle, options: VerifyOptions = {}): Generator<number, WindowReport> {
+  try {
+    return yield* windowSteps(bundle, options);
+  } catch (error) {
+    throw asProtocolError(error);
   }
 }

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -106,7 +107,7 @@ export async function startSwtpm(folder: string): Promise<Swtpm> {
     if (isRunning(child)) child.kill(signal);
     return exited;
   };
-  for (const until = Date.now() + START_MS; !existsSync(socket); await sleep(5)) {
+  for (const until = Date.now() + START_MS; !(await listens(socket)); await sleep(5)) {
     if (isRunning(child) && Date.now() < until) continue;
     await end("SIGKILL");
     const log = await readFile(join(folder, "swtpm.log"), "utf8").catch(() => "");
@@ -123,6 +124,14 @@ export async function startSwtpm(folder: string): Promise<Swtpm> {
     cut: () => end("SIGKILL"),
   };
 }
+
+/** Whether somebody answers there: a socket is in its folder before anyone listens at it. */
+const listens = (socket: string): Promise<boolean> =>
+  new Promise((resolve) => {
+    const connection = connect(socket);
+    connection.once("error", () => resolve(false));
+    connection.once("connect", () => connection.end(() => resolve(true)));
+  });
 
 const isRunning = (child: ChildProcess) =>
   child.pid !== undefined && child.exitCode === null && child.signalCode === null;

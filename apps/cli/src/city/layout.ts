@@ -51,6 +51,10 @@ export class Layout {
   get indexer() {
     return join(this.root, "indexer.json");
   }
+  /** The web application: its configuration and what only it knows. */
+  get marketplace() {
+    return join(this.root, "marketplace");
+  }
   operator(n: number) {
     return join(this.root, "operators", String(n));
   }
@@ -147,7 +151,11 @@ export interface Ports {
   ipfs: number[];
   markets: number[];
   indexer: number;
+  marketplace: number;
 }
+
+/** Where people look for the pages of a city on their own machine. */
+const PAGES_PORT = 3000;
 
 /** A city keeps its ports over restarts; one that somebody else has taken since is replaced. */
 export async function choosePorts(layout: Layout, size = CITY): Promise<Ports> {
@@ -172,6 +180,7 @@ export async function choosePorts(layout: Layout, size = CITY): Promise<Ports> {
     ipfs: await many(size.operators, before?.ipfs),
     markets: await many(size.markets, before?.markets),
     indexer: await choose(before?.indexer),
+    marketplace: await choose(before?.marketplace ?? PAGES_PORT),
   };
   writeJson(file, ports);
   return ports;

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -21,6 +21,7 @@ import { type DatabaseServer, type EmbeddedPostgres, ownServer, startPostgres } 
 import { type Hex } from "@msec/core";
 import { missingSwtpm } from "@msec/secure-element/swtpm";
 import { type Loops, readJson, writeJson } from "@msec/service";
+import { RESEARCH } from "./consent.ts";
 import { type CityChain, type Network, networkOf, openChain } from "./chain.ts";
 import { type DevicePlan, enrolDevice, type EnrolledDevice, sendOffers } from "./devices.ts";
 import {
@@ -52,6 +53,8 @@ export interface Run {
   operators: { name: string; address: Hex; url: string }[];
   markets: { name: string; address: Hex; url: string }[];
   indexer: string;
+  /** The web application, where it was asked for. */
+  marketplace?: string;
   processes: Record<string, number>;
   /** The emulated TPMs, by device or operator. */
   tpms: Record<string, number>;
@@ -87,6 +90,8 @@ export interface UpOptions {
   network?: Network;
   /** Gives devices and operators no TPM even where swtpm is installed. */
   software?: boolean;
+  /** Serves the pages, which must be built. */
+  pages?: boolean;
 }
 
 const script = (path: string) => fileURLToPath(new URL(`../../../../${path}`, import.meta.url));
@@ -209,6 +214,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
         url: `http://127.0.0.1:${ports.markets[i]}`,
       })),
       indexer: `http://127.0.0.1:${ports.indexer}`,
+      ...(options.pages ? { marketplace: `http://localhost:${ports.marketplace}` } : {}),
       processes: {},
       tpms: {},
       deployment,
@@ -299,6 +305,13 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
       args: [await writeIndexer(layout, ports, deployment, profile, databases)],
       ...env("indexer"),
     });
+    if (options.pages)
+      processes.start({
+        name: "marketplace",
+        script: script("apps/marketplace/src/main.ts"),
+        args: [writeMarketplace(layout, ports, run, profile)],
+        ...env("marketplace"),
+      });
     progress("devices: keys, enrolment, seeds");
     await published;
     const enrolled = await Promise.all(
@@ -343,6 +356,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     await offered;
     await Promise.all(run.markets.map((m) => answers(`${m.url}/status`, m.name, layout)));
     await answers(`${run.indexer}/status`, "indexer", layout);
+    if (options.pages) await answers(`http://127.0.0.1:${ports.marketplace}/api/city`, "marketplace", layout);
     return { layout, run, people: all, contracts, provider, devices, processes, tpms, stop };
   } catch (error) {
     await stop();
@@ -410,6 +424,25 @@ async function writeIndexer(
     operators: ports.operators.map((port) => `http://127.0.0.1:${port}`),
   });
   return layout.indexer;
+}
+
+function writeMarketplace(layout: Layout, ports: Ports, run: Run, profile: Profile): string {
+  mkdirSync(layout.marketplace, { recursive: true, mode: 0o700 });
+  const file = join(layout.marketplace, "config.json");
+  writeJson(file, {
+    city: "Santander",
+    port: ports.marketplace,
+    dataDir: layout.marketplace,
+    chain: { ...profile, addresses: run.deployment.addresses },
+    indexer: run.indexer,
+    operators: run.operators,
+    markets: run.markets,
+    purposes: [RESEARCH],
+    organisations: Object.fromEntries(
+      ["city", ...run.operators.map(({ name }) => name)].map((name) => [organisationId(name), name]),
+    ),
+  });
+  return file;
 }
 
 async function writeOperator(

@@ -1,49 +1,44 @@
-import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Contracts, describeError, Sender } from "@msec/chain";
 import {
-  batchContext,
-  batchId,
-  batchNode,
   batchSlots,
   batchStartMs,
-  decodeCose,
   encodeBundle,
-  encodeHeader,
-  fromBase64,
   fromHex,
   type Hex,
-  MODE,
-  packOf,
-  proveSharedPoint,
   purposeHash,
-  dealSecret,
-  signTyped,
-  slotsOfBits,
-  SUBSCRIPTION_KEYS,
   SUBSCRIPTION_OFFER,
   SUBSCRIPTION_TERMS,
-  subscriptionDomain,
-  subscriptionId,
-  subscriptionKey,
   type SubscriptionOffer,
   subscriptionOfferId,
   type SubscriptionTerms,
   toHex,
   type TreeNode,
-  unmask,
-  verify,
   type WindowReport,
 } from "@msec/core";
-import { type Batch, batchesOf, PHASE, stateOf, structFrom, type SubscriptionState } from "@msec/market";
+import { batchesOf, stateOf } from "@msec/market";
 import { writeJson } from "@msec/service";
-import { type Result } from "ethers";
+import {
+  type Batch,
+  changeCall,
+  costOfBatch,
+  faultOfBatch,
+  keysOfBatch,
+  type KeptSubscription,
+  openBatch,
+  PHASE,
+  planSubscription,
+  type StreamInfo,
+  structFrom,
+  subscribeCall,
+  type SubscriptionState,
+  topUpCall,
+  TradeError,
+} from "@msec/trade";
 import { RESEARCH } from "../city/consent.ts";
 import { Problem } from "../problem.ts";
-import { faultOf, permitFor, type Shop } from "./buy.ts";
-import { type PackFull, type StreamInfo } from "./operators.ts";
-import { downloadWindow } from "./window.ts";
+import { permitFor, type Shop, signerOf } from "./buy.ts";
 
 /** Offers of subscriptions that may be taken now, newest last. */
 export async function listSubscriptionOffers(contracts: Contracts): Promise<SubscriptionOffer[]> {
@@ -51,19 +46,12 @@ export async function listSubscriptionOffers(contracts: Contracts): Promise<Subs
   const events = await Subscription.queryFilter(Subscription.filters.OfferPublished(), 0);
   const offers = new Map<Hex, SubscriptionOffer>();
   for (const { args } of events) {
-    const offer = structFrom(SUBSCRIPTION_OFFER, args.offer as unknown as Result);
+    const offer = structFrom(SUBSCRIPTION_OFFER, args.offer);
     const id = subscriptionOfferId(offer);
     offers.delete(id);
     if (await Subscription.isOpen(id)) offers.set(id, offer);
   }
   return [...offers.values()];
-}
-
-/** A subscription of this buyer's, as it is kept before it is sent. */
-export interface Kept {
-  id: Hex;
-  terms: SubscriptionTerms;
-  secret: Uint8Array;
 }
 
 interface File {
@@ -77,7 +65,7 @@ export async function subscribe(
   offer: SubscriptionOffer,
   deposit: bigint,
   purpose: Hex = purposeHash(RESEARCH),
-): Promise<Kept> {
+): Promise<KeptSubscription> {
   const { contracts, deployment, buyer, provider, operators, progress } = shop;
   const { Subscription, ConsentRegistry } = contracts;
   const streamId = offer.streamId as Hex;
@@ -87,27 +75,17 @@ export async function subscribe(
     );
   const info = await operators.stream(streamId);
   const now = ((await provider.getBlock("latest"))?.timestamp ?? 0) * 1000;
-  // A second or two until the transaction is in a block.
-  const fromBatch = nextBatch(offer, now + 3000);
-  checkLive(info, offer, now);
-  const { secret, nonce } = secretOf(shop, streamId);
-  const key = subscriptionKey(secret);
-  const terms: SubscriptionTerms = {
-    ...offer,
-    anchor: deployment.addresses.DataAnchor,
+  const kept = await planSubscription(deployment, offer, info, {
     buyer: buyer.address,
-    keyX: key.x,
-    keyV: key.v,
-    fromBatch,
     purpose,
     erasures: Number(await ConsentRegistry.erasures(streamId)),
-    nonce,
-  };
-  const id = subscriptionId(terms);
-  const kept = { id, terms, secret };
+    nowMs: now,
+    sign: signerOf(buyer),
+  });
+  const { terms } = kept;
   const to = deployment.addresses.Subscription;
-  const permit = await permitFor(shop, to, deposit);
-  const data = Subscription.interface.encodeFunctionData("subscribe", [terms, deposit, permit]);
+  const call = subscribeCall(terms, deposit, await permitFor(shop, to, deposit));
+  const data = Subscription.interface.encodeFunctionData(call.functionName, call.args);
   try {
     await provider.call({ from: buyer.address, to, data });
   } catch (error) {
@@ -118,28 +96,13 @@ export async function subscribe(
   const perBatch = offer.slotPrice * BigInt(batchSlots(offer, 0)[1] + 1);
   progress(
     "subscribed",
-    `batches of ${batchSlots(offer, 0)[1] + 1} slots from ${new Date(batchStartMs(terms, fromBatch)).toISOString()} on, at most ${perBatch} units each; ${deposit} units deposited`,
+    `batches of ${batchSlots(offer, 0)[1] + 1} slots from ${new Date(batchStartMs(terms, terms.fromBatch)).toISOString()} on, at most ${perBatch} units each; ${deposit} units deposited`,
   );
   return kept;
 }
 
-function nextBatch(offer: SubscriptionOffer, nowMs: number): number {
-  return Math.ceil(nowMs / batchStartMs(offer, 1));
-}
-
-/** Recorded data has slots of a time that is past: no batch of it would ever be delivered. */
-function checkLive(info: StreamInfo, offer: SubscriptionOffer, nowMs: number): void {
-  if (info.preimage.mode === MODE.dataset) throw new Problem("a data set is bought, not subscribed to: msec buy", 2);
-  if (info.lastSlot === null) return;
-  const newest = (info.lastSlot + 1) * offer.slotSeconds * 1000;
-  if (nowMs - newest > offer.silenceSeconds * 1000)
-    throw new Problem(
-      `the stream's newest slot is of ${new Date(newest).toISOString()}: it is recorded or silent, and a subscription is for what is measured from now on; buy its past with msec buy`,
-    );
-}
-
 /** Keeps a subscription before it is sent: without the secret nothing that is delivered could be opened. */
-function keep(shop: Shop, { id, terms, secret }: Kept): void {
+function keep(shop: Shop, { id, terms, secret }: KeptSubscription): void {
   const folder = join(shop.subscriptions, id);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const text = JSON.parse(
@@ -149,7 +112,7 @@ function keep(shop: Shop, { id, terms, secret }: Kept): void {
 }
 
 /** The buyer's subscription of this id, or the only one where none is named. */
-export function keptSubscription(folder: string, id?: string): Kept {
+export function keptSubscription(folder: string, id?: string): KeptSubscription {
   const known = keptSubscriptions(folder);
   const found = id === undefined ? known : known.filter((name) => name === id);
   if (found.length !== 1)
@@ -173,16 +136,6 @@ export function keptSubscriptions(folder: string): Hex[] {
   return readdirSync(folder).filter((id) => existsSync(join(folder, id, "subscription.json"))) as Hex[];
 }
 
-/** A secret from two equal signatures of the wallet, else a random one: as for a deal. */
-function secretOf({ deployment, buyer }: Shop, streamId: Hex): { secret: Uint8Array; nonce: Hex } {
-  const nonce = toHex(new Uint8Array(randomBytes(32)));
-  const subscription = deployment.addresses.Subscription;
-  const domain = subscriptionDomain(deployment.chainId, subscription);
-  const sign = () => signTyped(fromHex(buyer.key), domain, SUBSCRIPTION_KEYS, { subscription, streamId, nonce });
-  const [first, second] = [sign(), sign()];
-  return { secret: first === second ? dealSecret(first) : new Uint8Array(randomBytes(32)), nonce };
-}
-
 async function transact({ provider, deployment, buyer }: Shop, data: string, what: string): Promise<void> {
   const sender = new Sender(buyer.key, provider, deployment.chainId);
   await sender.transact({ to: deployment.addresses.Subscription, data }).catch((error: unknown) => {
@@ -191,15 +144,21 @@ async function transact({ provider, deployment, buyer }: Shop, data: string, wha
 }
 
 /** What a buyer may do with a subscription; returns what it comes to. */
-export async function change(shop: Shop, kept: Kept, action: "hold" | "resume" | "end"): Promise<SubscriptionState> {
-  const { Subscription } = shop.contracts;
-  await transact(shop, Subscription.interface.encodeFunctionData(action as "end", [kept.terms]), `to ${action} it`);
+export async function change(
+  shop: Shop,
+  kept: KeptSubscription,
+  action: "hold" | "resume" | "end",
+): Promise<SubscriptionState> {
+  const { functionName, args } = changeCall(action, kept.terms);
+  const data = shop.contracts.Subscription.interface.encodeFunctionData(functionName as "end", args as never);
+  await transact(shop, data, `to ${action} it`);
   return stateOf(shop.contracts, kept.id);
 }
 
-export async function topUp(shop: Shop, kept: Kept, amount: bigint): Promise<SubscriptionState> {
+export async function topUp(shop: Shop, kept: KeptSubscription, amount: bigint): Promise<SubscriptionState> {
   const permit = await permitFor(shop, shop.deployment.addresses.Subscription, amount);
-  const data = shop.contracts.Subscription.interface.encodeFunctionData("topUp", [kept.terms, amount, permit]);
+  const call = topUpCall(kept.terms, amount, permit);
+  const data = shop.contracts.Subscription.interface.encodeFunctionData(call.functionName, call.args);
   await transact(shop, data, "to be topped up");
   return stateOf(shop.contracts, kept.id);
 }
@@ -232,7 +191,7 @@ export interface Fetched {
  * Opens and verifies every batch that was delivered and not fetched before. One that is not what was paid for is proved
  * wrong to the contract at once, which pays its price and bond, and the rest of the deposit, to the buyer.
  */
-export async function fetchBatches(shop: Shop, kept: Kept): Promise<Fetched> {
+export async function fetchBatches(shop: Shop, kept: KeptSubscription): Promise<Fetched> {
   const { contracts, operators, subscriptions, progress } = shop;
   const info = await operators.stream(kept.terms.streamId as Hex);
   const out: Fetched = { batches: [], refuted: [] };
@@ -240,10 +199,11 @@ export async function fetchBatches(shop: Shop, kept: Kept): Promise<Fetched> {
     const folder = join(subscriptions, kept.id, String(batch.number));
     if (existsSync(join(folder, "proof.json"))) continue;
     const standing = BigInt(await contracts.Subscription.batchWord(kept.id, batch.number)) !== 0n;
-    const keys = keysOf(shop, kept, batch);
-    const found = await faultIn(shop, kept, batch, info, keys);
+    const keys = keysOfBatch(shop.deployment, kept, batch);
+    const found = await faultOfBatch(operators, kept, batch, info, keys);
     if (found) {
-      const { fault, data } = found;
+      const { fault, call } = found;
+      const data = contracts.Subscription.interface.encodeFunctionData(call.functionName as never, call.args as never);
       if (standing) await transact(shop, data, "the proof");
       progress(
         `batch ${batch.number}: ${fault}`,
@@ -257,103 +217,34 @@ export async function fetchBatches(shop: Shop, kept: Kept): Promise<Fetched> {
   return out;
 }
 
-function keysOf({ deployment }: Shop, { id, terms, secret }: Kept, batch: Batch): TreeNode[] {
-  const context = batchContext(deployment.chainId, deployment.addresses.Subscription, id, batch.number);
-  const delivery = { E: { x: batch.Ex, v: batch.vE }, masked: [batch.masked] };
-  return unmask(context, secret, [batchNode(terms, batch.number)], delivery);
-}
-
-/** What is wrong with a batch, and the calldata that proves it; undefined where nothing is. */
-async function faultIn(
-  { contracts, operators }: Shop,
-  { id, terms, secret }: Kept,
-  batch: Batch,
-  info: StreamInfo,
-  keys: TreeNode[],
-): Promise<{ fault: string; data: string } | undefined> {
-  const { interface: abi } = contracts.Subscription;
-  const stream = info.preimage;
-  const [from, to] = batchSlots(terms, batch.number);
-  const page = await operators.window(terms.streamId as Hex, from, to);
-  const full = await operators.packs(page.packs.map((p) => p.headerDigest));
-  const shown = (pack: PackFull) => {
-    if (!pack.anchoring) throw new Problem(`no operator shows where ${pack.headerDigest} is anchored: try again`);
-    const { path: proof, epoch } = pack.anchoring;
-    return { pack: packOf(stream, decodeCose(fromBase64(pack.cose))), proof, epoch };
-  };
-  const judged = full.filter((_, i) => (page.packs[i]?.epoch ?? Infinity) <= batch.asOfEpoch);
-  const bad = faultOf({ stream, packs: judged }, keys);
-  if (bad) {
-    const pack = shown(judged.find((p) => p.cose === bad.cose) as PackFull);
-    if (bad.key && bad.content) {
-      const data = abi.encodeFunctionData("proveUnopenable", [
-        terms,
-        batch,
-        toHex(bad.key),
-        bad.content,
-        pack,
-      ] as never);
-      return { fault: "a pack does not open under its own key", data };
-    }
-    const point = proveSharedPoint(secret, { x: batch.Ex, v: batch.vE }, batchId(id, batch.number));
-    const data = abi.encodeFunctionData("proveWrongKey", [terms, batch, point, pack] as never);
-    return { fault: "the key is wrong", data };
-  }
-  const held = new Set(page.packs.map((p) => p.slot));
-  const empty = slotsOfBits(terms, batch.number, batch.slots).find((slot) => !held.has(slot));
-  if (empty === undefined) return undefined;
-  const line = [page.before, ...page.packs, page.after].filter((p) => p !== null);
-  const after = line.findIndex((p) => p.slot > empty);
-  const [next] = await operators.packs([(line[after] as (typeof line)[0]).headerDigest]);
-  const previous = after > 0 && (await operators.packs([(line[after - 1] as (typeof line)[0]).headerDigest]))[0];
-  const { header } = decodeCose(fromBase64((next as PackFull).cose));
-  const spki = info.keys.find((key) => key.keyEpoch === header.keyEpoch)?.spki;
-  if (!spki) throw new Problem(`no operator knows the device's key of epoch ${header.keyEpoch}: try again`);
-  const claim = {
-    slot: empty,
-    previous: shown((previous || next) as PackFull),
-    next: shown(next as PackFull),
-    header: encodeHeader(header),
-    spki: fromBase64(spki),
-  };
-  return {
-    fault: `slot ${empty} is paid and holds nothing`,
-    data: abi.encodeFunctionData("proveEmpty", [terms, batch, claim] as never),
-  };
-}
-
 async function verified(
   { deployment, operators, progress }: Shop,
-  { terms }: Kept,
+  kept: KeptSubscription,
   batch: Batch,
   info: StreamInfo,
   keys: TreeNode[],
   folder: string,
 ): Promise<FetchedBatch> {
-  const [fromSlot, toSlot] = batchSlots(terms, batch.number);
-  const slots = slotsOfBits(terms, batch.number, batch.slots).length;
-  const base = { number: batch.number, slots, price: BigInt(slots) * terms.slotPrice };
-  let draft;
+  const base = { number: batch.number, ...costOfBatch(kept.terms, batch) };
+  let opened;
   try {
-    draft = await downloadWindow(operators, deployment, info, terms.streamId as Hex, { fromSlot, toSlot, holes: [] });
+    opened = await openBatch(operators, deployment, kept, batch, info, keys);
   } catch (error) {
-    if (!(error instanceof Problem)) throw error;
+    if (!(error instanceof TradeError)) throw error;
     progress(`batch ${batch.number}`, `its key is right; its completeness can't be shown yet: ${error.message}`);
     return base;
   }
-  const nodes = keys.map(({ depth, firstSlot, key }) => ({ depth, firstSlot, key: toHex(key) }));
-  const bundle = { ...draft, nodes };
-  const report = verify(bundle) as WindowReport;
+  const { bundle, report } = opened;
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   writeJson(join(folder, "proof.json"), JSON.parse(encodeBundle(bundle)));
-  progress(`batch ${batch.number}`, `${report.packs} packs with ${report.readings} readings, ${slots} slots paid`);
+  progress(`batch ${batch.number}`, `${report.packs} packs with ${report.readings} readings, ${base.slots} slots paid`);
   return { ...base, report, folder };
 }
 
 const PHASES = ["unknown", "active", "held", "ending", "ended"];
 
 /** How a subscription is, for people and scripts. */
-export async function describeSubscription(shop: Pick<Shop, "contracts">, { id, terms }: Kept) {
+export async function describeSubscription(shop: Pick<Shop, "contracts">, { id, terms }: KeptSubscription) {
   const state = await stateOf(shop.contracts, id);
   const runs = state.phase === PHASE.active || state.phase === PHASE.held;
   return {

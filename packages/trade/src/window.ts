@@ -8,40 +8,47 @@ import {
   MODE,
   recoverTyped,
   type SlotRange,
+  streamId,
   type WindowBundle,
 } from "@msec/core";
-import { type Deployment } from "@msec/chain";
-import { Problem } from "../problem.ts";
+import { type Deployed } from "./deployed.ts";
+import { TradeError } from "./errors.ts";
 import { headerOf, type Operators, type StreamInfo } from "./operators.ts";
+import { type Progress } from "./pace.ts";
 
-/** A window with everything that can be had before paying: ciphertexts, headers, proofs; no keys. */
+/** A window with everything that can be had before paying: ciphertexts, headers, proofs; no keys. Packs are counted. */
 export async function downloadWindow(
   operators: Operators,
-  deployment: Deployment,
+  deployed: Deployed,
   info: StreamInfo,
-  id: Hex,
   window: { fromSlot: number; toSlot: number; holes: SlotRange[] },
+  progress?: Progress,
 ): Promise<WindowBundle> {
   const { preimage: stream } = info;
+  const id = streamId(stream);
   const page = await operators.window(id, window.fromSlot, window.toSlot);
-  if (page.truncated) throw new Problem("the window holds more packs than an operator serves at once: buy it in parts");
-  if (page.packs.length === 0 && !page.after) throw new Problem("nothing is anchored in this window yet");
+  if (page.truncated)
+    throw new TradeError("too-large", "the window holds more packs than an operator serves at once: buy it in parts");
+  if (page.packs.length === 0 && !page.after) throw new TradeError("not-yet", "nothing is anchored in this window yet");
   const inHole = (slot: number) => window.holes.some(([from, to]) => slot >= from && slot <= to);
   const last = page.packs[page.packs.length - 1];
   const asOfEpoch = page.newestEpoch;
-  const end = await endOf(operators, deployment, page, window.toSlot, asOfEpoch, id, stream.mode);
+  const end = await endOf(operators, deployed, page, window.toSlot, asOfEpoch, id, stream.mode);
   const anchored = end.kind === "successor" ? page.after : last;
-  if (!anchored) throw new Problem("nothing of the stream is anchored");
-  const full = await operators.packs(page.packs.map((p) => p.headerDigest));
+  if (!anchored) throw new TradeError("not-yet", "nothing of the stream is anchored");
+  const full = await operators.packs(
+    page.packs.map((p) => p.headerDigest),
+    progress,
+  );
   const [proof] = await operators.packs([anchored.headerDigest]);
   if (!proof?.anchoring)
-    throw new Problem("the last header of the window is not anchored yet: try again in some seconds");
+    throw new TradeError("not-yet", "the last header of the window is not anchored yet: try again in some seconds");
   return {
     format: "msec.window/1",
     chain: {
-      chainId: deployment.chainId,
-      anchor: deployment.addresses.DataAnchor,
-      registry: deployment.addresses.DeviceRegistry,
+      chainId: deployed.chainId,
+      anchor: deployed.addresses.DataAnchor,
+      registry: deployed.addresses.DeviceRegistry,
     },
     stream,
     keys: info.keys,
@@ -64,7 +71,7 @@ export async function downloadWindow(
 
 async function endOf(
   operators: Operators,
-  deployment: Deployment,
+  deployed: Deployed,
   page: Awaited<ReturnType<Operators["window"]>>,
   toSlot: number,
   asOfEpoch: number,
@@ -75,14 +82,17 @@ async function endOf(
   const last = page.packs[page.packs.length - 1];
   if (last && (headerOf(last).flags & FLAG.end) !== 0) return { kind: "ended" };
   if (mode === MODE.dataset)
-    throw new Problem("the data set is not complete yet: it is sold once its device has ended it");
+    throw new TradeError("not-yet", "the data set is not complete yet: it is sold once its device has ended it");
   if (!last || last.slot < toSlot)
-    throw new Problem(`the stream has not reached the end of this window: its newest slot is ${last?.slot ?? "none"}`);
-  const domain = anchorDomain(deployment.chainId, deployment.addresses.DataAnchor);
+    throw new TradeError(
+      "not-yet",
+      `the stream has not reached the end of this window: its newest slot is ${last?.slot ?? "none"}`,
+    );
+  const domain = anchorDomain(deployed.chainId, deployed.addresses.DataAnchor);
   const answers = (await operators.heads(id, asOfEpoch)).filter((a) => a.head?.headerDigest === last.headerDigest);
   const asOf = answers.find((a) => a.asOf)?.asOf;
   const head = answers[0]?.head;
-  if (!asOf || !head) throw new Problem("no operator signs for the stream's head");
+  if (!asOf || !head) throw new TradeError("not-yet", "no operator signs for the stream's head");
   const signed = new Map<Hex, Hex>();
   for (const { signature } of answers)
     if (signature) signed.set(recoverTyped(domain, HEAD, head, signature), signature);
@@ -91,7 +101,8 @@ async function endOf(
     .map(([, signature]) => signature)
     .slice(0, asOf.config.q);
   if (signatures.length < asOf.config.q)
-    throw new Problem(
+    throw new TradeError(
+      "not-yet",
       `only ${signatures.length} operators sign for the stream's head, ${asOf.config.q} are needed: buy up to an earlier slot`,
     );
   return { kind: "head", head, epoch: asOf.epoch, epochSignatures: asOf.signatures, signatures, config: asOf.config };

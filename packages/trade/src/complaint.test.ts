@@ -18,13 +18,17 @@ import {
   toBase64,
   toHex,
   type WindowBundle,
+  ZERO32,
 } from "@msec/core";
 import { Interface } from "ethers";
 import { expect, test } from "vitest";
-import { artifact } from "../../../../packages/chain/src/artifacts.ts";
-import { anchorAll, committee, TestStream, windowBundle } from "../../../../packages/core/test/city.ts";
-import { aDeal } from "../../../../packages/core/test/deal.ts";
-import { complaint, type Fault, faultOf } from "./buy.ts";
+import { artifact } from "../../chain/src/artifacts.ts";
+import { anchorAll, committee, TestStream, windowBundle } from "../../core/test/city.ts";
+import { aDeal } from "../../core/test/deal.ts";
+import { complaintCall, packOfFault } from "./complaint.ts";
+import { type Status } from "./deal-status.ts";
+import { type Fault, faultOf } from "./delivery.ts";
+import { type Operators } from "./operators.ts";
 
 // What the buyer's client makes of a delivery whose keys are right and one of whose packs was anchored unopenable.
 
@@ -71,37 +75,17 @@ test("a pack that its own key does not open is shown to the escrow with that key
   expect(toHex(keyCommitment(fault.key))).toBe(header.keyCommitment);
   expect(contentOpens(fault.key, aad, fault.content)).toBe(false);
 
-  const escrow = new Interface(artifact("contracts/market/Escrow.sol").abi);
-  const name = (event: string) => () => event;
-  const opened = { blockNumber: 5, getBlock: () => Promise.resolve({ timestamp: 1_700_000_000 }) };
-  const contracts = {
-    Escrow: {
-      interface: escrow,
-      filters: Object.fromEntries(
-        ["DealOpened", "Released", "Refunded", "Resolved", "StatusChanged"].map((event) => [event, name(event)]),
-      ),
-      queryFilter: (event: string) => Promise.resolve(event === "DealOpened" ? [opened] : []),
-    },
-  };
   const operators = {
     packs: ([headerDigest]: Hex[]) =>
       Promise.resolve([{ headerDigest, cose: fault.cose, content: null, anchoring: anchored.anchoring(bad) }]),
-  };
-  const deal = aDeal(bundle, 4, 4);
+  } as unknown as Operators;
+  const pack = await packOfFault(operators, bundle.stream, fault);
+  const status: Status = { state: 2, at: 1_700_000_000_000, atBlock: 5, deliveryHash: ZERO32 };
   const secret = new Uint8Array(32).fill(7);
-  const nodes = buyerNodes(secret, cover(FROM, TO));
-  const delivery = { E: { x: 1n, v: 27 }, masked: [] };
-  const data = await complaint(
-    { contracts, operators } as never,
-    toHex(new Uint8Array(32)),
-    deal,
-    nodes,
-    secret,
-    delivery,
-    bundle.stream,
-    fault,
-  );
-  const call = escrow.parseTransaction({ data });
+  const kept = { deal: aDeal(bundle, 4, 4), nodes: buyerNodes(secret, cover(FROM, TO)), secret };
+  const { functionName, args } = complaintCall(kept, status, { E: { x: 1n, v: 27 }, masked: [] }, fault, pack);
+  const escrow = new Interface(artifact("contracts/market/Escrow.sol").abi);
+  const call = escrow.parseTransaction({ data: escrow.encodeFunctionData(functionName, args) });
   expect(call?.name).toBe("proveUnopenable");
   const claim = call?.args[2];
   expect(claim.packKey).toBe(toHex(fault.key));

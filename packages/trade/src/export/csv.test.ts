@@ -48,21 +48,23 @@ test("text with commas, quotes and line breaks is quoted", () => {
 });
 
 test("readings of one time share a row; a quantity that comes again starts another", () => {
-  const rows = tableOf(schema, [
-    reading("a", "1"),
-    reading("b", "2"),
-    reading("a", "3"),
-    reading("b", "4"),
-    reading("b", "5"),
-    reading("a", "6", T + 1000),
-  ]);
+  const rows = [
+    ...tableOf(schema, [
+      reading("a", "1"),
+      reading("b", "2"),
+      reading("a", "3"),
+      reading("b", "4"),
+      reading("b", "5"),
+      reading("a", "6", T + 1000),
+    ]),
+  ];
   expect(rows.map((row) => [...row.values.values()].map((r) => r.v))).toEqual([[1, 2], [3, 4], [5], [6]]);
   expect(rows.map((row) => row.tMs - T)).toEqual([0, 0, 0, 1000]);
 });
 
 test("two rows of the same time stay two rows, in their order, also where a cell is empty", () => {
   // From a file with the rows (1, –), (–, 2): one would be a row that nobody wrote, but no reading is lost or doubled.
-  const rows = tableOf(schema, [reading("b", "2"), reading("a", "1"), reading("b", "3")]);
+  const rows = [...tableOf(schema, [reading("b", "2"), reading("a", "1"), reading("b", "3")])];
   expect(rows.map((row) => [row.values.get("a")?.v, row.values.get("b")?.v])).toEqual([
     [undefined, 2],
     [1, 3],

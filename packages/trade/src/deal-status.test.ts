@@ -2,7 +2,7 @@ import { buyerNodes, cover, type Deal, dealId, type Hex } from "@msec/core";
 import { Interface, type Result } from "ethers";
 import { describe, expect, test } from "vitest";
 import { artifact } from "../../../packages/chain/src/artifacts.ts";
-import { dealOf, nodesOf, PASSED, STATE, type Status, isClosed } from "./deals.ts";
+import { dealOf, endedBy, fundedIn, isClosed, nodesOf, PASSED, STATE, type Status, statusFrom } from "./deal-status.ts";
 
 const escrow = new Interface(artifact("contracts/market/Escrow.sol").abi);
 const word = (byte: string): Hex => `0x${byte.repeat(32)}`;
@@ -85,4 +85,25 @@ describe("a window of time", () => {
 
 test("a passed deal keeps its state below the flag", () => {
   for (const state of Object.values(STATE)) expect((state | PASSED) & ~PASSED).toBe(state);
+});
+
+describe("the status of a deal", () => {
+  const funded = fundedIn({ number: 100, timestamp: 1_700_000_000 });
+
+  test("is read alike from a list, as ethers decodes it, and from names, as viem and the indexer have it", () => {
+    const given = { state: 0x82, at: 1_700_000_000_000n, atBlock: "100", deliveryHash: word("de") };
+    const status = { state: 0x82, at: 1_700_000_000_000, atBlock: 100, deliveryHash: word("de") };
+    expect(statusFrom(given)).toEqual(status);
+    expect(statusFrom([0x82n, 1_700_000_000_000n, 100n, word("de")])).toEqual(status);
+  });
+
+  test("after its end tells how, when, and who delivered", () => {
+    expect(endedBy({ ...funded, state: STATE.delivered | PASSED }, { how: "released", block: 120 })).toEqual({
+      ...funded,
+      state: STATE.released | PASSED,
+      endedAt: 120,
+    });
+    expect(endedBy(funded, { how: "refunded", block: 120, reason: 4n }).refund).toBe("a key was proved wrong");
+    expect(endedBy(funded, { how: "refunded", block: 120, reason: 99 }).refund).toBe("for another reason");
+  });
 });

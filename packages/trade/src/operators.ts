@@ -11,7 +11,8 @@ import {
   type Epoch,
   type Config,
 } from "@msec/core";
-import { Problem } from "../problem.ts";
+import { TradeError } from "./errors.ts";
+import { type Progress } from "./pace.ts";
 
 export interface StreamInfo {
   preimage: StreamPreimage;
@@ -58,15 +59,24 @@ export interface HeadAnswer {
   asOf: { epoch: Epoch; signatures: Hex[]; config: Config } | null;
 }
 
+/** Packs that are asked for at once. */
+const AT_ONCE = 100;
+const ANSWER_MS = 30_000;
+const HEAD_MS = 5000;
+
+/** A path of the page's own origin is made whole: a worker made of a blob has no other base. */
+const whole = (url: string) => (url.startsWith("/") ? (globalThis.origin ?? "") + url : url).replace(/\/+$/, "");
+
 /** What the operators answer to anyone. Nothing of it is believed: `verify` checks all of it. */
 export class Operators {
   readonly urls: readonly string[];
 
+  /** @param urls Where each operator's API starts, such as `https://operator.example` or `/api/operators/0`. */
   constructor(urls: readonly string[]) {
-    this.urls = urls;
+    this.urls = urls.map(whole);
   }
 
-  /** The first operator's good answer; a {@link Problem} with the last refusal where none has one. */
+  /** The first operator's good answer; a {@link TradeError} with the last refusal where none has one. */
   async ask<T>(path: string, body?: unknown): Promise<T> {
     let refusal = "no operator answers";
     for (const url of this.urls) {
@@ -75,20 +85,22 @@ export class Operators {
           ...(body === undefined
             ? {}
             : { method: "POST", body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
-          signal: AbortSignal.timeout(30_000),
+          signal: AbortSignal.timeout(ANSWER_MS),
         });
         if (response.ok) return (await response.json()) as T;
-        refusal = ((await response.json()) as { message?: string }).message ?? `${response.status}`;
-      } catch (error) {
-        if (!(error instanceof TypeError) && (error as Error).name !== "TimeoutError") throw error;
+        refusal = `${response.status}`;
+        refusal = ((await response.json()) as { message?: string }).message ?? refusal;
+      } catch {
+        // Away, too slow, or something else between here and there that does not speak JSON: the next one is asked.
       }
     }
-    throw new Problem(`the operators do not answer ${path}: ${refusal}`);
+    throw new TradeError("unanswered", `the operators do not answer ${path}: ${refusal}`);
   }
 
   async stream(id: Hex): Promise<StreamInfo> {
     const info = await this.ask<StreamInfo>(`/streams/${id}`);
-    if (streamId(info.preimage) !== id) throw new Problem(`an operator answers with another stream than ${id}`);
+    if (streamId(info.preimage) !== id)
+      throw new TradeError("wrong-answer", `an operator answers with another stream than ${id}`);
     return info;
   }
 
@@ -96,14 +108,17 @@ export class Operators {
     return this.ask(`/streams/${id}/window?from=${fromSlot}&to=${toSlot}`);
   }
 
-  async packs(headerDigests: readonly Hex[]): Promise<PackFull[]> {
+  async packs(headerDigests: readonly Hex[], progress?: Progress): Promise<PackFull[]> {
     const out = new Map<Hex, PackFull>();
-    for (let i = 0; i < headerDigests.length; i += 500)
-      for (const pack of await this.ask<PackFull[]>("/packs", { headerDigests: headerDigests.slice(i, i + 500) }))
+    for (let i = 0; i < headerDigests.length; i += AT_ONCE) {
+      const some = headerDigests.slice(i, i + AT_ONCE);
+      for (const pack of await this.ask<PackFull[]>("/packs", { headerDigests: some }))
         out.set(pack.headerDigest, pack);
+      progress?.(i + some.length, headerDigests.length);
+    }
     return headerDigests.map((digest) => {
       const pack = out.get(digest);
-      if (!pack) throw new Problem(`no operator has the pack ${digest}`);
+      if (!pack) throw new TradeError("unanswered", `no operator has the pack ${digest}`);
       return pack;
     });
   }
@@ -126,7 +141,7 @@ export class Operators {
       this.urls.map(async (url) => {
         try {
           const response = await fetch(`${url}/streams/${id}/head?epoch=${epoch}`, {
-            signal: AbortSignal.timeout(5000),
+            signal: AbortSignal.timeout(HEAD_MS),
           });
           return response.ok ? ((await response.json()) as HeadAnswer) : undefined;
         } catch {

@@ -1,0 +1,15 @@
+import { fileURLToPath } from "node:url";
+import type { NextConfig } from "next";
+import createNextIntlPlugin from "next-intl/plugin";
+
+const config: NextConfig = {
+  // The packages of this repository are TypeScript as it is written.
+  transpilePackages: ["@msec/core"],
+  turbopack: { root: fileURLToPath(new URL("../..", import.meta.url)) },
+  poweredByHeader: false,
+  reactStrictMode: true,
+  // Checked by `npm run check`, with the rest.
+  typescript: { ignoreBuildErrors: true },
+};
+
+export default createNextIntlPlugin("./src/i18n/request.ts")(config);

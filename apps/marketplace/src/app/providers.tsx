@@ -1,0 +1,21 @@
+"use client";
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { type ReactNode, useState } from "react";
+import { WagmiProvider } from "wagmi";
+import { CityProvider } from "@/features/city/context.tsx";
+import { walletConfig } from "@/features/wallet/config.ts";
+import { type PublicCity } from "@/lib/city.ts";
+
+export function Providers({ city, children }: { city: PublicCity; children: ReactNode }) {
+  const [wallets] = useState(() => walletConfig(city));
+  const [queries] = useState(
+    () => new QueryClient({ defaultOptions: { queries: { retry: 1, staleTime: 2_000, refetchOnWindowFocus: true } } }),
+  );
+  return (
+    <WagmiProvider config={wallets}>
+      <QueryClientProvider client={queries}>
+        <CityProvider city={city}>{children}</CityProvider>
+      </QueryClientProvider>
+    </WagmiProvider>
+  );
+}

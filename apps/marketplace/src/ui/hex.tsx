@@ -1,0 +1,27 @@
+"use client";
+import { useTranslations } from "next-intl";
+import { useState } from "react";
+
+/** A hash or address: shortened to read, whole to copy. */
+export function Hash({ value, label, whole = false }: { value: string; label?: string; whole?: boolean }) {
+  const t = useTranslations("site");
+  const [copied, setCopied] = useState(false);
+  const copy = async () => {
+    await navigator.clipboard.writeText(value);
+    setCopied(true);
+    setTimeout(() => setCopied(false), 2_000);
+  };
+  return (
+    <span className="hash">
+      <code title={value}>{whole || value.length <= 20 ? value : `${value.slice(0, 8)}…${value.slice(-6)}`}</code>
+      <button
+        type="button"
+        className="copy"
+        onClick={() => void copy()}
+        aria-label={t("copy", { what: label ?? value })}
+      >
+        {copied ? "✓" : "⧉"}
+      </button>
+    </span>
+  );
+}
