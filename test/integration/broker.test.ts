@@ -303,7 +303,7 @@ describe.skipIf(missing !== undefined)("Mosquitto with the production profile", 
     const agent = await openTpmElement(configOf("post"));
     await expect(agent.sign(new Uint8Array(1))).rejects.toThrow();
     await agent.close();
-    await t.city.tpms!.cut("post");
+    await t.city.tpms.cut("post");
     await until("the TPM is back", async () => {
       await measureAgent(configOf("post"));
       element = await openTpmElement(configOf("post"));

@@ -38,6 +38,7 @@ import { type EventLog } from "ethers";
 import mqtt from "mqtt";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { RESEARCH } from "../../apps/cli/src/city/consent.ts";
+import { type DevicePlan } from "../../apps/cli/src/city/devices.ts";
 import { buy, complaint, type Purchase } from "../../apps/cli/src/market/buy.ts";
 import { listOffers } from "../../apps/cli/src/market/offers.ts";
 import { dealOf, nodesOf, type StreamInfo } from "@msec/trade";
@@ -68,7 +69,7 @@ function homeFile(root: string): string {
 }
 
 beforeAll(async () => {
-  t = await TestCity.up((root) => [
+  const plans = (root: string): DevicePlan[] => [
     openPlan("park", csvFile(root, "park.csv", 1000, 1000).file, 10, 60),
     {
       name: "home",
@@ -87,7 +88,9 @@ beforeAll(async () => {
         },
       ],
     },
-  ]);
+  ];
+  // The root of the erasure keys in a file, of which a test keeps a copy.
+  t = await TestCity.up(plans, { software: true });
   const { address, key } = t.city.people.operators[0]!;
   listener = await mqtt.connectAsync(t.city.run.broker, {
     clientId: `${address}/listener`,
