@@ -39,10 +39,14 @@ describe.skipIf(missing)("the marketplace", () => {
     wallet = new TestWallet(rpc, chainId, t.city.people.buyer.key);
     browser = await TestBrowser.open();
     page = await browser.page(wallet);
-    await until("a hundred packs are anchored", async () => {
-      const { head } = await t.get<{ head: { seq: number } | null }>(1, `/streams/${stream}`);
-      return (head?.seq ?? 0) > 100;
-    }, 100_000);
+    await until(
+      "a hundred packs are anchored",
+      async () => {
+        const { head } = await t.get<{ head: { seq: number } | null }>(1, `/streams/${stream}`);
+        return (head?.seq ?? 0) > 100;
+      },
+      100_000,
+    );
     await until("the indexer knows the offer", async () => {
       const response = await fetch(`${t.city.run.indexer}/offers`);
       return ((await response.json()) as { items: { description: unknown }[] }).items[0]?.description;
@@ -221,7 +225,6 @@ describe.skipIf(missing)("the marketplace", () => {
     );
     const { address, wrapped } = JSON.parse(kept) as { address: Hex; wrapped: string };
     expect(Buffer.from(wrapped, "base64")).toHaveLength(48);
-    await t.city.contracts.MSecToken.connect(t.city.provider);
     await alone.getByRole("button", { name: new RegExp(address.slice(0, 6)) }).waitFor();
     await alone.evaluate(() => localStorage.removeItem("msec.vault"));
     await alone.close();
@@ -242,7 +245,7 @@ describe.skipIf(missing)("the marketplace", () => {
     for (const path of ["operators/0/peer/propose", "operators/0/keys", "operators/9/status", "markets/0/health"])
       expect((await fetch(`${site}/api/${path}`)).status, path).toBe(404);
     expect((await fetch(`${site}/api/index/..%2f..%2fmetrics`)).status).toBe(404);
-    const burst = await Promise.all(Array.from({ length: 400 }, () => fetch(`${site}/api/index/status`)));
+    const burst = await Promise.all(Array.from({ length: 300 }, () => fetch(`${site}/api/markets/0/status`)));
     expect(burst.some(({ status }) => status === 429)).toBe(true);
   });
 
