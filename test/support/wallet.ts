@@ -6,7 +6,14 @@ interface Asked {
   method: string;
   params?: unknown[];
 }
-type Answered = { result: unknown } | { error: { code: number; message: string } };
+type Answered = { result: unknown } | { error: { code: number; message: string; data?: unknown } };
+/** A refusal as ethers tells it, with what the node said. */
+interface Failed {
+  code?: unknown;
+  message: string;
+  data?: unknown;
+  info?: { error?: { code: number; message: string; data?: unknown } };
+}
 
 /**
  * A wallet for pages under test: announces itself by EIP-6963, signs in this process, where its key stays, and sends to a
@@ -42,7 +49,8 @@ export class TestWallet {
       const provider = {
         async request(asked: unknown) {
           const answer = await ask(JSON.parse(JSON.stringify(asked)));
-          if ("error" in answer) throw Object.assign(new Error(answer.error.message), { code: answer.error.code });
+          if ("error" in answer)
+            throw Object.assign(new Error(answer.error.message), { code: answer.error.code, data: answer.error.data });
           return answer.result;
         },
         on(event: string, listener: (value: unknown) => void) {
@@ -90,12 +98,11 @@ export class TestWallet {
     try {
       return { result: await this.#do(method, params) };
     } catch (error) {
-      const { code, message, info } = error as {
-        code?: unknown;
-        message: string;
-        info?: { error?: { code: number; message: string } };
+      const { code, message, data, info } = error as Failed;
+      const node = info?.error;
+      return {
+        error: { code: typeof code === "number" ? code : (node?.code ?? -32603), message, data: data ?? node?.data },
       };
-      return { error: { code: typeof code === "number" ? code : (info?.error?.code ?? -32603), message } };
     }
   }
 

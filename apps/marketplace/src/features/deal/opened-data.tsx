@@ -1,13 +1,11 @@
 "use client";
-import dynamic from "next/dynamic";
 import { useTranslations } from "next-intl";
+import { Readings } from "@/features/readings/readings.tsx";
 import { Waiting } from "@/ui/waiting.tsx";
 import { Exports } from "./exports.tsx";
 import { Proof } from "./proof.tsx";
 import { type DealStory } from "./types.ts";
 import { type OpenedState } from "./use-opened.ts";
-
-const Readings = dynamic(() => import("@/features/readings/readings.tsx").then((m) => m.Readings), { ssr: false });
 
 /** What was bought: first the proof, then the readings, then the files. */
 export function OpenedData({ opened, mine, story }: { opened: OpenedState; mine: boolean; story: DealStory }) {

@@ -11,7 +11,7 @@ import { TxStatus } from "@/features/tx/tx-status.tsx";
 import { useTx } from "@/features/tx/use-tx.ts";
 import { Field } from "@/ui/field.tsx";
 import { DECIMALS } from "@/ui/amount.tsx";
-import { statusOf } from "./status.ts";
+import { finalStatusOf } from "./status.ts";
 import { type DealStory } from "./types.ts";
 
 /** IReputation.Facet, in its order. */
@@ -63,7 +63,9 @@ export function Rating({ story }: { story: DealStory }) {
   if (!delivered) return <p className="soft">{t("notRated")}</p>;
   if (rate.state.step === "mined") return <p className="note good">{t("rated")}</p>;
   if (room === 0n) return <p className="soft">{t("noRoom")}</p>;
+  const status = finalStatusOf(story);
   const send = async () => {
+    if (!status) return;
     const allowed = await allow.send({
       contract: "MSecToken",
       functionName: "approve",
@@ -75,7 +77,7 @@ export function Rating({ story }: { story: DealStory }) {
     await rate.send({
       contract: "Reputation",
       functionName: "rate",
-      args: [abiDeal(dealOf(story.deal)), abiStatus(statusOf(story)), bytes3, units],
+      args: [abiDeal(dealOf(story.deal)), abiStatus(status), bytes3, units],
       what: "rate",
     });
   };

@@ -1,16 +1,14 @@
 "use client";
 import { decodeBundle, type ReadingReport, valueText, type WindowBundle, type WindowReport } from "@msec/core";
-import dynamic from "next/dynamic";
 import { useTranslations } from "next-intl";
 import { useState } from "react";
 import { useConfig } from "wagmi";
 import { readContract } from "wagmi/actions";
 import { useCity } from "@/features/city/context.tsx";
 import { Proof } from "@/features/deal/proof.tsx";
+import { Readings } from "@/features/readings/readings.tsx";
 import { inWorker } from "@/features/trade/work.ts";
 import { Waiting } from "@/ui/waiting.tsx";
-
-const Readings = dynamic(() => import("@/features/readings/readings.tsx").then((m) => m.Readings), { ssr: false });
 
 const LARGEST = 256 * 1024 * 1024;
 
