@@ -48,7 +48,8 @@ function installEmulator() {
     spawnSync("apt-get", ["update", "-qq"], quiet);
     spawnSync("apt-get", ["install", "-y", "-qq", "--no-install-recommends", "swtpm", "swtpm-tools"], quiet);
   }
-  if (!has("swtpm")) process.stdout.write("no swtpm (packages swtpm and swtpm-tools): devices are tested without TPMs\n");
+  if (!has("swtpm"))
+    process.stdout.write("no swtpm (packages swtpm and swtpm-tools): devices are tested without TPMs\n");
 }
 
 installEmulator();
