@@ -96,6 +96,8 @@ export interface UpOptions {
 
 const script = (path: string) => fileURLToPath(new URL(`../../../../${path}`, import.meta.url));
 const RESTART_MS = 1000;
+/** How long a process may take until it answers; seconds where the machine has other work, too. */
+const START_MS = 90_000;
 const BUYER_FUNDS = 1_000_000_000n;
 const DELIVERER_FUNDS = 200_000_000n;
 
@@ -391,15 +393,15 @@ function commandOf(pid: number): string {
 }
 
 async function answers(url: string, name: string, layout: Layout): Promise<void> {
-  for (let i = 0; i < 300; i++) {
+  for (const until = Date.now() + START_MS; Date.now() < until; ) {
     try {
-      if ((await fetch(url, { signal: AbortSignal.timeout(1000) })).ok) return;
+      if ((await fetch(url, { signal: AbortSignal.timeout(5000) })).ok) return;
     } catch {
       // Not there yet.
     }
     await sleep(100);
   }
-  throw new Error(`${name} did not start within 30 s: see ${join(layout.logs, `${name}.log`)}`);
+  throw new Error(`${name} did not start within ${START_MS / 1000} s: see ${join(layout.logs, `${name}.log`)}`);
 }
 
 function writeBroker(layout: Layout, ports: Ports, deployment: Deployment, profile: Profile): string {

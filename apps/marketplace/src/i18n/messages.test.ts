@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
+import * as contracts from "../generated/contracts.ts";
 import { NAMESPACES } from "./namespaces.ts";
 
 const folder = fileURLToPath(new URL("../../messages/", import.meta.url));
@@ -39,4 +40,11 @@ test("every sentence can be read as an ICU message", async () => {
     for (const name of NAMESPACES)
       for (const [key, sentence] of flat(read(locale, name)))
         expect(() => new IntlMessageFormat(sentence, locale), `${locale} ${name} ${key}`).not.toThrow();
+});
+
+test("every error of every contract has its sentence, and no sentence is of an error that is none", () => {
+  const errors = Object.values(contracts).flatMap((abi) =>
+    abi.flatMap((entry) => (entry.type === "error" ? [entry.name as string] : [])),
+  );
+  expect(Object.keys(read("en", "errors"))).toEqual([...new Set(errors)].sort());
 });
