@@ -51,7 +51,7 @@ describe.skipIf(missing)("the marketplace", () => {
       const response = await fetch(`${t.city.run.indexer}/offers`);
       return ((await response.json()) as { items: { description: unknown }[] }).items[0]?.description;
     });
-  });
+  }, 240_000);
 
   afterEach(async ({ task }) => {
     if (task.result?.state === "fail") console.log(`${page.url()} says:\n${await page.locator("main").innerText()}`);
@@ -281,5 +281,5 @@ describe.skipIf(missing)("the marketplace", () => {
         }
     }
     expect(wrong).toEqual([]);
-  });
+  }, 240_000);
 });
