@@ -12,6 +12,7 @@ export const NAMESPACES = [
   "readings",
   "verify",
   "operators",
+  "mydata",
 ] as const;
 export type Namespace = (typeof NAMESPACES)[number];
 

@@ -8,6 +8,7 @@ import { ConnectButton } from "@/features/wallet/connect-button.tsx";
 export const PLACES = [
   { href: "/", name: "explore" },
   { href: "/deals", name: "deals" },
+  { href: "/my-data", name: "myData" },
   { href: "/operators", name: "operators" },
   { href: "/verify", name: "verify" },
 ] as const;
