@@ -54,22 +54,28 @@ describe.skipIf(missing)("the marketplace", () => {
     });
   }, 240_000);
 
+  /** A picture for the documents, where they are asked for. */
+  const picture = async (name: string) => {
+    const folder = process.env.MSEC_BROWSER_PICTURES;
+    if (folder) await page.screenshot({ path: join(folder, `${name}.png`) });
+  };
+
   afterEach(async ({ task }) => {
     if (task.result?.state === "fail") console.log(`${page.url()} says:\n${await page.locator("main").innerText()}`);
     expect(browser.wrongs).toEqual([]);
   });
 
   afterAll(async () => {
-    await browser?.close();
-    wallet?.close();
-    await t?.stop();
-    const file = process.env.MSEC_BROWSER_JSON;
-    if (file) writeFileSync(file, `${JSON.stringify(figures, null, 2)}\n`);
     console.log(
       Object.entries(figures)
         .map(([name, value]) => `${name} ${value}`)
         .join(", "),
     );
+    const file = process.env.MSEC_BROWSER_JSON;
+    if (file) writeFileSync(file, `${JSON.stringify(figures, null, 2)}\n`);
+    await browser?.close();
+    wallet?.close();
+    await t?.stop();
   });
 
   test("the first view is small", async () => {
@@ -89,10 +95,12 @@ describe.skipIf(missing)("the marketplace", () => {
     await page.goto(`${site}/en`);
     await click("button", "Connect");
     await click("button", "Test Wallet");
+    await picture("home");
     await click("link", "square/air");
     await click("button", "Check this period");
     const pay = page.getByRole("button", { name: /^Pay/ });
     await pay.waitFor();
+    await picture("offer");
     await click("button", /^Pay/);
     await page.getByTestId("verified").waitFor({ timeout: 60_000 });
     expect(clicks).toBeLessThanOrEqual(6);
@@ -106,6 +114,7 @@ describe.skipIf(missing)("the marketplace", () => {
     // A figure, since a busy machine delivers later.
     figures.blocksFromPaymentToKeys = (delivered[0]?.blockNumber ?? NaN) - (opened[0]?.blockNumber ?? NaN);
     await expect.poll(() => page.locator('[data-step="verified"]').getAttribute("data-mark")).toBe("done");
+    await picture("deal");
   });
 
   test("the saved proof is one that others can verify, and the table shows what was measured", async () => {
@@ -211,6 +220,7 @@ describe.skipIf(missing)("the marketplace", () => {
     browser.expectError(/502|Bad Gateway/);
     await t.city.processes.halt("operator-3");
     await card.getByText("Does not answer").waitFor();
+    await picture("operators");
     t.city.processes.resume("operator-3");
     await until("operator 3 is well again", async () => (await card.getAttribute("data-healthy")) === "true", 60_000);
   });
@@ -245,6 +255,7 @@ describe.skipIf(missing)("the marketplace", () => {
     const { fromSlot, toSlot } = await ConsentRegistry.erasureAt(stream, 1);
     expect([Number(fromSlot), Number(toSlot)]).toEqual([info.firstSlot, info.firstSlot + 1]);
     expect(Number(await ConsentRegistry.completeAt(stream, 1))).toBeGreaterThan(0);
+    await picture("my-data");
     await wallet.become(t.city.people.buyer.key);
   });
 
