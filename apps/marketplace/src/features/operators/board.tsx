@@ -119,7 +119,7 @@ function Figure({
 function Age({ at, failed }: { at: number; failed: boolean }) {
   const t = useTranslations("operators");
   const now = useTick();
-  const age = at && now ? now - at : 0;
+  const age = at && now ? Math.max(0, now - at) : 0;
   const old = failed || age > STALE_MS;
   if (!at) return <span className="badge">{failed ? t("away") : t("asking")}</span>;
   return (
