@@ -26,7 +26,7 @@ afterAll(async () => {
   if (process.env.MSEC_LOGS) cpSync(join(t.root, "logs"), process.env.MSEC_LOGS, { recursive: true });
   await good?.close();
   await t?.stop();
-}, 120_000);
+}, 240_000);
 
 test("without a TPM the device is shown as software, and not as one that proves itself", async () => {
   const [device] = t.city.run.devices;
@@ -365,7 +365,7 @@ describe("what an operator refuses of a device", () => {
     await refused("revoked", () => good.send(device.pack()));
     expect((await info(device)).head?.headerDigest).toBe(again.signed.headerDigest);
     await device.close();
-  }, 60_000);
+  }, 240_000);
 
   test("every refusal is a sentence with a code in the operator's status", async () => {
     const { refusedPacks } = await t.status(3);

@@ -43,7 +43,7 @@ describe.skipIf(missing !== undefined)("a city whose devices have TPMs", () => {
     session?.close();
     await Promise.all(others.map((swtpm) => swtpm.cut()));
     await t?.stop();
-  }, 120_000);
+  }, 240_000);
 
   const registry = () => session.contracts.DeviceRegistry;
   const seq = async () =>

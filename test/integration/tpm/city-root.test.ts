@@ -45,7 +45,7 @@ describe.skipIf(missing !== undefined)("a city that was founded without TPMs", (
     await stop();
     if (process.env.MSEC_LOGS) cpSync(join(root, "logs"), process.env.MSEC_LOGS, { recursive: true });
     rmSync(root, { recursive: true, force: true });
-  }, 60_000);
+  }, 240_000);
 
   test("has its roots in files, shown as weaker, and erases", async () => {
     expect(said).toContainEqual(expect.stringMatching(/^root of the erasure keys: a file, weaker than a TPM/));
@@ -80,5 +80,5 @@ describe.skipIf(missing !== undefined)("a city that was founded without TPMs", (
     await expect(start(true)).rejects.toThrow(
       /^operator-1 has the root of its erasure keys in a TPM, and software elements were asked for$/,
     );
-  }, 60_000);
+  }, 240_000);
 });
