@@ -7,7 +7,7 @@ import { writeEdge } from "./companions.ts";
 import { writeManagers } from "./manager.ts";
 import { enodeOf, NetworkFolder, type NetworkPlan, nodeKey, type NodePlan, readPlan } from "./network.ts";
 import { NetworkProblem } from "./problem.ts";
-import { BLOCK_GAS, genesis, RECOMMIT_SECONDS } from "./qbft.ts";
+import { BLOCK_GAS, genesis } from "./qbft.ts";
 import { writeUnits } from "./units.ts";
 
 export interface InitOptions {
@@ -135,7 +135,6 @@ RPCGasCap = ${BLOCK_GAS}
 GasFloor = ${BLOCK_GAS}
 GasCeil = ${BLOCK_GAS}
 GasPrice = 0
-Recommit = ${RECOMMIT_SECONDS * 1e9}
 
 [Eth.TxPool]
 AccountSlots = 4096
