@@ -67,7 +67,14 @@ interface StoredKey {
   private: string | null;
 }
 
-const evidenceOf = (key: StoredKey): Evidence => decodeEvidence(fromBase64(key.evidence));
+const decoded = new WeakMap<StoredKey, Evidence>();
+
+/** Decoded once a key, since every signature asks. */
+function evidenceOf(key: StoredKey): Evidence {
+  const evidence = decoded.get(key) ?? decodeEvidence(fromBase64(key.evidence));
+  decoded.set(key, evidence);
+  return evidence;
+}
 
 /** The element's file: JSON, mode 0600. Nothing in it is worth anything without the TPM. */
 interface State {

@@ -2,25 +2,36 @@ import { TpmError } from "./errors.ts";
 
 /** Writes the TPM's wire form (Part 1, annex "Structure marshaling"): integers big-endian, TPM2B with a uint16 size. */
 export class Writer {
-  readonly #parts: Uint8Array[] = [];
+  #bytes = new Uint8Array(256);
+  #view = new DataView(this.#bytes.buffer);
+  #at = 0;
 
   bytes(value: Uint8Array): this {
-    this.#parts.push(value);
+    const at = this.#take(value.length);
+    this.#bytes.set(value, at);
     return this;
   }
   u8(value: number): this {
-    return this.bytes(Uint8Array.of(value));
+    const at = this.#take(1);
+    this.#view.setUint8(at, value);
+    return this;
   }
   u16(value: number): this {
-    return this.#int(value, 2);
+    demandUint(value, 16);
+    const at = this.#take(2);
+    this.#view.setUint16(at, value);
+    return this;
   }
   u32(value: number): this {
-    return this.#int(value, 4);
+    demandUint(value, 32);
+    const at = this.#take(4);
+    this.#view.setUint32(at, value);
+    return this;
   }
   u64(value: bigint): this {
-    const out = new Uint8Array(8);
-    new DataView(out.buffer).setBigUint64(0, value);
-    return this.bytes(out);
+    const at = this.#take(8);
+    this.#view.setBigUint64(at, value);
+    return this;
   }
   /** A TPM2B: size(uint16) ‖ bytes. */
   sized(value: Uint8Array): this {
@@ -29,18 +40,26 @@ export class Writer {
   }
 
   finish(): Uint8Array {
-    return new Uint8Array(Buffer.concat(this.#parts));
+    return this.#bytes.slice(0, this.#at);
   }
 
-  #int(value: number, length: 2 | 4): this {
-    const out = new Uint8Array(length);
-    if (!Number.isInteger(value) || value < 0 || value >= 2 ** (8 * length))
-      throw new TpmError("malformed", `expected a uint${8 * length}`, value);
-    const view = new DataView(out.buffer);
-    if (length === 2) view.setUint16(0, value);
-    else view.setUint32(0, value);
-    return this.bytes(out);
+  /** Makes room for `length` bytes and returns where they go. */
+  #take(length: number): number {
+    const at = this.#at;
+    this.#at += length;
+    if (this.#at > this.#bytes.length) {
+      const before = this.#bytes;
+      this.#bytes = new Uint8Array(2 * this.#at);
+      this.#bytes.set(before);
+      this.#view = new DataView(this.#bytes.buffer);
+    }
+    return at;
   }
+}
+
+function demandUint(value: number, bits: 16 | 32): void {
+  if (!Number.isInteger(value) || value < 0 || value >= 2 ** bits)
+    throw new TpmError("malformed", `expected a uint${bits}`, value);
 }
 
 /** Reads the TPM's wire form. Every read beyond the end, and bytes left over at {@link end}, throw `malformed`. */

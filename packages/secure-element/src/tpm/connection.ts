@@ -101,8 +101,7 @@ function assemble(code: CommandCode, call: Call): { command: Uint8Array; auths: 
   const body = sealer ? withFirst(params, (p) => (sealer.authorization as Session).encrypt(p, sealer.auth)) : params;
   const names = handles.map((h) => h.name);
   const area = auths.map(({ authorization, auth }) => {
-    const cpHash =
-      authorization instanceof Session ? digest(authorization.hash, uint32(code), ...names, body) : new Uint8Array();
+    const cpHash = () => digest((authorization as Session).hash, uint32(code), ...names, body);
     return authorization.command(cpHash, auth);
   });
   const areaLength = area.reduce((sum, part) => sum + part.length, 0);

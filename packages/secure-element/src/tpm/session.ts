@@ -11,7 +11,7 @@ export interface Authorization {
   /** Called once a command, before {@link command}: renews the caller's nonce. */
   begin(): void;
   /** TPMS_AUTH_COMMAND. `auth` is the authorization value of the entity, undefined where it authorizes none. */
-  command(cpHash: Uint8Array, auth: Uint8Array | undefined): Uint8Array;
+  command(cpHash: () => Uint8Array, auth: Uint8Array | undefined): Uint8Array;
   /** Takes TPMS_AUTH_RESPONSE and checks it. */
   response(reader: Reader, rpHash: () => Uint8Array, auth: Uint8Array | undefined): void;
 }
@@ -59,7 +59,7 @@ export class Session implements Authorization {
     this.#nonceCaller = this.#key.length > 0 ? new Uint8Array(randomBytes(16)) : EMPTY;
   }
 
-  command(cpHash: Uint8Array, auth?: Uint8Array): Uint8Array {
+  command(cpHash: () => Uint8Array, auth?: Uint8Array): Uint8Array {
     const mac = this.#mac(cpHash, this.#nonceCaller, this.#nonceTpm, this.attributes, auth);
     return encode((w) => w.u32(this.handle).sized(this.#nonceCaller).u8(this.attributes).sized(mac));
   }
@@ -69,7 +69,7 @@ export class Session implements Authorization {
     const attributes = r.u8();
     const mac = r.sized(64);
     if (this.#key.length + (auth?.length ?? 0) > 0) {
-      const expected = this.#mac(rpHash(), nonceTpm, this.#nonceCaller, attributes, auth);
+      const expected = this.#mac(rpHash, nonceTpm, this.#nonceCaller, attributes, auth);
       if (mac.length !== expected.length || !timingSafeEqual(mac, expected))
         throw new TpmError("auth", "the TPM's answer was changed on its way: its HMAC is wrong; don't trust this bus");
     }
@@ -94,8 +94,9 @@ export class Session implements Authorization {
     return aesCfb(stream.subarray(0, 16), stream.subarray(16), data, way);
   }
 
-  #mac(pHash: Uint8Array, newer: Uint8Array, older: Uint8Array, attributes: number, auth: Uint8Array = EMPTY) {
+  #mac(pHash: () => Uint8Array, newer: Uint8Array, older: Uint8Array, attributes: number, auth: Uint8Array = EMPTY) {
+    if (this.#key.length + auth.length === 0) return EMPTY;
     const key = new Uint8Array(Buffer.concat([this.#key, auth]));
-    return key.length === 0 ? EMPTY : hmac(this.hash, key, pHash, newer, older, Uint8Array.of(attributes));
+    return hmac(this.hash, key, pHash(), newer, older, Uint8Array.of(attributes));
   }
 }
