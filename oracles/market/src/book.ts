@@ -58,13 +58,14 @@ export class Book {
     return new Book(db);
   }
 
-  /** Keeps an order; false if it was there before. */
+  /** Keeps an order, or the newer permit of one that is here; false if it was here before. */
   async put(order: BookOrder, nowMs: number): Promise<boolean> {
     const terms = termsOfOrder(order);
     const salt = "salt" in terms ? terms.salt : terms.nonce;
-    const { rowCount } = await this.#db.query(
+    const { rows } = await this.#db.query<{ added: boolean }>(
       `insert into orders (hash, kind, maker, stream_id, counter, salt, deadline_ms, body, received_at_ms)
-       values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict do nothing`,
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+       on conflict (hash) do update set body = excluded.body returning xmax = 0 as added`,
       [
         orderHash(order),
         order.kind,
@@ -77,7 +78,7 @@ export class Book {
         nowMs,
       ],
     );
-    return rowCount === 1;
+    return rows[0]?.added === true;
   }
 
   /** Newest first. */

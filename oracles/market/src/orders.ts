@@ -12,11 +12,13 @@ import {
   orderFromJson,
   orderHash,
   orderToJson,
+  permitData,
   type SignedOffer,
   termsOfOrder,
   settleCall,
   TradeError,
 } from "@msec/trade";
+import { verifyTypedData } from "ethers";
 import { type Logger } from "pino";
 import { z } from "zod";
 import { type Book } from "./book.ts";
@@ -63,7 +65,7 @@ export class Orders {
     this.#parts = parts;
   }
 
-  /** `POST /orders`. Refuses what could not be settled as the chain is now; the same order twice is one. */
+  /** `POST /orders`. Refuses what could not be settled as the chain is now; the same order twice is one, with its newer permit. */
   async submit(body: unknown): Promise<Reply> {
     const { book, log } = this.#parts;
     const order = orderFromJson(body);
@@ -74,8 +76,8 @@ export class Orders {
     demand(all < MOST_OPEN, "state", "the book is full: try another market");
     const hash = orderHash(order);
     const added = await book.put(order, nowMs);
+    this.#matchAt = 0;
     if (added) {
-      this.#matchAt = 0;
       log.info({ order: hash, kind: order.kind, stream: termsOfOrder(order).streamId }, "order taken");
     }
     return new Reply(added ? 201 : 200, { hash });
@@ -145,11 +147,25 @@ export class Orders {
         const { request } = order.signed;
         checkRequest(deployed, order.signed, await erasuresOf(contracts, request.streamId));
         demand(!(await Marketplace.isUsed(request.buyer, request.nonce)), "state", "the request's nonce is used");
+        await this.#checkPermit(order);
       }
     } catch (error) {
       if (error instanceof TradeError) throw new ProtocolError("deal", error.message);
       throw error;
     }
+  }
+
+  /** A permit is the buyer's own, enough, and the next that the token would take. */
+  async #checkPermit({ permit, signed: { request } }: BookOrder & { kind: "request" }): Promise<void> {
+    if (permit.deadline === 0n) return;
+    const { contracts, deployed } = this.#parts;
+    const { value, deadline, ...signature } = permit;
+    const nonce = await contracts.MSecToken.nonces(request.buyer);
+    const spender = deployed.addresses.Marketplace;
+    const data = permitData(deployed, { owner: request.buyer, spender, value, nonce, deadline });
+    const signer = verifyTypedData(data.domain, data.types, data.message, signature).toLowerCase();
+    demand(signer === request.buyer, "state", "the permit is not the buyer's, or used: sign it again", signer);
+    demand(value >= request.maxPrice, "state", "the permit allows less than the request would pay", value);
   }
 
   async #read(): Promise<void> {
