@@ -37,7 +37,10 @@ export function OrderBook() {
   const { address } = useConnection();
   const account = address?.toLowerCase() as Hex | undefined;
   const open = useOrders({ kind: "request" });
-  const own = useOrders({ kind: "request", maker: account ?? "0x", state: "any" });
+  const own = useOrders(
+    { kind: "request", state: "any", ...(account ? { maker: account } : {}) },
+    account !== undefined,
+  );
   const devices = useQuery({
     queryKey: ["devices", account],
     enabled: account !== undefined,

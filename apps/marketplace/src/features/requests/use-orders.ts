@@ -15,11 +15,15 @@ export interface AtMarket {
 const EVERY_MS = 3_000;
 
 /** The orders of all markets, newest first; a market that is away is left out and named. */
-export function useOrders(query: { kind?: "offer" | "request"; stream?: Hex; maker?: Hex; state?: "open" | "any" }) {
+export function useOrders(
+  query: { kind?: "offer" | "request"; stream?: Hex; maker?: Hex; state?: "open" | "any" },
+  enabled = true,
+) {
   const { markets } = useCity();
   const asked = new URLSearchParams(query as Record<string, string>).toString();
   return useQuery({
     queryKey: ["orders", asked],
+    enabled,
     refetchInterval: EVERY_MS,
     queryFn: async () => {
       const away: string[] = [];

@@ -199,7 +199,7 @@ function Actions({ terms, phase, credit }: { terms: ReturnType<typeof termsFrom>
             {t("resume")}
           </button>
         ) : null}
-        {runs ? (
+        {runs || phase === PHASE.ending ? (
           <button type="button" className="button danger" disabled={busy} onClick={() => change("end", "end")}>
             {t("end")}
           </button>
@@ -222,6 +222,8 @@ function Actions({ terms, phase, credit }: { terms: ReturnType<typeof termsFrom>
           </button>
         ) : null}
       </p>
+      {phase === PHASE.held ? <p className="soft small">{t("resumeHint")}</p> : null}
+      {phase === PHASE.ending ? <p className="soft small">{t("endingHint")}</p> : null}
       <TxStatus state={tx.state} />
       {problem ? <Failure reason={problem} /> : null}
     </section>

@@ -91,7 +91,7 @@ export function Calendar({
           const count = held.get(day);
           const fill = count ? Math.ceil((4 * count.packs) / fullest) : 0;
           return (
-            <li key={day} style={day === first ? { gridColumnStart: weekdayOf(day) + 1 } : undefined}>
+            <li key={day} data-weekday={weekdayOf(day)}>
               <button
                 type="button"
                 data-fill={fill}

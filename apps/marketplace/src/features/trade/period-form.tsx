@@ -59,7 +59,7 @@ export function PeriodForm({
     choose(startOf(bounds.last, slotSeconds), most);
     void check(bounds.last, bounds.last);
   };
-  const outside = { from: format.dateTime(least, "short" as never), to: format.dateTime(most, "short" as never) };
+  const time = (ms: number) => format.dateTime(ms, { dateStyle: "medium", timeStyle: "short", timeZone: "UTC" });
   return (
     <>
       <form
@@ -114,7 +114,7 @@ export function PeriodForm({
           min={inputOf(least)}
           max={inputOf(most)}
           disabled={fixed}
-          wrong={wrong ? t("wrongPeriod") : empty ? t("outside", outside) : undefined}
+          wrong={wrong ? t("wrongPeriod") : empty ? t("outside", { from: time(least), to: time(most) }) : undefined}
           onChange={(event) => {
             setTo(event.target.value);
             reset();
