@@ -14,7 +14,7 @@ export default defineConfig({
     // Most files wait for other processes.
     maxWorkers: Math.max(2, availableParallelism() - 1),
     // Longer than what a test waits for by itself: that says what did not happen.
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    testTimeout: 240_000,
+    hookTimeout: 240_000,
   },
 });

@@ -11,6 +11,7 @@ const commands = {
   "load:devices": ["--disable-warning=ExperimentalWarning", join(root, "test/load/devices.ts")],
   "load:quorum": ["--disable-warning=ExperimentalWarning", join(root, "test/load/quorum.ts")],
   test: [join(root, "tools/test.mjs")],
+  "test:browser": [join(root, "tools/test-browser.mjs")],
   "test:quorum": ["--disable-warning=ExperimentalWarning", join(root, "tools/test-quorum.mjs")],
   check: [join(root, "tools/check.mjs")],
   "check:contracts": [join(root, "tools/check-contracts.mjs")],

@@ -1,5 +1,5 @@
 // Every test there is, each suite saying what it ran; the last line adds them up. Ends with 1 if any failed.
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -37,6 +37,22 @@ async function suite(name, work) {
 
 /** A check passes or fails as a whole. */
 const asOne = (code) => ({ passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 });
+
+/** Devices are tested with TPMs where an emulator is installed, or lets itself be. */
+function installEmulator() {
+  const has = (program) => spawnSync("sh", ["-c", `command -v ${program}`]).status === 0;
+  if (has("swtpm") && has("swtpm_setup")) return;
+  if (process.getuid?.() === 0 && has("apt-get")) {
+    process.stdout.write("installing swtpm and swtpm-tools\n");
+    const quiet = { stdio: "ignore", env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } };
+    spawnSync("apt-get", ["update", "-qq"], quiet);
+    spawnSync("apt-get", ["install", "-y", "-qq", "--no-install-recommends", "swtpm", "swtpm-tools"], quiet);
+  }
+  if (!has("swtpm"))
+    process.stdout.write("no swtpm (packages swtpm and swtpm-tools): devices are tested without TPMs\n");
+}
+
+installEmulator();
 
 await suite("types, lint, format", async () => asOne(await run("node", ["tools/check.mjs"])));
 

@@ -21,6 +21,7 @@ export function writeInterfaces() {
 writeInterfaces();
 if (!process.argv.includes("--interfaces")) {
   const { status } = spawnSync(process.execPath, [join(root, "node_modules/next/dist/bin/next"), "build", here], {
+    cwd: here,
     stdio: "inherit",
     env: { ...process.env, NEXT_TELEMETRY_DISABLED: "1" },
   });

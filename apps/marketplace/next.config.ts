@@ -4,7 +4,7 @@ import createNextIntlPlugin from "next-intl/plugin";
 
 const config: NextConfig = {
   // The packages of this repository are TypeScript as it is written.
-  transpilePackages: ["@msec/core"],
+  transpilePackages: ["@msec/core", "@msec/trade"],
   turbopack: { root: fileURLToPath(new URL("../..", import.meta.url)) },
   poweredByHeader: false,
   reactStrictMode: true,

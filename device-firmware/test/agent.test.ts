@@ -12,7 +12,7 @@ import type { ConfigInput } from "../src/index.ts";
 import { airRows, City, type CityStream, until, wait } from "./city.ts";
 
 // Processes start in seconds on a busy machine.
-vi.setConfig({ testTimeout: 90_000 });
+vi.setConfig({ testTimeout: 240_000 });
 
 let city: City;
 beforeEach(async () => {

@@ -67,7 +67,7 @@ describe.skipIf(missing !== undefined)("the C reference", () => {
       env: { ...process.env, CFLAGS: `-O1 -g ${sanitize}`, LDFLAGS: sanitize },
     });
     expect(status, stderr).toBe(0);
-  }, 60_000);
+  }, 240_000);
   afterAll(() => rmSync(build, { recursive: true, force: true }));
 
   const run = (lines: string[], args: string[] = ["--explain"]) => {

@@ -1,14 +1,15 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { createServer, type Server } from "node:http";
-import { type AddressInfo } from "node:net";
+import { type Server } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { type BrowserContext, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { encodeBundle } from "@msec/core";
+import { encodeBundle, streamOf, toHex } from "@msec/core";
+import { csvOf, type Offer } from "@msec/trade";
 import { anchorAll, committee, TestStream, windowBundle } from "../../packages/core/test/city.ts";
+import { answerOf, DEPLOYED, listen } from "../../packages/trade/test/operator.ts";
 
 // The protocol in a real browser: every vector, and how fast a window is verified there.
 
@@ -27,6 +28,12 @@ const vectors = readdirSync(join(core, "vectors")).filter((name) => name.endsWit
 const SLOT = 29_000_000;
 const PACKS = 200;
 
+const CORE = `export { mismatches } from "./vectors/operations.ts"; export { verify, decodeBundle } from "./src/index.ts";`;
+const TRADE = `export { purchase } from "./purchase.ts"; export * from "@msec/trade";`;
+const API = "/api/operators/0";
+/** A window that a worker buys. */
+const sold = new TestStream().fill(SLOT, 150);
+
 const missing = !existsSync(CHROMIUM);
 if (missing) console.log(`skipped: there is no ${CHROMIUM}; install Debian's chromium or set CHROMIUM_PATH`);
 
@@ -37,17 +44,13 @@ interface InPage {
   decodeBundle(text: string): unknown;
 }
 
-async function bundleForBrowsers(): Promise<string> {
+async function bundleForBrowsers(contents: string, resolveDir: string, globalName: string): Promise<string> {
   const result = await build({
-    stdin: {
-      contents: `export { mismatches } from "./vectors/operations.ts"; export { verify, decodeBundle } from "./src/index.ts";`,
-      resolveDir: core,
-      loader: "ts",
-    },
+    stdin: { contents, resolveDir, loader: "ts" },
     bundle: true,
     write: false,
     format: "iife",
-    globalName: "msec",
+    globalName,
     platform: "browser",
     target: "es2022",
     metafile: true,
@@ -82,22 +85,27 @@ describe.skipIf(missing)("in a browser", () => {
   beforeAll(async () => {
     const files = new Map<string, [type: string, body: string]>([
       ["/", ["text/html", `<!doctype html><meta charset="utf-8"><title>core</title><script src="/core.js"></script>`]],
-      ["/core.js", ["text/javascript", await bundleForBrowsers()]],
+      ["/core.js", ["text/javascript", await bundleForBrowsers(CORE, core, "msec")]],
+      ["/trade.js", ["text/javascript", await bundleForBrowsers(TRADE, import.meta.dirname, "trade")]],
       ["/window.bundle.json", ["application/json", largeWindow()]],
       ...vectors.map((name): [string, [string, string]] => [
         `/vectors/${name}`,
         ["application/json", readFileSync(join(core, "vectors", name), "utf8")],
       ]),
     ]);
-    server = createServer((request, response) => {
-      const file = files.get(request.url ?? "");
-      response.writeHead(file ? 200 : 404, { "content-type": `${file?.[0] ?? "text/plain"}; charset=utf-8` });
-      response.end(file?.[1]);
+    const answer = answerOf(sold, anchorAll(sold, committee()));
+    const listening = await listen((request, response, body) => {
+      const path = request.url ?? "";
+      const file = files.get(path);
+      const found = path.startsWith(API) ? answer(path.slice(API.length), body) : undefined;
+      const type = found ? "application/json" : (file?.[0] ?? "text/plain");
+      response.writeHead(file || found ? 200 : 404, { "content-type": `${type}; charset=utf-8` });
+      response.end(found ? JSON.stringify(found) : file?.[1]);
     });
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    server = listening.server;
     context = await chromium.launchPersistentContext(profile, { executablePath: CHROMIUM, args: FLAGS });
     page = await context.newPage();
-    await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
+    await page.goto(`${listening.url}/`);
   });
 
   afterAll(async () => {
@@ -133,5 +141,45 @@ describe.skipIf(missing)("in a browser", () => {
     const [first, ...warm] = result.times as [number, ...number[]];
     const rate = (ms: number) => Math.round(result.readings / (ms / 1000)).toLocaleString("en");
     console.log(`${result.agent}: ${rate(first)} readings/s the first time, ${rate(Math.min(...warm))} warm`);
+  });
+
+  test("buys a window in a worker, by paths of its own origin, and writes the rows that the device measured", async () => {
+    const account = (byte: string) => `0x${byte.repeat(20)}` as const;
+    const offer = {
+      ...{ offerId: toHex(new Uint8Array(32)), streamId: sold.id, stream: streamOf(sold.preimage), open: true },
+      ...{ seller: account("5e"), deliverer: account("d1"), fallbackDeliverer: account("d2") },
+      ...{ token: DEPLOYED.addresses.MSecToken, feePerMille: 50, deliverSeconds: 60, complainSeconds: 60 },
+      ...{ fromSlot: 0, toSlot: 0xffffffff, terms: toHex(new Uint8Array(32)) },
+    };
+    const found = await page.evaluate(
+      ({ api, deployed, offer, slots, seed }) => {
+        // Amounts are bigints, which a test can't hand to a page.
+        const work = `importScripts("${location.origin}/trade.js");
+          const offer = { ...${JSON.stringify(offer)}, unitPrice: 10n, bond: 0n };
+          trade.purchase("${api}", ${JSON.stringify(deployed)}, offer, ${slots}, "${seed}").then(
+            (done) => postMessage(done), (error) => postMessage({ error: String(error) }));`;
+        return new Promise<Record<string, unknown>>((resolve, reject) => {
+          const worker = new Worker(URL.createObjectURL(new Blob([work], { type: "text/javascript" })));
+          worker.onmessage = ({ data }) => resolve(data as Record<string, unknown>);
+          worker.onerror = ({ message }) => reject(new Error(message));
+        });
+      },
+      {
+        api: API,
+        deployed: DEPLOYED,
+        offer: offer satisfies Omit<Offer, "unitPrice" | "bond">,
+        slots: [SLOT + 1, SLOT + 140].join(),
+        seed: toHex(sold.seed),
+      },
+    );
+    expect(found).toMatchObject({ packs: 140, readings: 140, price: "1400" });
+    const rows = Array.from({ length: 140 }, (_, i) => {
+      const tMs = (SLOT + 1 + i) * 60_000 + 500;
+      return { n: "CO", u: "mg/m3", v: 1 + (i + 1) / 10, tMs };
+    });
+    expect(found.csv).toBe(csvOf(sold.preimage.schema, rows));
+    const told = found.told as string[];
+    for (const step of ["loaded 100/140", "loaded 140/140", "checked 140/140", "opened 140/140", "verified 140/140"])
+      expect(told).toContain(step);
   });
 });

@@ -24,7 +24,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await t?.stop();
-}, 120_000);
+}, 240_000);
 
 test("the deliverer at each step of a batch: all batches are delivered once, in order, and open", async () => {
   const { contracts } = t.city;

@@ -41,7 +41,7 @@ beforeAll(async () => {
 afterAll(async () => {
   if (process.env.MSEC_LOGS) cpSync(join(t.root, "logs"), process.env.MSEC_LOGS, { recursive: true });
   await t?.stop();
-}, 120_000);
+}, 240_000);
 
 const info = (n = 1) => t.get<StreamInfo>(n, `/streams/${stream}`);
 
@@ -109,7 +109,7 @@ describe("a process killed at a step of its work loses nothing", () => {
       async () => ((await info()).head?.seq ?? 0) > before + 3,
       60_000,
     );
-  }, 120_000);
+  }, 240_000);
 
   test("the deliverer at deliver, delivering, sending, sent: every deal is delivered once", async () => {
     const from = (await info()).firstSlot as number;
@@ -166,6 +166,10 @@ describe("a process killed at a step of its work loses nothing", () => {
         await expect(keysOf(t, n, stream, slot, slot)).rejects.toThrow(/not held any more/);
         expect(await keysOf(t, n, stream, slot + 2, slot + 2)).toHaveLength(1);
       }
+      await until(
+        "every holder's receipt is on the chain",
+        async () => (await city.contracts.ConsentRegistry.completeAt(stream, i + 1)) > 0n,
+      );
     }
   }, 240_000);
 

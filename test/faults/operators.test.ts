@@ -80,7 +80,7 @@ describe("operators that are away", () => {
       "the one that hung has caught up",
       async () => (await t.status(victim)).epoch >= (await t.chainEpoch()) - 1,
     );
-  }, 60_000);
+  }, 240_000);
 
   test("two of four are dead: anchoring stops and says so; it goes on, without loss, when they are back", async () => {
     const leader = numberOf(await t.leader());
@@ -223,7 +223,7 @@ describe("an operator that lies", () => {
       t.city.processes.resume(`operator-${n}`);
       down.delete(n);
     }
-  }, 120_000);
+  }, 240_000);
 
   test("after all that, what is anchored is one line of the file without a row missing or twice", async () => {
     await allBack();
@@ -232,5 +232,5 @@ describe("an operator that lies", () => {
     expect(readings.length).toBeGreaterThan(200);
     expect(readings.map((r) => r.v)).toEqual(rows.slice(0, readings.length).map((r) => r.row));
     expect(t.exits).toEqual([]);
-  }, 90_000);
+  }, 240_000);
 });

@@ -110,14 +110,14 @@ describe("two parties agree", () => {
     });
     id = list[0].id;
     digest = list[0].open.digest;
-  }, 120_000);
+  }, 240_000);
 
   test("only who is asked signs, and only what it has read", async () => {
     const wrong = await msec("beta", "sign", id, "--digest", `0x${"00".repeat(32)}`);
     expect([wrong.code, wrong.json.error]).toEqual([1, expect.stringMatching(/read it again/)]);
     const audit = await msec("audit", "sign", id, "--digest", digest);
     expect([audit.code, audit.json.error]).toEqual([1, expect.stringMatching(/is not asked to sign/)]);
-  }, 60_000);
+  }, 240_000);
 
   test("the last signature puts it in force and anchors its digest; signing again changes nothing", async () => {
     const signed = await msec("beta", "sign", id.slice(0, 12), "--digest", digest.slice(0, 10));
@@ -126,7 +126,7 @@ describe("two parties agree", () => {
     const again = await msec("beta", "sign", id, "--digest", digest);
     expect(again.json).toEqual(signed.json);
     expect((await msec("alpha", "show", id)).json).toEqual(signed.json);
-  }, 60_000);
+  }, 240_000);
 
   test("whoever is shown the file can check it at the public contract, and no word of it can be changed", async () => {
     await msec("alpha", "show", id, "--out", "agreement.json");
@@ -139,13 +139,13 @@ describe("two parties agree", () => {
       writeFileSync(join(folder, "changed.json"), file.replace(from, to));
       expect((await msec("outsider", "verify", "changed.json")).code).toBe(1);
     }
-  }, 60_000);
+  }, 240_000);
 });
 
 describe("who reads it", () => {
   test("the auditor reads everything", async () => {
     expect((await msec("audit", "show", id)).json).toMatchObject({ state: "active", active: { terms: TERMS } });
-  }, 60_000);
+  }, 240_000);
 
   test("nobody else: not by their manager, its database or its log, nor in the chain's blocks", async () => {
     expect((await msec("outsider", "list")).json).toEqual([]);
@@ -172,7 +172,7 @@ describe("who reads it", () => {
     for (const text of [...network.managers.map((m) => m.log), JSON.stringify(blocks)])
       for (const secret of [TERMS, Buffer.from(TERMS).toString("hex"), Buffer.from(TERMS).toString("base64")])
         expect(text.includes(secret)).toBe(false);
-  }, 60_000);
+  }, 240_000);
 
   test("a stranger's proposal of a next version has no effect", async () => {
     const outsider = manager("outsider");
@@ -185,7 +185,7 @@ describe("who reads it", () => {
     const sender = new Sender(toHex(new Uint8Array(randomBytes(32))), provider, chain.chainId);
     await sender.transact({ to: sender.address, data: key });
     expect((await msec("alpha", "show", id)).json).toMatchObject({ state: "active", active: { digest } });
-  }, 60_000);
+  }, 240_000);
 });
 
 test("a later party joins by an amendment: it gets what is in force, all sign, and the digest is anchored", async () => {
@@ -222,4 +222,4 @@ test("a party's notice ends it for all of them at the same time", async () => {
   expect((await msec("audit", "show", id)).json.ends).toBe(given.ends);
   const audit = await msec("audit", "notice", id);
   expect([audit.code, audit.json.error]).toEqual([1, expect.stringMatching(/auditors read and never write/)]);
-}, 60_000);
+}, 240_000);

@@ -69,7 +69,7 @@ describe.skipIf(missing !== undefined)("Mosquitto with the production profile", 
     const cert = await authority.internal(KEEPER, own.spki, [], Date.now());
     keeper = new Keeper({ url, ca: authority.pem, client: () => ({ key: own.key, cert }), onError: () => undefined });
     await until("the keeper is connected", () => keeper.connected);
-  }, 60_000);
+  }, 240_000);
   afterAll(async () => {
     await Promise.all(clients.map((client) => client.endAsync(true)));
     await keeper?.stop();
@@ -203,5 +203,5 @@ describe.skipIf(missing !== undefined)("Mosquitto with the production profile", 
     console.log(`Mosquitto: ${count} acknowledged, ${count - got.size} lost by SIGKILL two seconds later`);
     expect(got.size).toBe(count);
     await (await connect(a)).publishAsync(packsTopic(device, stream), "x", { qos: 1 });
-  }, 60_000);
+  }, 240_000);
 });

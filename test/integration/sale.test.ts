@@ -38,6 +38,7 @@ import { type EventLog } from "ethers";
 import mqtt from "mqtt";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { RESEARCH } from "../../apps/cli/src/city/consent.ts";
+import { type DevicePlan } from "../../apps/cli/src/city/devices.ts";
 import { buy, complaint, type Purchase } from "../../apps/cli/src/market/buy.ts";
 import { listOffers } from "../../apps/cli/src/market/offers.ts";
 import { dealOf, nodesOf, type StreamInfo } from "@msec/trade";
@@ -68,7 +69,7 @@ function homeFile(root: string): string {
 }
 
 beforeAll(async () => {
-  t = await TestCity.up((root) => [
+  const plans = (root: string): DevicePlan[] => [
     openPlan("park", csvFile(root, "park.csv", 1000, 1000).file, 10, 60),
     {
       name: "home",
@@ -87,7 +88,9 @@ beforeAll(async () => {
         },
       ],
     },
-  ]);
+  ];
+  // The root of the erasure keys in a file, of which a test keeps a copy.
+  t = await TestCity.up(plans, { software: true });
   const { address, key } = t.city.people.operators[0]!;
   listener = await mqtt.connectAsync(t.city.run.broker, {
     clientId: `${address}/listener`,
@@ -117,7 +120,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await listener?.endAsync(true);
   await t?.stop();
-}, 120_000);
+}, 240_000);
 
 /** A window of slots with what an operator holds of it. */
 async function windowOf(fromSlot: number, toSlot: number) {
@@ -166,7 +169,7 @@ describe("a sale nobody has to trust", () => {
       async () => (await credit(t.city.people.city.address)) === before + paid,
       30_000,
     );
-  }, 90_000);
+  }, 240_000);
 
   test("the indexer tells of it: the offer, the deal with all that happened, who may buy", async () => {
     const buyer = t.city.people.buyer.address;
@@ -238,7 +241,7 @@ describe("a sale nobody has to trust", () => {
     expect(revealed, "the private key of one node is in the proof, no other").toHaveLength(1);
     expect(await credit(t.city.people.buyer.address)).toBe(before + BigInt(draft.deal.price) + 5_000n);
     expect(await bond(mallory.address)).toBe(1_000n);
-  }, 120_000);
+  }, 240_000);
 
   test("too few keys, a stranger, a second delivery, a false claim, an early button: the escrow refuses each", async () => {
     const deliverer = await funded(t, 6_000n);
@@ -290,7 +293,7 @@ describe("a sale nobody has to trust", () => {
     await senderOf(t, stranger).transact({ to: escrow(), data: release });
     expect(await credit(t.city.people.city.address)).toBe(before + open.deal.price - open.deal.fee);
     expect(await bond(deliverer.address), "bond and fee").toBe(6_000n + open.deal.fee);
-  }, 120_000);
+  }, 240_000);
 
   test("a deliverer declines what its keys do not open: wrong readings, a cover that is not canonical", async () => {
     const deliverer = t.city.people.deliverers[0]?.address as Hex;
@@ -316,7 +319,7 @@ describe("a sale nobody has to trust", () => {
       expect(await Escrow.queryFilter(Escrow.filters.Delivered(id), 0)).toHaveLength(0);
     }
     expect(await bond(deliverer)).toBe(before);
-  }, 90_000);
+  }, 240_000);
 
   test("orders that were signed apart meet: anyone settles them, once, and the deliverer serves", async () => {
     const { chainId, addresses } = t.city.run.deployment;
@@ -392,7 +395,7 @@ describe("a sale nobody has to trust", () => {
     const made = { E: { x: Ex, v: Number(vE) }, masked: [...masked] as Hex[] };
     const keys = unmask({ chainId, escrow: addresses.Escrow, dealId: id }, secret, nodes, made);
     expect(keys).toEqual(await keysOf(t, 2, stream, window.fromSlot, window.toSlot));
-  }, 90_000);
+  }, 240_000);
 
   test("a silent deliverer: the fallback serves after half the time; without one the buyer is refunded", async () => {
     const silent = await funded(t, 6_000n);
@@ -416,7 +419,7 @@ describe("a sale nobody has to trust", () => {
     expect(delivered?.args.by.toLowerCase()).toBe(fallback);
     await expect(buy(t.shop(), alone, first + 5, first + 6)).rejects.toThrow(/nobody delivered in time|refunded/);
     expect(await credit(t.city.people.buyer.address)).toBe(before + done.deal.price);
-  }, 120_000);
+  }, 240_000);
 });
 
 describe("what a proof says, through the command line", () => {
@@ -445,7 +448,7 @@ describe("what a proof says, through the command line", () => {
     expect(offline.out).toMatch(/proved/);
     expect([offline.code, rpc.code, both.code, none.code]).toEqual([0, 0, 2, 2]);
     expect(rpc.out).toMatch(/as anchored, the device's key as registered/);
-  }, 60_000);
+  }, 240_000);
 
   test("of a device in quarantine it stays proved, and says so", async () => {
     const right = changed("marked", () => undefined);
@@ -482,7 +485,7 @@ describe("what a proof says, through the command line", () => {
       expect(out).toMatch(/refused/);
       expect(out).toMatch(cases[i]?.[1] as RegExp);
     }
-  }, 90_000);
+  }, 240_000);
 
   test("an old head does not end a newer window", async () => {
     const operators = t.shop().operators;
@@ -522,7 +525,7 @@ describe("what a proof says, through the command line", () => {
     const { code, out } = await msec(["verify", stale, "--offline"]);
     expect(code, out).toBe(1);
     expect(out).toMatch(/head/);
-  }, 60_000);
+  }, 240_000);
 });
 
 describe("what leaves a home", () => {
@@ -571,7 +574,7 @@ describe("what leaves a home", () => {
       }),
     );
     expect([...spans]).toEqual(["9999/6/0"]);
-  }, 120_000);
+  }, 240_000);
 });
 
 function splitMessage(message: Uint8Array): Uint8Array {
@@ -730,7 +733,7 @@ describe("consent", () => {
     const grant = [streamOf(preimage), research, who, 0, Date.now() + 86_400_000] as const;
     await owner.transact({ to, data: ConsentRegistry.interface.encodeFunctionData("grant", [...grant]) });
     expect((await buy(t.shop(), offer, first + 30, first + 31)).report.packs).toBe(2);
-  }, 120_000);
+  }, 240_000);
 
   test("the person measured takes everything back alone: all keys are destroyed, and it is complete on the chain", async () => {
     const { city } = t;
@@ -751,7 +754,7 @@ describe("consent", () => {
     const again = await msec(["erase", "home/room", "--all", "--dir", city.layout.root]);
     expect(again.code).not.toBe(0);
     expect(again.out).toMatch(/ConsentRegistry_StreamErased/);
-  }, 120_000);
+  }, 240_000);
 });
 
 describe("a chain that stood still", () => {
@@ -777,5 +780,5 @@ describe("a chain that stood still", () => {
     await senderOf(t, deliverer).transact({ to: escrow(), data: await deliverCall(t, open, delivery(t, open, keys)) });
     const { Escrow } = t.city.contracts;
     expect(await Escrow.queryFilter(Escrow.filters.Delivered(open.id), 0)).toHaveLength(1);
-  }, 60_000);
+  }, 240_000);
 });

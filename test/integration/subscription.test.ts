@@ -57,7 +57,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await t?.stop();
-}, 120_000);
+}, 240_000);
 
 /** Delivers the first batch by hand, once the stream has gone on past it: with this key, claiming these slots. */
 async function deliverBy(
@@ -115,7 +115,7 @@ describe("a subscription to a live stream", () => {
     expect(told.join("\n")).toMatch(/the key is wrong: proved/);
     expect((await stateOf(t.city.contracts, wrongKey.id)).phase).toBe(PHASE.ended);
     expect(await credit(t.city.people.buyer.address)).toBe(before + DEPOSIT + BATCH_BOND);
-  }, 60_000);
+  }, 240_000);
 
   test("a slot that holds nothing can't be charged for: shown by the packs on either side of it", async () => {
     const before = await credit(t.city.people.buyer.address);
@@ -130,7 +130,7 @@ describe("a subscription to a live stream", () => {
     expect(refuted[0]?.fault).toMatch(/^slot \d+ is paid and holds nothing$/);
     expect((await stateOf(t.city.contracts, overclaim.id)).phase).toBe(PHASE.ended);
     expect(await credit(t.city.people.buyer.address)).toBe(before + DEPOSIT + BATCH_BOND);
-  }, 60_000);
+  }, 240_000);
 
   test("batches come by themselves, open, are complete, cost what they hold, and are settled unless complained of", async () => {
     const { contracts, people } = t.city;
@@ -184,7 +184,7 @@ describe("a subscription to a live stream", () => {
     const [event] = await contracts.Subscription.queryFilter(contracts.Subscription.filters.Ended(honest.id), 0);
     const [ending] = await contracts.Subscription.queryFilter(contracts.Subscription.filters.Ending(honest.id), 0);
     expect((event?.args.toBuyer ?? 0n) + (ending?.args.toBuyer ?? 0n) + paid * SLOT_PRICE).toBe(DEPOSIT);
-  }, 120_000);
+  }, 240_000);
 
   test("consent withdrawn: the deliverer ends it without showing a key, and the deposit is the buyer's", async () => {
     const { contracts, people } = t.city;
@@ -199,5 +199,5 @@ describe("a subscription to a live stream", () => {
     expect([Number(event?.args.reason), event?.args.toBuyer]).toEqual([3, DEPOSIT]);
     const tx = await t.city.provider.getTransaction(event?.transactionHash as string);
     expect(contracts.Subscription.interface.parseTransaction(tx as never)?.name).toBe("end");
-  }, 60_000);
+  }, 240_000);
 });

@@ -82,7 +82,7 @@ export class TestCity {
   /** `plans` may need the folder for their files. */
   static async up(
     plans: (root: string) => DevicePlan[],
-    options: Pick<UpOptions, "epochMs" | "silenceMs" | "env" | "software" | "network"> = {},
+    options: Pick<UpOptions, "epochMs" | "silenceMs" | "env" | "software" | "network" | "pages"> = {},
   ): Promise<TestCity> {
     const root = mkdtempSync(join(tmpdir(), "msec-test-"));
     const exits: string[] = [];
@@ -103,6 +103,7 @@ export class TestCity {
         ...(options.silenceMs ? { silenceMs: options.silenceMs } : {}),
         ...(options.network ? { network: options.network } : {}),
         ...(options.software ? { software: true } : {}),
+        ...(options.pages ? { pages: true } : {}),
         env,
       });
       return new TestCity(root, city, exits);

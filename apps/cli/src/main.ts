@@ -184,9 +184,10 @@ command("status", "how the operators are").action(async ({ dir, json }: Common) 
         s.packs ?? "",
         s.readings ?? "",
         s.pending ?? "",
+        s.erasureRoot === "file" ? "file (weaker)" : (s.erasureRoot ?? ""),
         s.problems.join("; "),
       ]);
-      table(["operator", "state", "epoch", "packs", "readings", "waiting", "problems"], rows);
+      table(["operator", "state", "epoch", "packs", "readings", "waiting", "erasure root", "problems"], rows);
     }
     if (states.some((s) => !s.healthy)) process.exitCode = 1;
   } finally {

@@ -30,7 +30,6 @@ async function main(file: string): Promise<void> {
   onStop(async () => {
     server.close();
     server.closeAllConnections();
-    await app.close();
     log.info("marketplace stopped");
   });
 }

@@ -11,12 +11,17 @@ interface Change {
   chainStill?: boolean;
   view?: number;
   uncertified?: string;
+  root?: "tpm";
 }
 
 /** An operator of n, of whose others so many answer. */
 function state(n: number, up: number, change: Change = {}) {
   const ctx = {
-    config: { name: "one", committee: Array.from({ length: n }, () => ({})) },
+    config: {
+      name: "one",
+      erasureRoot: { kind: change.root ?? "file" },
+      committee: Array.from({ length: n }, () => ({})),
+    },
     address: "0x01",
     metrics: new Metrics(),
     lines: { pendingCount: 3, byId: new Map() },
@@ -66,4 +71,13 @@ test("the page shows the numbers of the status", async () => {
   expect(rows).toContainEqual(["Newest confirmed epoch", 7]);
   expect(rows).toContainEqual(["Readings anchored", 50]);
   expect(rows).toContainEqual(["0x02", "answers"]);
+});
+
+test("the page says whether the root of the erasure keys is in a TPM or, weaker, in a file", async () => {
+  const shown = async (change?: Change) =>
+    new Map(sections(await state(4, 3, change)).flatMap(({ rows }) => rows as [string, unknown][])).get(
+      "Root of the erasure keys",
+    );
+  expect(await shown({ root: "tpm" })).toBe("in a TPM");
+  expect(await shown()).toMatch(/^in a file, weaker than a TPM/);
 });

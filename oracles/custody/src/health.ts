@@ -25,6 +25,8 @@ export interface Status {
   refusedProposals: { operator: string; reason: string; times: number }[];
   refusedPacks: { reason: string; times: number }[];
   equivocations: number;
+  /** Where the root of the erasure keys is. */
+  erasureRoot: "file" | "tpm";
 }
 
 export async function status(
@@ -79,8 +81,14 @@ export async function status(
     })),
     refusedPacks: packs.map((v) => ({ reason: String(v.labels.reason), times: v.value })),
     equivocations: [...lines.byId.values()].reduce((sum, line) => sum + line.equivocal.size, 0),
+    erasureRoot: config.erasureRoot.kind,
   };
 }
+
+const ROOT = {
+  tpm: "in a TPM",
+  file: "in a file, weaker than a TPM: old copies of the disk may still open what was erased",
+};
 
 export function sections(s: Status): Section[] {
   return [
@@ -96,6 +104,7 @@ export function sections(s: Status): Section[] {
         ["Packs waiting for an epoch", s.pending],
         ["Sealed packs waiting for a seed holder", s.waitingForHolders],
         ["Sequence numbers signed twice by devices", s.equivocations],
+        ["Root of the erasure keys", ROOT[s.erasureRoot]],
       ],
     },
     { title: "Operators", rows: s.peers.map((p) => [p.address, p.up ? "answers" : "does not answer"]) },

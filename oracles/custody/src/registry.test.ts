@@ -93,3 +93,37 @@ describe("whether a pack was signed in an attested start", () => {
     expect(await asked(7)).toBe(true);
   });
 });
+
+test("an answer that was on its way when the chain showed a change is not kept", async () => {
+  let status = 1n;
+  let revokedAt = 0n;
+  let fresh = true;
+  const answers: (() => void)[] = [];
+  /** What the chain says now, told later. */
+  const later = <T>(value: T) => new Promise<T>((resolve) => answers.push(() => resolve(value)));
+  const view = () => ({ owner: "0x", policyId: `0x${"22".repeat(32)}`, keyHash: ZERO32, status });
+  const cache = new DeviceCache({
+    DeviceRegistry: {
+      device: () => later(view()),
+      keyRevokedAt: () => later(revokedAt),
+      isFresh: () => later(fresh),
+      freshnessOf: () => later({ keyEpoch: 1n, resetCount: 1n, validUntilMs: BigInt(Date.now() + 60_000) }),
+    },
+  } as unknown as Contracts);
+  const answered = async <T>(asked: Promise<T>): Promise<T> => {
+    const all = setInterval(() => answers.splice(0).forEach((tell) => tell()), 1);
+    return asked.finally(() => clearInterval(all));
+  };
+  const header = { keyEpoch: 1, bootEpoch: 1 };
+  await answered(cache.device(DEVICE));
+  const before = [cache.isRevoked(DEVICE, 1), cache.isAttested(DEVICE, header)];
+  await new Promise((resolve) => setImmediate(resolve));
+  cache.forget(DEVICE);
+  const device = cache.device(DEVICE);
+  cache.forget(DEVICE);
+  [status, revokedAt, fresh] = [3n, 9n, false];
+  await answered(Promise.all([...before, device]));
+  expect((await answered(cache.device(DEVICE))).status).toBe(3);
+  expect(await answered(cache.isRevoked(DEVICE, 1))).toBe(true);
+  expect(await answered(cache.isAttested(DEVICE, header))).toBe(false);
+});

@@ -34,6 +34,8 @@ export class DeviceCache {
   readonly #devices = new Map<Hex, Device>();
   readonly #revoked = new Map<string, boolean>();
   readonly #attestations = new Map<Hex, Attestation>();
+  /** How often anything was forgotten: an answer to a question from before may be old, and is not kept. */
+  #forgotten = 0;
 
   constructor(contracts: Contracts) {
     this.#contracts = contracts;
@@ -42,6 +44,7 @@ export class DeviceCache {
   async device(deviceId: Hex): Promise<Device> {
     const known = this.#devices.get(deviceId);
     if (known) return known;
+    const asked = this.#forgotten;
     const view = await this.#contracts.DeviceRegistry.device(deviceId);
     const device: Device = {
       status: Number(view.status),
@@ -53,7 +56,7 @@ export class DeviceCache {
       keyHash: view.keyHash as Hex,
       policyId: view.policyId as Hex,
     };
-    if (device.status !== 0) this.#devices.set(deviceId, device);
+    if (device.status !== 0 && asked === this.#forgotten) this.#devices.set(deviceId, device);
     return device;
   }
 
@@ -61,8 +64,9 @@ export class DeviceCache {
     const id = `${deviceId}/${keyEpoch}`;
     const known = this.#revoked.get(id);
     if (known !== undefined) return known;
+    const asked = this.#forgotten;
     const revoked = (await this.#contracts.DeviceRegistry.keyRevokedAt(deviceId, keyEpoch)) !== 0n;
-    this.#revoked.set(id, revoked);
+    if (asked === this.#forgotten) this.#revoked.set(id, revoked);
     return revoked;
   }
 
@@ -82,6 +86,7 @@ export class DeviceCache {
   async #attestation(deviceId: Hex, known: Attestation | undefined): Promise<Attestation> {
     const { DeviceRegistry } = this.#contracts;
     const now = Date.now();
+    const asked = this.#forgotten;
     let fresh: boolean;
     let last: Awaited<ReturnType<typeof DeviceRegistry.freshnessOf>>;
     try {
@@ -99,7 +104,7 @@ export class DeviceCache {
       validUntilMs,
       lookAgainAt: fresh ? Math.min(now + HOLDS_MS, validUntilMs + 1) : now + LACKS_MS,
     };
-    this.#attestations.set(deviceId, attestation);
+    if (asked === this.#forgotten) this.#attestations.set(deviceId, attestation);
     return attestation;
   }
 
@@ -113,6 +118,7 @@ export class DeviceCache {
 
   /** Forgets what is cached of a device, after the chain showed an event about it. */
   forget(deviceId: Hex): void {
+    this.#forgotten++;
     this.#devices.delete(deviceId);
     this.#attestations.delete(deviceId);
     for (const id of this.#revoked.keys()) if (id.startsWith(deviceId)) this.#revoked.delete(id);
@@ -120,6 +126,7 @@ export class DeviceCache {
 
   /** After a change of what boots are judged by, or where the chain may have lost blocks. */
   forgetAll(): void {
+    this.#forgotten++;
     this.#devices.clear();
     this.#revoked.clear();
     this.#attestations.clear();

@@ -115,7 +115,7 @@ describe("deployCity", () => {
     expect(await deployCity(provider, chain.chainId, DEPLOYER, founding)).toEqual(deployment);
     expect(await sender.nonce()).toBe(nonce);
     expect(await MSecToken.balanceOf(address(31))).toBe(5_000_000n);
-  }, 60_000);
+  }, 240_000);
 
   test("the deployment's file is read back, and is absent before", () => {
     const file = join(folder, "deployment.json");

@@ -103,7 +103,7 @@ describe("the manifest of a deployment", () => {
     expect(await differences(readManifest(file))).toEqual([]);
     writeFileSync(file, "{}");
     expect(() => readManifest(file)).toThrow(/is no manifest/);
-  }, 90_000);
+  }, 240_000);
 });
 
 describe("what differs is named", () => {
@@ -128,7 +128,7 @@ describe("what differs is named", () => {
     expect((await checkManifest(provider, manifest))[0]?.what).toMatch(/^no code at 0x/);
     await setCode("Escrow", code);
     expect(await differences()).toEqual([]);
-  }, 60_000);
+  }, 240_000);
 
   test("another holder of a role, a missing or another delay, another function", async () => {
     await transact("AccessManager", "grantRole", 3, address(99), 0);
@@ -150,7 +150,7 @@ describe("what differs is named", () => {
     await transact("AccessManager", "setTargetClosed", deployment.addresses.Escrow, true);
     expect(await differences()).toContain("access.targets");
     await transact("AccessManager", "setTargetClosed", deployment.addresses.Escrow, false);
-  }, 60_000);
+  }, 240_000);
 
   test("a pause, another name in the Directory", async () => {
     await transact("Escrow", "pause");
@@ -158,7 +158,7 @@ describe("what differs is named", () => {
     await transact("Escrow", "unpause");
     await transact("Directory", "setModule", encodeBytes32String("Escrow"), deployment.addresses.Marketplace, 2);
     expect(await differences()).toContain("access.modules");
-  }, 60_000);
+  }, 240_000);
 
   test("another argument, another transaction, another build, another chain", async () => {
     const argument = changed((copy) => (copy.contracts.MSecToken.arguments[1] = "1"));
@@ -172,5 +172,5 @@ describe("what differs is named", () => {
     const settings = changed((copy) => (copy.contracts.Directory.compiler.optimizer.runs = 200));
     expect(await differences(settings)).toContain("Directory.compiler");
     expect(await differences(changed((copy) => (copy.chainId = 1)))).toEqual(["chainId"]);
-  }, 60_000);
+  }, 240_000);
 });

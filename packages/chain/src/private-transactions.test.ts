@@ -118,7 +118,7 @@ describe("receipts by one subscription", () => {
       provider.destroy();
       polling.destroy();
     }
-  }, 60_000);
+  }, 240_000);
 
   test("a chain takes the bytes once their v is that of a public transaction", async () => {
     const provider = connectChain(embedded(chain.rpc, chain.chainId));

@@ -211,9 +211,11 @@ export class ErasureKeys {
 }
 
 async function move(path: string, before: FileRoot, to: RootStore): Promise<void> {
+  const { current, next } = await before.read(!existsSync(path));
+  const isSealedUnder = (key: RootKey) => headerOf(path).equals(nameOf(key));
   // Cut off between the sealing and the end of the old root.
-  const moved = to.exists && existsSync(path) && headerOf(path).equals(nameOf((await to.read(false)).current));
-  if (moved) return before.destroy();
+  const moved = to.exists && existsSync(path) && ![current, next].some((key) => key && isSealedUnder(key));
+  if (moved && isSealedUnder((await to.read(false)).current)) return before.destroy();
   await (await ErasureKeys.open(path, before)).move(to);
 }
 

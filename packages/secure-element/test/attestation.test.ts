@@ -347,6 +347,10 @@ withSwtpm("enrolment and attestation", () => {
     const fewer = [{ hash: ALG.SHA256, pcrs: [0, 7] }];
     expect(await answeredByHand((tpm, ak, nonce) => tpm.quote(ak, nonce, fewer))).toBe("selection");
     expect(await answered((a) => ({ ...a, pcrs: a.pcrs.map((p) => flipped(p, 0)) }))).toBe("event-log");
+    // One that the agent is not measured into.
+    expect(await answered((a) => ({ ...a, pcrs: a.pcrs.map((p, i) => (i === 0 ? flipped(p, 0) : p)) }))).toBe(
+      "event-log",
+    );
     expect(await answered((a) => ({ ...a, log: [] }))).toBe("event-log");
     expect(await answered((a) => ({ ...a, log: [...a.log, ...a.log] }))).toBe("event-log");
     expect(await answered((a) => ({ ...a, secrets: [] }))).toBe("credential");

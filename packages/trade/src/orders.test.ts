@@ -1,5 +1,14 @@
-import { fromHex, type Hex, OFFER, REQUEST, signTyped, type SlotRange, streamOf, ZERO_ADDRESS } from "@msec/core";
-import { marketDomain } from "@msec/core";
+import {
+  fromHex,
+  type Hex,
+  marketDomain,
+  OFFER,
+  REQUEST,
+  signTyped,
+  type SlotRange,
+  streamOf,
+  ZERO_ADDRESS,
+} from "@msec/core";
 import { Interface } from "ethers";
 import { beforeAll, describe, expect, test } from "vitest";
 import { artifact } from "../../chain/src/artifacts.ts";

@@ -32,6 +32,7 @@ import { holesOf } from "./holes.ts";
 import { type Offer } from "./offer.ts";
 import { NO_PERMIT, permitData, permitOf } from "./permit.ts";
 import { buyCall, type KeptDeal, planPurchase, refundCall, type Wanted } from "./purchase.ts";
+import { type SignTypedData } from "./typed-data.ts";
 import { verifyWindow } from "./verify.ts";
 
 const SLOT = 29_000_000;
@@ -122,6 +123,15 @@ describe("a planned purchase", () => {
       [moody, moody, long, long].map(async (sign) => (await planPurchase(DEPLOYED, offer, { ...want, sign })).secret),
     );
     expect(new Set(secrets.map(toHex)).size).toBe(4);
+    const signatures: Hex[] = [];
+    const noting: SignTypedData = async (data) => {
+      const signature = await moody(data);
+      signatures.push(signature);
+      return signature;
+    };
+    const { secret } = await planPurchase(DEPLOYED, offer, { ...want, sign: noting });
+    expect(signatures, "asked twice").toHaveLength(2);
+    expect(signatures.map(dealSecret), "nothing of either").not.toContainEqual(secret);
   });
 
   test("is refused for a closed offer, another stream, another report, or holes that are not the erased ranges", async () => {
@@ -156,7 +166,7 @@ describe("a planned purchase", () => {
     const { functionName, args } = refundCall(kept.deal, status);
     const call = abi.parseTransaction({ data: abi.encodeFunctionData(functionName, args) });
     expect(call?.name).toBe("refund");
-    expect([...call?.args[1]]).toEqual([1n, 1_700_000_000_000n, 7n, purpose]);
+    expect([...(call?.args[1] as bigint[])]).toEqual([1n, 1_700_000_000_000n, 7n, purpose]);
   });
 });
 

@@ -155,4 +155,4 @@ test("rates, reads and ranks as packages/trust computes it", async () => {
   await expect(
     addScoreForTransaction(Reputation, buyer, again, STATUS, { ...bad, delivery: 1 }, 1000n),
   ).rejects.toThrow();
-}, 90_000);
+}, 240_000);

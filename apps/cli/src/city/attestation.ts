@@ -21,7 +21,7 @@ import {
 } from "@msec/secure-element/attestation";
 import { type Account, organisationId, type People } from "./layout.ts";
 import { type AttestationPolicy, Examination } from "./registrar.ts";
-import { BOOT_POLICY, type CityTpms, EMULATOR_MAKER } from "./tpms.ts";
+import { BOOT_POLICY, type DeviceTpms, EMULATOR_MAKER } from "./tpms.ts";
 
 /** How the registrars of an embedded city, each on its own, look at a device with a TPM. */
 export interface Registry {
@@ -63,7 +63,7 @@ export function policyOf({ BootPolicy, DeviceRegistry }: Contracts): Attestation
 
 /** Publishes what this checkout's agent boots as, and the emulator's profile, where the chain does not have them. */
 export async function publishPolicies(
-  tpms: CityTpms,
+  tpms: DeviceTpms,
   profile: MakerProfile,
   deployer: Account,
   deployment: Deployment,

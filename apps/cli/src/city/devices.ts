@@ -29,7 +29,7 @@ import { Attestation, registryDomain, sendInOrder } from "./attestation.ts";
 import { consentCalls } from "./consent.ts";
 import { type Account, type Layout, type People, type Ports, organisationId } from "./layout.ts";
 import { vouch } from "./registrar.ts";
-import { type CityTpms, emulatorProfile } from "./tpms.ts";
+import { type DeviceTpms, emulatorProfile } from "./tpms.ts";
 
 /** A device of the city, as whoever puts it up describes it. */
 export interface DevicePlan {
@@ -105,7 +105,7 @@ export async function enrolDevice(
   ports: Ports,
   deployment: Deployment,
   contracts: Contracts,
-  tpms: CityTpms | undefined,
+  tpms: DeviceTpms | undefined,
 ): Promise<{ device: EnrolledDevice; calls: Call[] }> {
   const folder = layout.device(plan.name);
   mkdirSync(folder, { recursive: true, mode: 0o700 });

@@ -71,6 +71,10 @@ export class Layout {
   tpm(name: string) {
     return join(this.device(name), "tpm");
   }
+  /** The emulated TPM that holds an operator's root of erasure keys. */
+  operatorTpm(n: number) {
+    return join(this.operator(n), "tpm");
+  }
   /** The certification authority of whoever makes the emulated TPMs. */
   get tpmMaker() {
     return join(this.root, "tpm-maker");

@@ -37,7 +37,8 @@ import {
 } from "./layout.ts";
 import { isAlive, Processes } from "./processes.ts";
 import { publishPolicies, sendInOrder } from "./attestation.ts";
-import { CityTpms, emulatorProfile } from "./tpms.ts";
+import { DeviceTpms, emulatorProfile } from "./tpms.ts";
+import { Emulators } from "./emulators.ts";
 import { watchAttestations } from "./watch.ts";
 
 /** What runs, for every other command. */
@@ -55,7 +56,7 @@ export interface Run {
   /** The web application, where it was asked for. */
   marketplace?: string;
   processes: Record<string, number>;
-  /** The emulated TPMs, by device. */
+  /** The emulated TPMs, by device or operator. */
   tpms: Record<string, number>;
   deployment: Deployment;
   devices: { name: string; deviceId: Hex; streams: { streamId: Hex; name: string; mode: number }[] }[];
@@ -69,8 +70,8 @@ export interface City {
   provider: ChainProvider;
   devices: EnrolledDevice[];
   processes: Processes;
-  /** Missing where the devices have software elements. */
-  tpms?: CityTpms;
+  /** None where everything is software. */
+  tpms: Emulators;
   stop(): Promise<void>;
 }
 
@@ -87,7 +88,7 @@ export interface UpOptions {
   silenceMs?: number;
   /** What a new city lives on; the embedded chain if left out. */
   network?: Network;
-  /** Gives devices no TPM even where swtpm is installed. */
+  /** Gives devices and operators no TPM even where swtpm is installed. */
   software?: boolean;
   /** Serves the pages, which must be built. */
   pages?: boolean;
@@ -95,6 +96,8 @@ export interface UpOptions {
 
 const script = (path: string) => fileURLToPath(new URL(`../../../../${path}`, import.meta.url));
 const RESTART_MS = 1000;
+/** How long a process may take until it answers; seconds where the machine has other work, too. */
+const START_MS = 90_000;
 const BUYER_FUNDS = 1_000_000_000n;
 const DELIVERER_FUNDS = 200_000_000n;
 
@@ -122,7 +125,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
   let chain: CityChain | undefined;
   let provider: ChainProvider | undefined;
   let processes: Processes | undefined;
-  let tpms: CityTpms | undefined;
+  let deviceTpms: DeviceTpms | undefined;
   let attestations: Loops | undefined;
   let noteTpms: () => void = () => undefined;
   let stopping = false;
@@ -131,12 +134,15 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
   // A device that was enrolled as software stays so: its key would be another one in a TPM.
   const withTpm = plans.map(({ name }) => name).filter((name) => !why && !isSoftware(layout, name));
   progress(withTpm.length > 0 ? "devices: a TPM each (swtpm)" : `devices: software elements${why ? ` (${why})` : ""}`);
-  const tpmsReady =
-    withTpm.length === 0
-      ? Promise.resolve()
-      : CityTpms.start(layout, withTpm, () => noteTpms()).then((started) => {
-          tpms = started;
-        });
+  progress(`root of the erasure keys: ${why ? `a file, weaker than a TPM (${why})` : "a TPM an operator (swtpm)"}`);
+  const tpms = new Emulators(() => noteTpms());
+  const operators = Array.from({ length: size.operators }, (_, i) => i + 1);
+  const rootsReady = why
+    ? Promise.resolve()
+    : Promise.all(operators.map((n) => tpms.start(`operator-${n}`, layout.operatorTpm(n))));
+  const tpmsReady = rootsReady.then(async () => {
+    if (withTpm.length > 0) deviceTpms = await DeviceTpms.start(layout, withTpm, tpms);
+  });
   // Told where it is waited for.
   tpmsReady.catch(() => undefined);
   const stop = async () => {
@@ -145,7 +151,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     await processes?.stop();
     await unwatched;
     await tpmsReady.catch(() => undefined);
-    await tpms?.stop();
+    await tpms.stop();
     await restarting;
     provider?.destroy();
     await chain?.stop();
@@ -155,6 +161,8 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
   try {
     const needed = plans.find(({ name }) => why && existsSync(layout.tpm(name)));
     if (needed) throw new Error(`${needed.name} has its keys in a TPM, and ${why}`);
+    const rooted = operators.find((n) => why && existsSync(join(layout.operator(n), "erasure.tpm")));
+    if (rooted) throw new Error(`operator-${rooted} has the root of its erasure keys in a TPM, and ${why}`);
     const ownUrl = process.env.DATABASE_URL;
     progress(ownUrl ? `database: PostgreSQL at ${new URL(ownUrl).host}` : "database: PostgreSQL");
     if (!ownUrl) postgres = await startPostgres(layout.postgres);
@@ -224,7 +232,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     );
     const supervised = processes;
     noteTpms = () => {
-      run.tpms = tpms?.pids ?? {};
+      run.tpms = tpms.pids;
       writeJson(layout.run, run);
     };
     const started = chain;
@@ -261,9 +269,15 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     const bonded = Promise.all(all.deliverers.map((d) => depositBond(d, deployment, contracts, connectedTo)));
     bonded.catch(() => undefined);
     const published = tpmsReady.then(async () => {
-      if (!tpms) return;
-      noteTpms();
-      await publishPolicies(tpms, await emulatorProfile(layout), all.deployer, deployment, contracts, connectedTo);
+      if (!deviceTpms) return;
+      await publishPolicies(
+        deviceTpms,
+        await emulatorProfile(layout),
+        all.deployer,
+        deployment,
+        contracts,
+        connectedTo,
+      );
     });
     published.catch(() => undefined);
     const env = (name: string) => (options.env?.[name] ? { env: options.env[name] } : {});
@@ -275,8 +289,11 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
       args: [writeBroker(layout, ports, deployment, profile)],
       ...env("broker"),
     });
-    for (let n = 1; n <= size.operators; n++) {
-      const file = await writeOperator(n, layout, all, ports, deployment, profileOf(n), databases, options);
+    await rootsReady;
+    noteTpms();
+    for (const n of operators) {
+      const root = tpms.addressOf(`operator-${n}`);
+      const file = await writeOperator(n, layout, all, ports, deployment, profileOf(n), databases, root, options);
       processes.start({
         name: `operator-${n}`,
         script: script("oracles/custody/src/main.ts"),
@@ -300,7 +317,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     progress("devices: keys, enrolment, seeds");
     await published;
     const enrolled = await Promise.all(
-      plans.map((plan) => enrolDevice(plan, layout, all, ports, deployment, contracts, tpms)),
+      plans.map((plan) => enrolDevice(plan, layout, all, ports, deployment, contracts, deviceTpms)),
     );
     await sendInOrder(
       new Sender(all.deployer.key, provider, deployment.chainId),
@@ -320,7 +337,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
         args: ["run", "--config", device.configFile],
         ...env(device.name),
       });
-    if (tpms) {
+    if (deviceTpms) {
       const registry = { people: all, deployment, contracts, profile: await emulatorProfile(layout) };
       const watched = devices.filter(({ name }) => withTpm.includes(name));
       attestations = watchAttestations(watched, layout, registry, provider, progress);
@@ -342,7 +359,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     await Promise.all(run.markets.map((m) => answers(`${m.url}/status`, m.name, layout)));
     await answers(`${run.indexer}/status`, "indexer", layout);
     if (options.pages) await answers(`http://127.0.0.1:${ports.marketplace}/api/city`, "marketplace", layout);
-    return { layout, run, people: all, contracts, provider, devices, processes, ...(tpms ? { tpms } : {}), stop };
+    return { layout, run, people: all, contracts, provider, devices, processes, tpms, stop };
   } catch (error) {
     await stop();
     throw error;
@@ -376,15 +393,15 @@ function commandOf(pid: number): string {
 }
 
 async function answers(url: string, name: string, layout: Layout): Promise<void> {
-  for (let i = 0; i < 300; i++) {
+  for (const until = Date.now() + START_MS; Date.now() < until; ) {
     try {
-      if ((await fetch(url, { signal: AbortSignal.timeout(1000) })).ok) return;
+      if ((await fetch(url, { signal: AbortSignal.timeout(5000) })).ok) return;
     } catch {
       // Not there yet.
     }
     await sleep(100);
   }
-  throw new Error(`${name} did not start within 30 s: see ${join(layout.logs, `${name}.log`)}`);
+  throw new Error(`${name} did not start within ${START_MS / 1000} s: see ${join(layout.logs, `${name}.log`)}`);
 }
 
 function writeBroker(layout: Layout, ports: Ports, deployment: Deployment, profile: Profile): string {
@@ -438,12 +455,15 @@ async function writeOperator(
   deployment: Deployment,
   profile: Profile,
   databases: DatabaseServer,
+  root: string | undefined,
   options: UpOptions,
 ): Promise<string> {
   const file = join(layout.operator(n), "config.json");
   writeJson(file, {
     name: `operator-${n}`,
     dataDir: layout.operator(n),
+    // A root that an earlier start had in a file moves into the TPM.
+    ...(root ? { erasureRoot: { kind: "tpm", tpm: root } } : {}),
     databaseUrl: await databases.database(`operator_${n}`),
     port: ports.operators[n - 1],
     mqttUrl: `mqtt://127.0.0.1:${ports.broker}`,

@@ -1,5 +1,19 @@
 /** The files of `messages/<locale>/`, one for each part of the site. */
-export const NAMESPACES = ["site", "wallet", "tx", "errors", "units", "home", "offer", "deal"] as const;
+export const NAMESPACES = [
+  "site",
+  "wallet",
+  "tx",
+  "errors",
+  "units",
+  "home",
+  "offer",
+  "deal",
+  "proof",
+  "readings",
+  "verify",
+  "operators",
+  "mydata",
+] as const;
 export type Namespace = (typeof NAMESPACES)[number];
 
 /** What every page's scripts have; a page adds its own with {@link Messages}. */

@@ -20,7 +20,21 @@ export function Hash({ value, label, whole = false }: { value: string; label?: s
         onClick={() => void copy()}
         aria-label={t("copy", { what: label ?? value })}
       >
-        {copied ? "✓" : "⧉"}
+        <svg
+          viewBox="0 0 16 16"
+          width="14"
+          height="14"
+          fill="none"
+          stroke="currentColor"
+          strokeWidth="1.5"
+          aria-hidden="true"
+        >
+          {copied ? (
+            <path d="m3 8.500 3.500 3.500L13 4.500" />
+          ) : (
+            <path d="M6 5.500h7.500V14H6zM10 5.500V2H2.500v8.500H6" />
+          )}
+        </svg>
       </button>
     </span>
   );

@@ -1,5 +1,5 @@
 import type { Metadata, Viewport } from "next";
-import { cookies } from "next/headers";
+import { cookies, headers } from "next/headers";
 import { notFound } from "next/navigation";
 import { hasLocale } from "next-intl";
 import { getTranslations } from "next-intl/server";
@@ -44,7 +44,7 @@ export default async function Layout({ children, params }: Params & { children: 
     <html lang={locale} data-theme={theme === "light" || theme === "dark" ? theme : undefined}>
       <body>
         <Messages>
-          <Providers city={publicCity()}>
+          <Providers city={publicCity()} nonce={(await headers()).get("x-nonce") ?? ""}>
             <a className="skip" href="#content">
               {t("skip")}
             </a>

@@ -7,11 +7,10 @@ import { ConnectButton } from "@/features/wallet/connect-button.tsx";
 
 export const PLACES = [
   { href: "/", name: "explore" },
-  { href: "/requests", name: "requests" },
   { href: "/deals", name: "deals" },
   { href: "/my-data", name: "myData" },
   { href: "/operators", name: "operators" },
-  { href: "/audit", name: "audit" },
+  { href: "/verify", name: "verify" },
 ] as const;
 
 export function Top({ theme }: { theme: Theme }) {

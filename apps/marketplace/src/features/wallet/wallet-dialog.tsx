@@ -37,7 +37,8 @@ function Choice({ onDone }: { onDone: () => void }) {
   const wallets = connectors.filter(({ id }) => id !== BROWSER_KEY && id !== "injected");
   const own = connectors.find(({ id }) => id === BROWSER_KEY);
   const vault = storedVault();
-  const use = (connector: (typeof connectors)[number]) => connect.mutate({ connector }, { onSuccess: onDone });
+  const use = (connector: (typeof connectors)[number]) =>
+    void connect.mutateAsync({ connector }).then(onDone, () => undefined);
   if (making && own) return <KeyMaker onMade={() => use(own)} onBack={() => setMaking(false)} />;
   return (
     <div className="stack">
@@ -98,7 +99,11 @@ function Account({ address, onClose }: { address: Hex; onClose: () => void }) {
       </dl>
       {chainId !== city.chainId ? <p className="note warn">{t("otherChain", { city: city.name })}</p> : null}
       {connector?.id === BROWSER_KEY ? <KeyCare /> : null}
-      <button type="button" className="button" onClick={() => disconnect.mutate({}, { onSuccess: onClose })}>
+      <button
+        type="button"
+        className="button"
+        onClick={() => void disconnect.mutateAsync({}).then(onClose, () => undefined)}
+      >
         {t("disconnect")}
       </button>
     </div>

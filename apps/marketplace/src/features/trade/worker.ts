@@ -1,0 +1,108 @@
+import {
+  decodeBundle,
+  encodeBundle,
+  verify,
+  type Hex,
+  type SlotRange,
+  type WindowBundle,
+  type WindowReport,
+} from "@msec/core";
+import {
+  certify,
+  type Deployed,
+  downloadWindow,
+  exportWindow,
+  type Format,
+  holesOf,
+  type KeptDeal,
+  openDelivery,
+  Operators,
+  verifyWindow,
+} from "@msec/trade";
+import { type Delivery } from "@msec/core";
+
+// Downloads, opens and verifies beside the page, so that the page stays quick.
+
+/** What a page may ask, each with its answer. */
+export interface Work {
+  download: (input: {
+    operators: string[];
+    deployed: Deployed;
+    streamId: Hex;
+    fromSlot: number;
+    toSlot: number;
+    erasures: SlotRange[];
+  }) => Promise<{ bundle: WindowBundle; before: WindowReport }>;
+  open: (input: {
+    operators: string[];
+    deployed: Deployed;
+    kept: KeptDeal;
+    draft: WindowBundle;
+    delivery: Delivery;
+  }) => Promise<Opened>;
+  verify: (input: { text: string; committee?: Hex; validators?: Hex[] }) => Promise<ReturnType<typeof verify>>;
+  save: (input: { bundle: WindowBundle }) => Promise<Blob>;
+  export: (input: { format: Format; mediaType: string; bundle: WindowBundle }) => Promise<Blob>;
+}
+
+/** What a delivery holds: what is wrong with it, or the readings with their proof. */
+export type Opened =
+  | { fault: NonNullable<Awaited<ReturnType<typeof openDelivery>>["fault"]> }
+  | { fault?: undefined; bundle: WindowBundle; report: WindowReport; milliseconds: number };
+
+type Name = keyof Work;
+export type Request = { id: number; name: Name; input: never };
+export type Answer =
+  | { id: number; progress: [done: number, of: number] }
+  | { id: number; result: unknown }
+  | { id: number; error: { name: string; code?: string; message: string } };
+
+const tell = (answer: Answer) => self.postMessage(answer);
+
+const work: {
+  [N in Name]: (input: Parameters<Work[N]>[0], progress: (done: number, of: number) => void) => ReturnType<Work[N]>;
+} = {
+  async download({ operators: urls, deployed, streamId, fromSlot, toSlot, erasures }, progress) {
+    const operators = new Operators(urls);
+    const info = await operators.stream(streamId);
+    const window = { fromSlot, toSlot, holes: holesOf(erasures, fromSlot, toSlot) };
+    const bundle = await downloadWindow(operators, deployed, info, window, progress);
+    return { bundle, before: await verifyWindow(bundle, { withoutKeys: true }, progress) };
+  },
+  async open({ operators, deployed, kept, draft, delivery }, progress) {
+    const opened = await openDelivery(deployed, kept, draft, delivery, progress);
+    if (opened.fault) return { fault: opened.fault };
+    const { bundle } = opened;
+    const started = performance.now();
+    const report = await verifyWindow(bundle, {}, progress);
+    const milliseconds = performance.now() - started;
+    const certified = await certify(new Operators(operators), bundle, report.claims).catch(() => null);
+    if (certified) {
+      bundle.certificate = certified.certificate;
+      report.certified = certified.certified;
+    }
+    return { bundle, report, milliseconds };
+  },
+  async verify({ text, committee, validators }, progress) {
+    const bundle = decodeBundle(text);
+    const options = { ...(committee ? { committee } : {}), ...(validators ? { validators } : {}) };
+    return bundle.format === "msec.window/1" ? verifyWindow(bundle, options, progress) : verify(bundle, options);
+  },
+  save: async ({ bundle }) => new Blob([encodeBundle(bundle)], { type: "application/json" }),
+  async export({ format, mediaType, bundle }, progress) {
+    const report = await verifyWindow(bundle, {}, progress);
+    return new Blob([...exportWindow(format, bundle.stream, report)], { type: mediaType });
+  },
+};
+
+self.addEventListener("message", ({ data }: MessageEvent<Request>) => {
+  const { id, name, input } = data;
+  void (work[name] as (input: never, progress: (done: number, of: number) => void) => Promise<unknown>)(
+    input,
+    (done, of) => tell({ id, progress: [done, of] }),
+  ).then(
+    (result) => tell({ id, result }),
+    (error: Error & { code?: string }) =>
+      tell({ id, error: { name: error.name, message: error.message, ...(error.code ? { code: error.code } : {}) } }),
+  );
+});

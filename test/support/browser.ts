@@ -1,0 +1,104 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type BrowserContext, chromium, type Page } from "playwright-core";
+import { type TestWallet } from "./wallet.ts";
+
+const CHROMIUM = process.env.CHROMIUM_PATH ?? "/usr/bin/chromium";
+const FLAGS = [
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--no-first-run",
+];
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** Why there is no browser to test with; undefined where there is one. */
+export const missingChromium = (): string | undefined =>
+  existsSync(CHROMIUM) ? undefined : `there is no ${CHROMIUM}; install Debian's chromium or set CHROMIUM_PATH`;
+
+/** A browser with a fresh profile, which notes what pages must not do: errors on the console, requests off this machine. */
+export class TestBrowser {
+  readonly #profile: string;
+  readonly context: BrowserContext;
+  /** What a page did that no page may; a test expects it to be empty. */
+  readonly wrongs: string[] = [];
+  /** Console errors that a test brings about on purpose. */
+  readonly #expected: RegExp[] = [];
+
+  private constructor(profile: string, context: BrowserContext) {
+    this.#profile = profile;
+    this.context = context;
+  }
+
+  static async open(): Promise<TestBrowser> {
+    const profile = mkdtempSync(join(tmpdir(), "msec-chromium-"));
+    const context = await chromium.launchPersistentContext(profile, {
+      executablePath: CHROMIUM,
+      args: FLAGS,
+      viewport: { width: 1280, height: 900 },
+      acceptDownloads: true,
+    });
+    return new TestBrowser(profile, context);
+  }
+
+  /** From here on an error on the console that fits is what a test wants. */
+  expectError(pattern: RegExp): void {
+    this.#expected.push(pattern);
+  }
+
+  async page(wallet?: TestWallet): Promise<Page> {
+    const page = await this.context.newPage();
+    page.on("console", (message) => {
+      if (message.type() !== "error") return;
+      const text = message.text();
+      if (!this.#expected.some((pattern) => pattern.test(text))) this.wrongs.push(`${page.url()}: ${text}`);
+    });
+    page.on("pageerror", (error) => this.wrongs.push(`${page.url()}: ${error.message}`));
+    page.on("request", (request) => {
+      const { protocol, hostname } = new URL(request.url());
+      const local = hostname === "localhost" || hostname === "127.0.0.1";
+      if (protocol.startsWith("http") && !local) this.wrongs.push(`a request to ${hostname}`);
+    });
+    await wallet?.into(page);
+    return page;
+  }
+
+  async close(): Promise<void> {
+    await this.context.close();
+    rmSync(this.#profile, { recursive: true, force: true });
+  }
+}
+
+/** What of WCAG 2.2 AA a page breaks, a line a rule. */
+export async function accessibilityProblems(page: Page): Promise<string[]> {
+  await page.evaluate(`${axe};0`);
+  return page.evaluate(async () => {
+    const { run } = (window as unknown as { axe: { run: (options: object) => Promise<{ violations: Violation[] }> } })
+      .axe;
+    interface Violation {
+      id: string;
+      help: string;
+      nodes: { html: string }[];
+    }
+    const rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
+    const { violations } = await run({ runOnly: rules });
+    return violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes[0]?.html.slice(0, 200)}`);
+  });
+}
+
+/** Bytes that came over the network for a page, compressed as they came. */
+export async function weigh(page: Page, url: string): Promise<{ kilobytes: number }> {
+  const devtools = await page.context().newCDPSession(page);
+  await devtools.send("Network.enable");
+  await devtools.send("Network.setCacheDisabled", { cacheDisabled: true });
+  let bytes = 0;
+  devtools.on("Network.loadingFinished", ({ encodedDataLength }) => (bytes += encodedDataLength));
+  await page.goto(url, { waitUntil: "networkidle" });
+  await devtools.detach();
+  return { kilobytes: Math.round(bytes / 1024) };
+}
