@@ -8,7 +8,7 @@ import { writeManagers } from "./manager.ts";
 import { enodeOf, NetworkFolder, type NetworkPlan, type NodePlan, putNodeKey, readPlan } from "./network.ts";
 import { drawNodeKey } from "./order.ts";
 import { NetworkProblem } from "./problem.ts";
-import { BLOCK_GAS, genesis } from "./qbft.ts";
+import { BLOCK_GAS, genesis, RECOMMIT_SECONDS } from "./qbft.ts";
 import { writeUnits } from "./units.ts";
 
 export interface InitOptions {
@@ -141,6 +141,7 @@ RPCGasCap = ${BLOCK_GAS}
 GasFloor = ${BLOCK_GAS}
 GasCeil = ${BLOCK_GAS}
 GasPrice = 0
+Recommit = ${RECOMMIT_SECONDS * 1e9}
 
 [Eth.TxPool]
 AccountSlots = 4096
