@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { toHex } from "@msec/core";
 import { findBinary } from "./binary.ts";
 import { initNetwork, planNextNode } from "./init.ts";
-import { enodeOf, NetworkFolder, nodeKey, readPlan } from "./network.ts";
+import { enodeOf, NetworkFolder, openNodeKey, readPlan } from "./network.ts";
 
 const options = { chainId: 20_261, validators: 4, observers: 1, members: 3, blockSeconds: 1 };
 let root: string;
@@ -20,7 +20,7 @@ describe("init", () => {
     const { nodes } = await initNetwork(root, options);
     const folder = new NetworkFolder(root);
     for (const node of nodes) {
-      const key = new SigningKey(toHex(nodeKey(folder, node.name)));
+      const key = new SigningKey(toHex(openNodeKey(folder, node.name)));
       expect(computeAddress(key.publicKey).toLowerCase()).toBe(node.address);
       expect(enodeOf(node)).toContain(key.publicKey.slice(4));
       const sealed = join(folder.node(node.name), "node-key.sealed");
