@@ -107,13 +107,20 @@ export class NetworkFolder {
   }
 }
 
-/** Writes the key of a new node, sealed at rest beside the key that opens it. */
-export const putNodeKey = (folder: NetworkFolder, name: string, key: Uint8Array): void =>
+const hasNodeKey = (folder: NetworkFolder, name: string) => existsSync(join(folder.node(name), "node-key.sealed"));
+
+/** Writes the key of a new node, sealed at rest beside the key that opens it. Never over another one. */
+export function putNodeKey(folder: NetworkFolder, name: string, key: Uint8Array): void {
+  if (hasNodeKey(folder, name))
+    throw new NetworkProblem(
+      `${folder.node(name)} holds a key, and ${folder.plan} knows of no such node: put the plan back from a backup, or remove that folder`,
+    );
   putSecret(folder.node(name), "node-key", key);
+}
 
 /** The key of a node that was made before. Never a new one: the network would not know it. */
 export function openNodeKey(folder: NetworkFolder, name: string): Uint8Array {
-  if (!existsSync(join(folder.node(name), "node-key.sealed")))
+  if (!hasNodeKey(folder, name))
     throw new NetworkProblem(
       `${folder.node(name)} has no key of ${name}: put it back with msec network restore --node ${name}`,
     );
