@@ -20,6 +20,7 @@ export * from "./spki.ts";
 export * from "./stream.ts";
 export * from "./struct.ts";
 export * from "./subscription.ts";
+export * from "./thing.ts";
 export * from "./trie.ts";
 export * from "./types.ts";
 export * from "./verify.ts";
