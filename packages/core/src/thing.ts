@@ -129,13 +129,10 @@ function textOf(value: unknown, what: string, most: number): string {
 }
 
 function placeOf(given: Record<string, unknown>): Place {
-  demand(
-    isPlace(given),
-    "malformed",
-    "latitude is a number from -90 to 90 and longitude one from -180 to 180",
-    [given.latitude, given.longitude],
-  );
-  const place: Place = { latitude: given.latitude, longitude: given.longitude };
+  const { latitude, longitude } = given;
+  const at: unknown = { latitude, longitude };
+  demand(isPlace(at), "malformed", "latitude is a number from -90 to 90 and longitude one from -180 to 180", at);
+  const place: Place = at;
   for (const [field, least, most] of [
     ["altitude", -11_000, 100_000],
     ["accuracy", 0, 100_000],
