@@ -10,6 +10,8 @@ const MOST_ZOOM = 18;
 export const EXTENT: [number, number] = [TILE * 2 ** LEAST_ZOOM, TILE * 2 ** MOST_ZOOM];
 /** A place alone is shown with its surroundings. */
 const NEAREST = TILE * 2 ** 15;
+/** Around what is fitted, of the shorter side: so much of the surroundings is shown, and nothing lies under a button. */
+const ROOM = 0.18;
 
 /** As d3-zoom keeps it: pixels = k · (a place on an Earth of width 1) + (x, y). */
 export interface Transform {
@@ -48,7 +50,8 @@ export function boxOf(transform: Transform, { width, height }: Size): Box {
 }
 
 /** The whole of a box in the middle, with room around it. */
-export function fit([west, south, east, north]: Box, { width, height }: Size, room = 48): Transform {
+export function fit([west, south, east, north]: Box, { width, height }: Size): Transform {
+  const room = ROOM * Math.min(width, height);
   const [x0, y0] = UNIT([west, north]) as [number, number];
   const [x1, y1] = UNIT([east, south]) as [number, number];
   const wanted = Math.min(
