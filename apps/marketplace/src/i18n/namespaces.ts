@@ -13,6 +13,10 @@ export const NAMESPACES = [
   "verify",
   "operators",
   "mydata",
+  "stream",
+  "requests",
+  "publish",
+  "subscriptions",
 ] as const;
 export type Namespace = (typeof NAMESPACES)[number];
 
