@@ -12,6 +12,7 @@ export * from "./keytree.ts";
 export * from "./merkle.ts";
 export * from "./native.ts";
 export * from "./pack.ts";
+export * from "./place.ts";
 export * from "./qbft.ts";
 export * from "./rlp.ts";
 export * from "./senml.ts";

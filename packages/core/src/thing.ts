@@ -2,6 +2,7 @@ import { sha256 } from "#native";
 import { recoverTyped } from "./account.ts";
 import { type Hex, toHex, utf8 } from "./bytes.ts";
 import { demand } from "./errors.ts";
+import { isIn, isPlace, type Place } from "./place.ts";
 import { isText } from "./stream.ts";
 import { type Domain } from "./struct.ts";
 import { THING_DESCRIPTION } from "./types.ts";
@@ -11,21 +12,6 @@ import { THING_DESCRIPTION } from "./types.ts";
 
 /** Bytes of a description's text. */
 export const MAX_THING_BYTES = 8192;
-/** A place of personal data is rounded to hundredths of a degree: 1.1 km to the north, less to the east. */
-const ROUNDING_DEGREES = 0.01;
-const ROUNDED_METRES = 1000;
-
-/** Names are those of the W3C's Geolocation API: degrees of WGS 84, metres. */
-export interface Place {
-  latitude: number;
-  longitude: number;
-  altitude?: number;
-  /** Radius, in metres, in which it is. */
-  accuracy?: number;
-  /** What people call it. */
-  name?: string;
-}
-
 export interface Thing {
   title: string;
   place?: Place;
@@ -48,21 +34,6 @@ export const registryDomain = (chainId: number, deviceRegistry: Hex): Domain => 
   chainId,
   verifyingContract: deviceRegistry,
 });
-
-const isIn = (value: unknown, least: number, most: number): value is number =>
-  typeof value === "number" && value >= least && value <= most;
-
-/** Whether these are coordinates on Earth. */
-export const isPlace = (value: unknown): value is Pick<Place, "latitude" | "longitude"> => {
-  const { latitude, longitude } = (value ?? {}) as Record<string, unknown>;
-  return isIn(latitude, -90, 90) && isIn(longitude, -180, 180);
-};
-
-/** The place to about a kilometre, without its name and height: for what is personal. */
-export function roundedPlace({ latitude, longitude }: Place): Place {
-  const round = (degrees: number) => Number((Math.round(degrees / ROUNDING_DEGREES) * ROUNDING_DEGREES).toFixed(2));
-  return { latitude: round(latitude), longitude: round(longitude), accuracy: ROUNDED_METRES };
-}
 
 /** The text of a description. */
 export function thingText(streamId: Hex, { title, place, model, calibration }: Thing): string {

@@ -1,4 +1,4 @@
-import { isPlace } from "@msec/core";
+import { isPlace } from "@msec/core/place";
 import Supercluster from "supercluster";
 import { type Box, type IndexedPlace } from "./types.ts";
 
