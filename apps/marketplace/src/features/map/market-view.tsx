@@ -9,12 +9,18 @@ import { type Box } from "./types.ts";
 
 function Loading() {
   const t = useTranslations("home.map");
-  return <Waiting>{t("loading")}</Waiting>;
+  return (
+    <div className="map-frame map-coming">
+      <Waiting>{t("loading")}</Waiting>
+    </div>
+  );
 }
 const OfferMap = dynamic(() => import("./offer-map.tsx"), { ssr: false, loading: Loading });
 
 /** As wide as list and map fit beside each other; the same as in the styles. */
 const WIDE = "(min-width: 64rem)";
+/** The list and what it needs come first. */
+const LIST_FIRST_MS = 1_000;
 
 /** List and map of what is on offer: beside each other, or on a narrow screen one of them. */
 export function MarketView({ query, search, children }: { query: OfferQuery; search: ReactNode; children: ReactNode }) {
@@ -26,9 +32,12 @@ export function MarketView({ query, search, children }: { query: OfferQuery; sea
   useEffect(() => {
     const wide = matchMedia(WIDE);
     const look = () => wide.matches && setWanted(true);
-    look();
+    const timer = setTimeout(look, LIST_FIRST_MS);
     wide.addEventListener("change", look);
-    return () => wide.removeEventListener("change", look);
+    return () => {
+      clearTimeout(timer);
+      wide.removeEventListener("change", look);
+    };
   }, []);
   const choose = (box: Box | undefined) => {
     const search = searchOf({ ...query, where: box ? whereOf(box) : "", before: "" });
@@ -66,7 +75,7 @@ export function MarketView({ query, search, children }: { query: OfferQuery; sea
         {children}
       </div>
       <section className="market-map" aria-label={t("title")}>
-        {wanted ? <OfferMap query={query} chosen={boxOfQuery(query)} choose={choose} /> : null}
+        {wanted ? <OfferMap query={query} chosen={boxOfQuery(query)} choose={choose} /> : <Loading />}
       </section>
     </div>
   );
