@@ -10,7 +10,7 @@ const DIGITS = 5;
 const [folder, ...box] = process.argv.slice(2);
 const [west, south, east, north] = box.map(Number);
 if (!folder || box.length !== 4 || ![west, south, east, north].every(Number.isFinite)) {
-  console.error("usage: node apps/marketplace/land.mjs FOLDER WEST SOUTH EAST NORTH");
+  process.stderr.write("usage: node apps/marketplace/land.mjs FOLDER WEST SOUTH EAST NORTH\n");
   process.exit(2);
 }
 
@@ -61,4 +61,4 @@ for (const line of readFileSync(join(folder, "gshhsmeta_f.dat"), "utf8").trim().
 }
 const land = { type: "MultiPolygon", bbox: [west, south, east, north], coordinates };
 writeFileSync(new URL("./public/map/land.json", import.meta.url), `${JSON.stringify(land)}\n`);
-console.log(`${coordinates.length} polygons, ${coordinates.flat(2).length} points`);
+process.stdout.write(`${coordinates.length} polygons, ${coordinates.flat(2).length} points\n`);

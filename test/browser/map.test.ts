@@ -179,7 +179,7 @@ describe.skipIf(missing)("the map", () => {
       const [first] = body.items;
       const with_ = (latitude: unknown, longitude: unknown) => ({ ...first, streamId: "0x0", latitude, longitude });
       body.items.unshift(
-        ...[with_(null, -3.8), with_(91, -3.8), with_("43.4", -3.8), with_(43.4, 181), with_({}, []), with_(1e400, 0)],
+        ...[with_(null, -3.8), with_(91, -3.8), with_("43.4", -3.8), with_(43.4, 181), with_({}, []), with_(1e308, 0)],
         { ...first, latitude: undefined, longitude: undefined },
       );
       await route.fulfill({ response: answer, json: body });
