@@ -1,13 +1,15 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Hex } from "@msec/core";
+import { type Hex, type StreamPreimage } from "@msec/core";
 import { stateOf } from "@msec/market";
-import { PHASE } from "@msec/trade";
+import { dealOf, nodesOf, PHASE } from "@msec/trade";
 import { type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { keysOf } from "../support/anchored.ts";
 import { accessibilityProblems, missingChromium, TestBrowser } from "../support/browser.ts";
 import { csvFile, openPlan, TestCity, until } from "../support/city.ts";
+import { deliverCall, delivery, funded, offerOf, senderOf } from "../support/deal.ts";
 import { livePlan, subscriptionOffer } from "../support/subscription.ts";
 import { TestWallet } from "../support/wallet.ts";
 
@@ -155,6 +157,122 @@ describe.skipIf(missing)("trade in the browser", () => {
     );
   });
 
+  test("a deliverer who lies about a key is shown up in the browser, and its bond is the buyer's", async () => {
+    const liar = await funded(t, 6_000n);
+    const { preimage } = await t.get<{ preimage: StreamPreimage }>(1, `/streams/${square}`);
+    const terms = { deliverer: liar.address, deliverSeconds: 60, complainSeconds: 60 };
+    const offer = await offerOf(t, preimage, square, terms);
+    await until(
+      "the indexer has the offer",
+      async () => (await fetch(`${t.city.run.indexer}/offers/${offer.offerId}`)).ok,
+    );
+    await buyer.goto(`${site}/en/offers/${offer.offerId}`);
+    await buyer.getByRole("button", { name: "A sample: the newest pack" }).click();
+    await buyer.getByRole("button", { name: /^Pay/ }).click({ timeout: 30_000 });
+    await buyer.waitForURL(/deals\/0x/, { timeout: 30_000 });
+    const id = buyer.url().split("/").pop() as Hex;
+    const { Escrow } = t.city.contracts;
+    const [opened] = await Escrow.queryFilter(Escrow.filters.DealOpened(id), 0);
+    const deal = dealOf(opened!.args.deal);
+    const keys = await keysOf(t, 1, square, deal.fromSlot, deal.toSlot);
+    const node = keys[0] as { key: Uint8Array };
+    node.key = node.key.map((byte, i) => (i === 3 ? byte ^ 1 : byte));
+    const masked = delivery(t, { id, nodes: nodesOf(opened!.args.nodes) }, keys);
+    await senderOf(t, liar).transact({
+      to: t.city.run.deployment.addresses.Escrow,
+      data: await deliverCall(t, { id, deal }, masked),
+    });
+    await buyer.getByText("A key does not open what the device committed to").waitFor({ timeout: 30_000 });
+    await buyer.getByRole("button", { name: "Prove it to the escrow" }).click();
+    await buyer.getByText("a key was proved wrong").first().waitFor({ timeout: 30_000 });
+    expect(await Escrow.queryFilter(Escrow.filters.WrongKeyProved(id), 0)).toHaveLength(1);
+    expect(await Escrow.bondOf(liar.address, offer.token)).toBe(1_000n);
+  });
+
+  test("the chain ends in the middle: the page says so, loses nothing, and goes on when it is back", async () => {
+    browsers.buyer.expectError(/50[0-9]|Failed to load resource/);
+    browsers.seller.expectError(/50[0-9]|Failed to load resource/);
+    await buyer.goto(`${site}/en/streams/${square}`);
+    await buyer.getByRole("button", { name: "A sample: the newest pack" }).click();
+    await buyer.getByLabel("At most (MSEC)").waitFor();
+    await t.kill("chain");
+    await buyer.getByLabel("At most (MSEC)").fill("0.3");
+    await until(
+      "the request is left",
+      async () => {
+        if (await buyer.getByTestId("asked").isVisible()) return true;
+        const leave = buyer.getByRole("button", { name: "Leave the request" });
+        if (await leave.isEnabled().catch(() => false)) await leave.click({ timeout: 2_000 }).catch(() => undefined);
+        await new Promise((resolve) => setTimeout(resolve, 1_000));
+        return false;
+      },
+      90_000,
+    );
+    await seller.goto(`${site}/en/requests`);
+    const mine = seller.getByRole("region", { name: "You can fill these" });
+    await mine.getByRole("button", { name: "Fill it" }).click({ timeout: 30_000 });
+    await expect.poll(() => mine.count(), { timeout: 60_000 }).toBe(0);
+    await buyer.goto(`${site}/en/requests`);
+    await buyer
+      .getByRole("region", { name: "Your requests" })
+      .locator('[data-request="filled"]')
+      .nth(1)
+      .waitFor({ timeout: 30_000 });
+  });
+
+  test("a citizen without a wallet keeps a key behind a passkey, and signs a request with it", async () => {
+    const alone = await TestBrowser.open();
+    try {
+      const page = await alone.page();
+      const devtools = await page.context().newCDPSession(page);
+      await devtools.send("WebAuthn.enable");
+      await devtools.send("WebAuthn.addVirtualAuthenticator", {
+        options: {
+          protocol: "ctap2",
+          ctap2Version: "ctap2_1",
+          transport: "internal",
+          hasResidentKey: true,
+          hasUserVerification: true,
+          hasPrf: true,
+          isUserVerified: true,
+          automaticPresenceSimulation: true,
+        },
+      });
+      await page.goto(`${site}/en/streams/${square}`);
+      await page.getByRole("button", { name: "Connect", exact: true }).click();
+      await page.getByRole("button", { name: "Make a key in this browser" }).click();
+      await page.getByRole("button", { name: "Use a passkey instead" }).click();
+      const kept = await until("the key is kept", () =>
+        page.evaluate(() => localStorage.getItem("msec.vault") ?? undefined),
+      );
+      expect(kept).toMatch(/passkey/);
+      const { address } = JSON.parse(kept) as { address: Hex };
+      await page.getByRole("button", { name: new RegExp(address.slice(0, 6)) }).waitFor();
+      await page.keyboard.press("Escape");
+      await page.getByRole("button", { name: "A sample: the newest pack" }).click();
+      await page.getByLabel("At most (MSEC)").fill("0.01");
+      await page.getByRole("button", { name: "Leave the request" }).click();
+      await until(
+        "everything is agreed to",
+        async () => {
+          if (await page.getByTestId("asked").isVisible()) return true;
+          const agree = page.getByRole("button", { name: "Agree" });
+          if (await agree.isEnabled().catch(() => false)) await agree.click({ timeout: 2_000 }).catch(() => undefined);
+          return false;
+        },
+        120_000,
+      );
+      const found = await fetch(`${t.city.run.markets[0]?.url}/orders?maker=${address}`);
+      expect(((await found.json()) as { items: unknown[] }).items).toHaveLength(1);
+      expect(alone.wrongs).toEqual([]);
+    } catch (error) {
+      for (const page of alone.context.pages()) console.log(await page.locator("body").innerText());
+      throw error;
+    } finally {
+      await alone.close();
+    }
+  });
+
   test("an offer is published in three steps, and closed; only by the owner", async () => {
     await buyer.goto(`${site}/en/publish/${square}`);
     await buyer.getByText("Another account owns this stream's device").waitFor();
@@ -183,7 +301,7 @@ describe.skipIf(missing)("trade in the browser", () => {
   });
 
   test("a live stream is subscribed to; each batch is verified; more is added, it pauses, goes on and ends", async () => {
-    const { preimage } = await t.get<{ preimage: Parameters<typeof subscriptionOffer>[1] }>(1, `/streams/${live}`);
+    const { preimage } = await t.get<{ preimage: StreamPreimage }>(1, `/streams/${live}`);
     await subscriptionOffer(t, preimage, live, t.city.people.deliverers[0]?.address as Hex);
     await until("the indexer has it", async () => {
       const response = await fetch(`${t.city.run.indexer}/events?contract=Subscription&name=OfferPublished`);
@@ -258,6 +376,7 @@ describe.skipIf(missing)("trade in the browser", () => {
 
   test("nothing of it shuts anybody out: WCAG 2.2 AA in each language and theme", async () => {
     const problems: string[] = [];
+    await seller.goto("about:blank");
     const subscription = (
       await t.city.contracts.Subscription.queryFilter(t.city.contracts.Subscription.filters.Subscribed(), 0)
     ).at(-1);
