@@ -7,7 +7,14 @@ import { STATE } from "@msec/trade";
 import { type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { RESEARCH } from "../../apps/cli/src/city/consent.ts";
-import { accessibilityProblems, missingChromium, TestBrowser, vitals, weigh, writeFigures } from "../support/browser.ts";
+import {
+  accessibilityProblems,
+  missingChromium,
+  TestBrowser,
+  vitals,
+  weigh,
+  writeFigures,
+} from "../support/browser.ts";
 import { csvFile, msec, openPlan, TestCity, until } from "../support/city.ts";
 import { TestWallet } from "../support/wallet.ts";
 
