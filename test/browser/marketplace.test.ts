@@ -7,7 +7,14 @@ import { STATE } from "@msec/trade";
 import { type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { RESEARCH } from "../../apps/cli/src/city/consent.ts";
-import { accessibilityProblems, missingChromium, TestBrowser, vitals, weigh } from "../support/browser.ts";
+import {
+  accessibilityProblems,
+  missingChromium,
+  TestBrowser,
+  vitals,
+  weigh,
+  writeFigures,
+} from "../support/browser.ts";
 import { csvFile, msec, openPlan, TestCity, until } from "../support/city.ts";
 import { TestWallet } from "../support/wallet.ts";
 
@@ -66,13 +73,7 @@ describe.skipIf(missing)("the marketplace", () => {
   });
 
   afterAll(async () => {
-    console.log(
-      Object.entries(figures)
-        .map(([name, value]) => `${name} ${value}`)
-        .join(", "),
-    );
-    const file = process.env.MSEC_BROWSER_JSON;
-    if (file) writeFileSync(file, `${JSON.stringify(figures, null, 2)}\n`);
+    writeFigures(figures);
     await browser?.close();
     wallet?.close();
     await t?.stop();

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -132,4 +132,17 @@ export async function weigh(page: Page, url: string): Promise<{ kilobytes: numbe
   await page.goto(url, { waitUntil: "networkidle" });
   await devtools.detach();
   return { kilobytes: Math.round(bytes / 1024) };
+}
+
+/** Adds what was measured to the file that is asked for. */
+export function writeFigures(figures: Record<string, number>): void {
+  console.log(
+    Object.entries(figures)
+      .map(([name, value]) => `${name} ${value}`)
+      .join(", "),
+  );
+  const file = process.env.MSEC_BROWSER_JSON;
+  if (!file) return;
+  const before = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as object) : {};
+  writeFileSync(file, `${JSON.stringify({ ...before, ...figures }, null, 2)}\n`);
 }
