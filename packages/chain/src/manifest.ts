@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { type Hex } from "@msec/core";
 import {
+  type BlockTag,
   concat,
   Contract,
   ContractFactory,
@@ -15,6 +16,7 @@ import {
 import roles from "../../../contracts/access/roles.json" with { type: "json" };
 import { type AccessState, readAccess } from "./access.ts";
 import { type Artifact, artifact, type Compiler, compilerOf } from "./artifacts.ts";
+import { atBlock } from "./at-block.ts";
 import { type Addresses, type ContractName, SOURCES } from "./contracts.ts";
 import { creationData, type Founding, planCity } from "./deploy.ts";
 import { type ChainProvider } from "./provider.ts";
@@ -95,8 +97,13 @@ export async function manifestOf(
 /**
  * What of a live network is not as the manifest, this repository's build and its table of roles say; an empty list if
  * everything is. Immutables are judged by running each constructor again with the manifest's arguments, in a call.
+ * @param block After which block; the newest one if left out.
  */
-export async function checkManifest(provider: ChainProvider, manifest: Manifest): Promise<Difference[]> {
+export async function checkManifest(
+  provider: ChainProvider,
+  manifest: Manifest,
+  block: BlockTag = "latest",
+): Promise<Difference[]> {
   const found: Difference[] = [];
   const compare = (where: string, what: string, expected: unknown, actual: unknown) => {
     const [a, b] = [plain(expected), plain(actual)];
@@ -107,11 +114,11 @@ export async function checkManifest(provider: ChainProvider, manifest: Manifest)
   compare("contracts", "the manifest lists other contracts than this build", NAMES, Object.keys(manifest.contracts));
   if (found.length > 0) return found;
 
-  for (const name of NAMES) await checkContract(provider, name, manifest, compare);
+  for (const name of NAMES) await checkContract(provider, name, manifest, compare, block);
   const addresses = Object.fromEntries(NAMES.map((name) => [name, manifest.contracts[name].address])) as Addresses;
   // What roles and names there are can't be asked of other code.
   if (!found.some(({ where }) => /^(AccessManager|Directory)\.(code|immutables)$/.test(where)))
-    await checkAccess(provider, manifest, addresses, compare);
+    await checkAccess(provider, manifest, addresses, compare, block);
   return found;
 }
 
@@ -122,6 +129,7 @@ async function checkContract(
   name: ContractName,
   manifest: Manifest,
   compare: Compare,
+  block: BlockTag,
 ): Promise<void> {
   const listed = manifest.contracts[name];
   const build = artifact(SOURCES[name]);
@@ -131,7 +139,7 @@ async function checkContract(
   const listedHashes = { creation: listed.creationHash, runtime: listed.runtimeHash };
   compare(`${name}.bytecode`, "the manifest is of another build", builds, listedHashes);
 
-  const live = await provider.getCode(listed.address);
+  const live = await provider.getCode(listed.address, block);
   const masked = mask(live, build);
   if (masked !== build.deployedBytecode) {
     const at = firstDifference(build.deployedBytecode, masked);
@@ -142,7 +150,7 @@ async function checkContract(
       shown(build.deployedBytecode),
       shown(live),
     );
-  } else await checkImmutables(provider, name, manifest.chainId, listed, live, build, compare);
+  } else await checkImmutables(provider, name, manifest.chainId, listed, live, build, compare, block);
 
   const [transaction, receipt] = await Promise.all([
     provider.getTransaction(listed.transaction),
@@ -177,14 +185,16 @@ async function checkImmutables(
   live: string,
   build: Artifact,
   compare: Compare,
+  block: BlockTag,
 ): Promise<void> {
-  const nonce = await provider.getTransactionCount(SIMULATOR);
+  const nonce = await provider.getTransactionCount(SIMULATOR, block);
   const there = getCreateAddress({ from: SIMULATOR, nonce });
-  const simulated = await provider.call({ from: SIMULATOR, data: await creationData(name, listed.arguments) });
+  const data = await creationData(name, listed.arguments);
+  const simulated = await provider.call({ from: SIMULATOR, data, blockTag: block });
   const { interface: abi } = new ContractFactory(build.abi, build.bytecode);
   const own = new Map([[word(there), word(listed.address)]]);
   if (abi.getFunction("eip712Domain") !== null) {
-    const domain = (await new Contract(listed.address, build.abi, provider).getFunction("eip712Domain")()) as {
+    const domain = (await new Contract(listed.address, build.abi, atBlock(provider, block)).getFunction("eip712Domain")()) as {
       name: string;
       version: string;
     };
@@ -208,8 +218,9 @@ async function checkAccess(
   manifest: Manifest,
   addresses: Addresses,
   compare: Compare,
+  block: BlockTag,
 ): Promise<void> {
-  const now = await readAccess(provider, addresses);
+  const now = await readAccess(provider, addresses, block);
   const then = manifest.access;
   const byName = (list: AccessState["roles"]) => new Map(list.map((role) => [`${role.name} ${role.id}`, role]));
   const [rolesThen, rolesNow] = [byName(then.roles), byName(now.roles)];
@@ -240,7 +251,7 @@ async function checkAccess(
   compare("access.modules", "the Directory names other contracts", then.modules, now.modules);
   compare("access.paused", "not paused as listed", then.paused, now.paused);
   for (const { name, address, codehash } of now.modules) {
-    const code = await provider.getCode(address);
+    const code = await provider.getCode(address, block);
     compare(`access.modules.${name}`, "code has changed since it was named", codehash, keccak256(code));
   }
 }
