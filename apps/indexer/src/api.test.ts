@@ -7,7 +7,7 @@ import { routesOf } from "./api.ts";
 import { Decoder } from "./decode.ts";
 import { describeStream } from "./describe.ts";
 import { Reader } from "./reader.ts";
-import { handlers, openapi, type Route } from "./routes.ts";
+import { handlers, NotYet, openapi, type Route } from "./routes.ts";
 import { Store } from "./store.ts";
 import { account, ADDRESSES, emitted, FakeChain, TestDatabases, word } from "./testbed.ts";
 
@@ -73,10 +73,16 @@ beforeAll(async () => {
   );
   await reader.tick();
   await store.describe(PARK_ID, PARK);
-  routes = routesOf(store, async () => {
-    const said = { healthy: true, problems: [], chainId: 1, chainHead: 9, block: 9, caughtUpAtMs: 1, events: 19 };
-    return said;
-  });
+  routes = routesOf(
+    store,
+    async () => {
+      const said = { healthy: true, problems: [], chainId: 1, chainHead: 9, block: 9, caughtUpAtMs: 1, events: 19 };
+      return said;
+    },
+    async () => {
+      throw new NotYet("the chain was not read yet: ask again");
+    },
+  );
   const server = await serve(handlers(routes), "127.0.0.1", 0, (error) => {
     throw error;
   });
@@ -184,6 +190,15 @@ describe("questions", () => {
     const { http, code, message: said } = await get(path);
     expect([http, code]).toEqual([400, "malformed"]);
     expect(said).toMatch(message);
+  });
+
+  test("an audit that can't be made yet says so", async () => {
+    expect(await get("/audit")).toMatchObject({ http: 503, code: "not-yet" });
+  });
+
+  test("an epoch by its number", async () => {
+    expect(await ids("/epochs?number=1", "number")).toEqual([1]);
+    expect(await ids("/epochs?number=2", "number")).toEqual([]);
   });
 
   test("what is not there is not found", async () => {

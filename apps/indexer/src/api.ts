@@ -11,7 +11,11 @@ type Conditions = [sql: string, value: unknown][];
 const EVENTS_A_BLOCK = 1_000_000;
 
 /** Every question that the API answers, and how. */
-export function routesOf(store: Store, status: () => Promise<z.input<typeof shape.status>>): Route[] {
+export function routesOf(
+  store: Store,
+  status: () => Promise<z.input<typeof shape.status>>,
+  audit: () => Promise<z.input<typeof shape.audit>>,
+): Route[] {
   /** A page of a view, newest first, each row as `shown`. */
   const list = async <T>(
     view: string,
@@ -63,6 +67,13 @@ export function routesOf(store: Store, status: () => Promise<z.input<typeof shap
       summary: "How far the chain was read",
       answer: shape.status,
       handle: status,
+    }),
+    route({
+      path: "/audit",
+      summary:
+        "The contracts against their build, roles and pauses, and the invariants with their figures, all of one block",
+      answer: shape.audit,
+      handle: audit,
     }),
     route({
       path: "/offers",
@@ -174,7 +185,7 @@ export function routesOf(store: Store, status: () => Promise<z.input<typeof shap
       summary: "Anchored epochs, newest first",
       query: shape.epochQuery,
       answer: pageOf(shape.epoch),
-      handle: (_, q) => list("epochs", [], q, shownEpoch),
+      handle: (_, q) => list("epochs", [["number = ?", q.number]], q, shownEpoch),
     }),
     route({
       path: "/events",

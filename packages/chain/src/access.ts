@@ -1,7 +1,7 @@
 import { type Hex } from "@msec/core";
-import { type BlockTag, decodeBytes32String, type JsonRpcProvider } from "ethers";
+import { decodeBytes32String, type JsonRpcProvider } from "ethers";
 import roles from "../../../contracts/access/roles.json" with { type: "json" };
-import { atBlock } from "./at-block.ts";
+import { atBlock, type Block } from "./at-block.ts";
 import { type Addresses, type ContractName, contractsAt } from "./contracts.ts";
 
 /** Who may do what now, and what is named and paused. All of it read from the chain, the history from its events. */
@@ -31,7 +31,7 @@ const lower = (text: string) => text.toLowerCase() as Hex;
 export async function readAccess(
   provider: JsonRpcProvider,
   addresses: Addresses,
-  block: BlockTag = "latest",
+  block: Block = "latest",
 ): Promise<AccessState> {
   const contracts = contractsAt(addresses, atBlock(provider, block));
   const { AccessManager: manager, Directory } = contracts;
