@@ -148,7 +148,6 @@ const verdict = z
   .enum(["holds", "broken", "unknown"])
   .describe("unknown: could not be evaluated; never taken for holding");
 const difference = z.object({ where: z.string(), what: z.string(), expected: z.unknown(), found: z.unknown() });
-const names = z.record(z.string(), z.unknown());
 export const audit = z.object({
   block: uint.describe("the one block after which all but code was read"),
   blockHash: bytes32,
@@ -170,10 +169,23 @@ export const audit = z.object({
   ),
   access: z
     .object({
-      roles: z.array(names),
-      functions: z.array(names),
-      targets: z.array(names),
-      modules: z.array(names),
+      roles: z.array(
+        z.object({
+          id: z.string(),
+          name: z.string(),
+          admin: z.string(),
+          guardian: z.string(),
+          grantDelay: uint.describe("seconds between granting and holding"),
+          members: z.array(
+            z.object({ account: address, delay: uint.describe("seconds between scheduling and executing") }),
+          ),
+        }),
+      ),
+      functions: z.array(
+        z.object({ contract: z.string(), selector: z.string(), signature: z.string().nullable(), role: z.string() }),
+      ),
+      targets: z.array(z.object({ contract: z.string(), closed: z.boolean(), adminDelay: uint })),
+      modules: z.array(z.object({ name: z.string(), address, version: uint, codehash: bytes32 })),
       paused: z.record(z.string(), z.boolean().nullable()),
     })
     .nullable()

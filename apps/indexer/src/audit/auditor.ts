@@ -5,6 +5,7 @@ import {
   checkCode,
   type ChainProvider,
   type ContractName,
+  contractsAt,
   type Difference,
   type Manifest,
   readAccess,
@@ -12,6 +13,7 @@ import {
   SOURCES,
 } from "@msec/chain";
 import { type Hex } from "@msec/core";
+import { type Interface } from "ethers";
 import { NotYet } from "../routes.ts";
 import { type Block, type Store } from "../store.ts";
 import { type Call, Calls } from "./calls.ts";
@@ -44,7 +46,11 @@ export interface Audit {
   /** Of which block the contracts' code is. */
   codeBlock: number;
   contracts: AuditedContract[];
-  access: AccessState | null;
+  access:
+    | (Omit<AccessState, "functions"> & {
+        functions: (AccessState["functions"][number] & { signature: string | null })[];
+      })
+    | null;
   accessDifferences: Difference[] | null;
   invariants: (Finding & { calls: Call[]; callsTotal: number })[];
 }
@@ -116,11 +122,13 @@ export class Auditor {
   async #finding(invariant: Invariant, block: number): Promise<Audit["invariants"]> {
     const calls = new Calls(this.#provider, this.#addresses, block);
     const moment = { block, calls, provider: this.#provider, db: this.#store.db };
-    const found = await invariant
-      .evaluate(moment)
-      .catch((error: Error): Finding[] => [
-        { id: invariant.id, subject: null, verdict: "unknown", reason: error.message, figures: [], events: [] },
-      ]);
+    const found = await invariant.evaluate(moment).catch(({ message }: Error) =>
+      invariant.ids.map(
+        (id): Finding => ({
+          ...{ id, subject: null, verdict: "unknown", reason: message, figures: [], events: [] },
+        }),
+      ),
+    );
     return found.map((finding) => ({ ...finding, calls: calls.listed, callsTotal: calls.total }));
   }
 
@@ -171,12 +179,17 @@ export class Auditor {
 
   /** null where one of the two could not be read. */
   async #access(block: number): Promise<Pick<Audit, "access" | "accessDifferences">> {
-    const access = await readAccess(this.#provider, this.#addresses, block).catch(() => null);
-    if (!access) return { access, accessDifferences: null };
+    const read = await readAccess(this.#provider, this.#addresses, block).catch(() => null);
+    if (!read) return { access: null, accessDifferences: null };
+    const named = contractsAt(this.#addresses, this.#provider);
+    const functions = read.functions.map((row) => {
+      const known = named[row.contract as ContractName] as { interface: Interface } | undefined;
+      return { ...row, signature: known?.interface.getFunction(row.selector)?.format("sighash") ?? null };
+    });
+    const access = { ...read, functions };
     try {
       const manifest = this.#manifest();
-      const accessDifferences = manifest ? await checkAccess(this.#provider, manifest, access, block) : null;
-      return { access, accessDifferences };
+      return { access, accessDifferences: manifest ? await checkAccess(this.#provider, manifest, read, block) : null };
     } catch {
       return { access, accessDifferences: null };
     }

@@ -44,7 +44,7 @@ function epochsIn(moment: Moment, data: string): Epoch[] {
  * again.
  */
 export class EpochLine implements Invariant {
-  readonly id = "epochs";
+  readonly ids = ["epochs-linked"];
   #followed: Followed | undefined;
 
   async evaluate(moment: Moment): Promise<Finding[]> {

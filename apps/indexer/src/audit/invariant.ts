@@ -30,7 +30,8 @@ export interface Moment {
 }
 
 export interface Invariant {
-  id: string;
+  /** Of its findings. */
+  ids: readonly string[];
   evaluate(moment: Moment): Promise<Finding[]>;
 }
 

@@ -285,7 +285,7 @@ async function supply(moment: Moment): Promise<Finding[]> {
 }
 
 export const MONEY: readonly Invariant[] = [
-  { id: "escrow", evaluate: ofEachToken(escrow) },
-  { id: "subscription", evaluate: ofEachToken(subscription) },
-  { id: "supply", evaluate: supply },
+  { ids: ["escrow-covered", "escrow-books"], evaluate: ofEachToken(escrow) },
+  { ids: ["subscription-covered", "subscription-books"], evaluate: ofEachToken(subscription) },
+  { ids: ["supply"], evaluate: supply },
 ];

@@ -144,8 +144,8 @@ async function devices(moment: Moment): Promise<Finding[]> {
 }
 
 export const RULES: readonly Invariant[] = [
-  { id: "committee", evaluate: committee },
-  { id: "modules", evaluate: modules },
-  { id: "tombstones", evaluate: tombstones },
-  { id: "devices", evaluate: devices },
+  { ids: ["committee"], evaluate: committee },
+  { ids: ["modules"], evaluate: modules },
+  { ids: ["tombstones"], evaluate: tombstones },
+  { ids: ["devices"], evaluate: devices },
 ];

@@ -13,6 +13,9 @@ export const NAMESPACES = [
   "verify",
   "operators",
   "mydata",
+  "audit",
+  "trace",
+  "incidents",
 ] as const;
 export type Namespace = (typeof NAMESPACES)[number];
 
