@@ -21,6 +21,10 @@ export class SignInError extends Error {
   }
 }
 
+/** The process and each of its bundled routes have a class of their own of this name. */
+export const isSignInError = (error: unknown): error is SignInError =>
+  error instanceof Error && error.name === "SignInError";
+
 export interface Session {
   address: Hex;
   expiresAtMs: number;

@@ -2,6 +2,7 @@
 import { useTranslations } from "next-intl";
 import { useCity } from "@/features/city/context.tsx";
 import { Hash } from "@/ui/hex.tsx";
+import { Lines } from "./lines.tsx";
 import { type Audit } from "./use-audit.ts";
 import { VerdictBadge } from "./verdict.tsx";
 
@@ -39,13 +40,13 @@ export function Access({ audit, stale }: { audit: Audit; stale: boolean }) {
       {heading}
       <p className="soft">{accessDifferences ? t("rolesHint") : t("rolesNoManifest")}</p>
       {accessDifferences && accessDifferences.length > 0 ? (
-        <ul className="sheet list mono">
+        <Lines label={t("differences", { count: accessDifferences.length })}>
           {accessDifferences.map(({ where, what, expected, found }) => (
             <li key={where}>
               {where}: {what}: {JSON.stringify(found)} ≠ {JSON.stringify(expected)}
             </li>
           ))}
-        </ul>
+        </Lines>
       ) : null}
       {most && most[1] > 1 ? <p className="note warn">{t("oneHolds", { roles: most[1] })}</p> : null}
       <div className="scroll" role="region" aria-labelledby="access" tabIndex={0}>

@@ -4,6 +4,7 @@ import { useTranslations } from "next-intl";
 import { useState } from "react";
 import { useConfig, useConnection } from "wagmi";
 import { Hash } from "@/ui/hex.tsx";
+import { Lines } from "./lines.tsx";
 import { type AuditedInvariant } from "./use-audit.ts";
 
 type Asked = { same: number; other: string[] } | { failed: string };
@@ -63,13 +64,13 @@ export function Calls({
         {calls.length > 0 ? (
           <>
             <p>{t("calls", { shown: calls.length, total: callsTotal, block })}</p>
-            <ul className="sheet list mono">
+            <Lines label={t("how")}>
               {calls.map(({ contract, call, result }, i) => (
                 <li key={`${i} ${call}`}>
                   {contract}.{call} → {shown(result as Hex)}
                 </li>
               ))}
-            </ul>
+            </Lines>
             <div className="row">
               <button
                 type="button"

@@ -1,6 +1,7 @@
 "use client";
 import { useTranslations } from "next-intl";
 import { Hash } from "@/ui/hex.tsx";
+import { Lines } from "./lines.tsx";
 import { type Audit, type AuditedContract } from "./use-audit.ts";
 import { useReason, VerdictBadge } from "./verdict.tsx";
 
@@ -77,13 +78,13 @@ function Row({
           {differences.length > 0 ? (
             <details className="small">
               <summary>{t("differences", { count: differences.length })}</summary>
-              <ul className="sheet list mono">
+              <Lines label={t("differences", { count: differences.length })}>
                 {differences.map(({ where, what, expected, found }) => (
                   <li key={where}>
                     {where}: {what}: {JSON.stringify(found)} ≠ {JSON.stringify(expected)}
                   </li>
                 ))}
-              </ul>
+              </Lines>
             </details>
           ) : null}
         </div>

@@ -75,7 +75,7 @@ export function TraceView({ trace }: { trace: Trace }) {
       name: "boot",
       mark: quote ? "done" : "open",
       text: quote
-        ? t(evidence?.name === "QuoteReported" ? "bootNamed" : "bootLast", {
+        ? t(evidence?.name === "QuoteReported" ? "bootNamed" : evidence ? "bootEnrolled" : "bootLast", {
             quoted: time(Number(quote.quotedAtMs)),
             until: time(Number(quote.validUntilMs)),
           })
@@ -220,7 +220,7 @@ export function TraceView({ trace }: { trace: Trace }) {
           <ul className="row list">
             {others.slice(0, LISTED).map(({ headerDigest, seq, readings }) => (
               <li key={headerDigest}>
-                <Link href={`/trace?pack=${headerDigest}`} prefetch={false}>
+                <Link href={`/trace?pack=${headerDigest}`} prefetch={false} className="button small">
                   {t("other", { seq, readings })}
                 </Link>
               </li>

@@ -42,6 +42,9 @@ export interface Observed {
 
 /** What has to be remembered between two looks. */
 export interface Seen {
+  sinceMs: number;
+  /** Services that have answered; one that has not may be starting. */
+  answered: Set<string>;
   block: number;
   blockAtMs: number;
   epoch: number;
@@ -52,9 +55,13 @@ export interface Seen {
 
 export const nothingSeen = (atMs: number): Seen => ({
   ...{ block: -1, blockAtMs: atMs, epoch: -1, epochAtMs: atMs },
+  sinceMs: atMs,
+  answered: new Set(),
   rises: new Map(),
 });
 
+/** How long a city may take to start. */
+const START_MS = 60_000;
 const BEHIND_EPOCHS = 5;
 const BEHIND_BLOCKS = 20;
 const BACKLOG = 2_000;
@@ -75,8 +82,11 @@ export function conditionsOf(city: Observed, seen: Seen): Condition[] {
     { name: "indexer", answer: city.indexer },
   ];
   for (const { name, answer } of services) {
-    if ("not" in answer) add(answer.not, name, answer.detail);
-    else if (answer.said.problems.length > 0) add("troubled", name, answer.said.problems.join("; "));
+    const starting = !seen.answered.has(name) && atMs - seen.sinceMs < START_MS;
+    if ("said" in answer) seen.answered.add(name);
+    if ("not" in answer) {
+      if (!starting) add(answer.not, name, answer.detail);
+    } else if (answer.said.problems.length > 0) add("troubled", name, answer.said.problems.join("; "));
   }
 
   if ("not" in city.chain) add(city.chain.not, "chain", city.chain.detail);

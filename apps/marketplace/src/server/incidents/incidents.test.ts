@@ -98,7 +98,7 @@ const city = (atMs: number, change: Partial<Observed> = {}, ...statuses: Partial
   ...change,
 });
 const kinds = (...looks: Observed[]) => {
-  const seen = nothingSeen(0);
+  const seen = nothingSeen(-60_000);
   return looks.map((observed) => conditionsOf(observed, seen).map(({ kind, subject }) => `${kind} ${subject}`)).at(-1);
 };
 
@@ -137,4 +137,14 @@ test("old counts are not taken for new ones: at the first look, after a restart,
   expect(kinds(city(1, {}, refused(9)))).toEqual([]);
   expect(kinds(city(1, {}, refused(9)), city(2, {}, refused(0)))).toEqual([]);
   expect(kinds(city(1, {}, refused(1)), city(2, {}, refused(2)), city(70_000, {}, refused(2)))).toEqual([]);
+});
+
+test("what has never answered may be starting, for a minute", () => {
+  const seen = nothingSeen(0);
+  const away = (atMs: number) =>
+    conditionsOf(city(atMs, { indexer: { not: "away", detail: "" } }), seen).map(({ kind }) => kind);
+  expect(away(1)).toEqual([]);
+  expect(away(60_000)).toEqual(["away"]);
+  conditionsOf(city(61_000), seen);
+  expect(away(62_000)).toEqual(["away"]);
 });

@@ -33,9 +33,14 @@ export class AcknowledgeError extends Error {
   readonly code: "not-found" | "over" | "acknowledged";
   constructor(code: AcknowledgeError["code"], message: string) {
     super(message);
+    this.name = "AcknowledgeError";
     this.code = code;
   }
 }
+
+/** The process and each of its bundled routes have a class of their own of this name. */
+export const isAcknowledgeError = (error: unknown): error is AcknowledgeError =>
+  error instanceof Error && error.name === "AcknowledgeError";
 
 /**
  * What is or was wrong, each with its start, its end and who took it on. Every change is a line of a file that is written

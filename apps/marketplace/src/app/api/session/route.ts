@@ -3,7 +3,7 @@ import { z } from "zod";
 import { refused } from "@/server/guard.ts";
 import { cookie, endSession, organisationOf, sessionOf, site } from "@/server/session.ts";
 import { shared } from "@/server/shared.ts";
-import { SignInError, type Session } from "@/server/sign-in.ts";
+import { isSignInError, type Session } from "@/server/sign-in.ts";
 import { refusal } from "@/server/upstream.ts";
 
 const body = z.strictObject({ message: z.string().max(2_000), signature: z.string().regex(/^0x[0-9a-fA-F]{2,600}$/) });
@@ -35,7 +35,7 @@ export async function POST(request: Request) {
     const seconds = Math.floor((session.expiresAtMs - Date.now()) / 1000);
     return await told(session, { "set-cookie": cookie(secret, seconds) });
   } catch (error) {
-    if (error instanceof SignInError) return refusal(401, error.code, error.message);
+    if (isSignInError(error)) return refusal(401, error.code, error.message);
     throw error;
   }
 }

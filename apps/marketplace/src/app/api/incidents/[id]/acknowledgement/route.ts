@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { refused } from "@/server/guard.ts";
-import { AcknowledgeError } from "@/server/incidents/incidents.ts";
+import { isAcknowledgeError } from "@/server/incidents/incidents.ts";
 import { organisationOf, sessionOf } from "@/server/session.ts";
 import { shared } from "@/server/shared.ts";
 import { refusal } from "@/server/upstream.ts";
@@ -27,8 +27,7 @@ export async function POST(request: Request, { params }: { params: Promise<{ id:
     const taken = shared.incidents?.acknowledge(id, session.address, organisation, given.data.note);
     return taken ? Response.json(taken) : refusal(404, "not-found", "there is no such incident");
   } catch (error) {
-    if (error instanceof AcknowledgeError)
-      return refusal(error.code === "not-found" ? 404 : 409, error.code, error.message);
+    if (isAcknowledgeError(error)) return refusal(error.code === "not-found" ? 404 : 409, error.code, error.message);
     throw error;
   }
 }
