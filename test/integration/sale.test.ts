@@ -33,15 +33,28 @@ import {
   ZERO32,
   ZERO_ADDRESS,
 } from "@msec/core";
-import { statusOf } from "@msec/market";
+import { erasuresOf, statusOf } from "@msec/market";
 import { type EventLog } from "ethers";
 import mqtt from "mqtt";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { RESEARCH } from "../../apps/cli/src/city/consent.ts";
 import { type DevicePlan } from "../../apps/cli/src/city/devices.ts";
-import { buy, complaint, type Purchase } from "../../apps/cli/src/market/buy.ts";
+import { type Account } from "../../apps/cli/src/city/layout.ts";
+import { buy, complaint, permitFor, type Purchase, signerOf } from "../../apps/cli/src/market/buy.ts";
 import { listOffers } from "../../apps/cli/src/market/offers.ts";
-import { dealOf, nodesOf, type StreamInfo } from "@msec/trade";
+import {
+  type BookOrder,
+  dealOf,
+  downloadWindow,
+  listedFrom,
+  nodesOf,
+  offerData,
+  orderToJson,
+  planRequest,
+  requestData,
+  type StreamInfo,
+  verifyWindow,
+} from "@msec/trade";
 import { keysOf } from "../support/anchored.ts";
 import { csvFile, driverOf, msec, openPlan, TestCity, until } from "../support/city.ts";
 import { ask, indexedAsOnChain } from "../support/indexed.ts";
@@ -395,6 +408,109 @@ describe("a sale nobody has to trust", () => {
     const made = { E: { x: Ex, v: Number(vE) }, masked: [...masked] as Hex[] };
     const keys = unmask({ chainId, escrow: addresses.Escrow, dealId: id }, secret, nodes, made);
     expect(keys).toEqual(await keysOf(t, 2, stream, window.fromSlot, window.toSlot));
+  }, 240_000);
+
+  test("orders left with a market are checked, listed, and settled by it as soon as two meet; cancelled ones never", async () => {
+    const { deployment } = t.city.run;
+    const { city, buyer, deliverers } = t.city.people;
+    const { Escrow, Marketplace } = t.city.contracts;
+    const shop = t.shop();
+    const url = `${t.city.run.markets[0]?.url}/orders`;
+    const post = async (order: unknown) => {
+      const response = await fetch(url, { method: "POST", body: JSON.stringify(order) });
+      return { status: response.status, ...((await response.json()) as { hash?: Hex; message?: string }) };
+    };
+    const listed = async (query: string) => {
+      const { items } = (await (await fetch(`${url}?${query}`)).json()) as { items: unknown[] };
+      return items.map(listedFrom);
+    };
+    const shared = {
+      deliverer: deliverers[0]?.address as Hex,
+      fallbackDeliverer: ZERO_ADDRESS as Hex,
+      token: deployment.addresses.MSecToken,
+      terms: toHex(new Uint8Array(randomBytes(32))),
+      counter: 0,
+      deadline: Date.now() + 3_600_000,
+    };
+    const erasures = await erasuresOf(t.city.contracts, stream);
+    const window = { fromSlot: first + 6, toSlot: first + 8, holes: [] };
+    const bundle = await downloadWindow(shop.operators, deployment, await shop.operators.stream(stream), window);
+    const before = await verifyWindow(bundle, { withoutKeys: true });
+    const limit = 12n * BigInt(before.records);
+    const wish = { ...shared, maxPrice: limit, minBond: 5_000n, maxDeliverSeconds: 60, minComplainSeconds: 30 };
+    const sign = signerOf(buyer);
+    const wanted = { bundle, before, erasures, buyer: buyer.address, purpose: purposeHash(RESEARCH), sign };
+    const asked = async (change: Partial<typeof wish>): Promise<BookOrder> => {
+      const { request, nodes } = await planRequest(deployment, { ...wish, ...change }, wanted);
+      const signature = await sign(requestData(deployment, request));
+      const permit = await permitFor(shop, deployment.addresses.Marketplace, request.maxPrice);
+      return { kind: "request", stream: preimage, signed: { request, nodes, signature }, permit };
+    };
+    const offered = async (account: Account, unitPrice: bigint): Promise<BookOrder> => {
+      const salt = toHex(new Uint8Array(randomBytes(32)));
+      const terms = { fromSlot: 0, toSlot: 0xffffffff, feePerMille: 50, bond: 5_000n, amount: 10_000 };
+      const times = { deliverSeconds: 60, complainSeconds: 30 };
+      const offer = { ...shared, ...terms, ...times, seller: account.address, streamId: stream, unitPrice, salt };
+      const signature = await signerOf(account)(offerData(deployment, offer));
+      return { kind: "offer", stream: preimage, signed: { offer, signature } };
+    };
+
+    expect(await post("nonsense")).toMatchObject({ status: 400, message: expect.stringMatching(/no object/) });
+    const foreign = await offered(buyer, 10n);
+    expect(await post(orderToJson(foreign)), "only the owner sells").toMatchObject({ status: 400 });
+    const forged = await offered(city, 10n);
+    expect(
+      await post({ ...orderToJson(forged), signature: (foreign as typeof forged).signed.signature }),
+    ).toMatchObject({ status: 400, message: expect.stringMatching(/signed by/) });
+    expect(await post(orderToJson(await asked({ deliverer: buyer.address })))).toMatchObject({
+      status: 400,
+      message: expect.stringMatching(/names? it as deliverer/),
+    });
+
+    const cancelled = await asked({});
+    const { request } = (cancelled as typeof cancelled & { kind: "request" }).signed;
+    expect((await post(orderToJson(cancelled))).status).toBe(201);
+    const cancel = Marketplace.interface.encodeFunctionData("cancelRequest", [request.nonce]);
+    await senderOf(t, buyer).transact({ to: deployment.addresses.Marketplace, data: cancel });
+    await until("the market has seen it", async () => {
+      const [found] = await listed(`maker=${buyer.address}&state=any`);
+      return found?.state === "cancelled";
+    });
+
+    const open = await asked({});
+    const { hash } = await post(orderToJson(open));
+    expect(await post(orderToJson(open)), "twice is once").toMatchObject({ status: 200, hash });
+    expect((await listed(`kind=request&stream=${stream}`)).map((one) => one.hash)).toEqual([hash]);
+    expect((await post(orderToJson(await offered(city, 13n)))).status, "too dear: kept, not settled").toBe(201);
+    const cheap = await offered(city, 11n);
+    expect((await post(orderToJson(cheap))).status).toBe(201);
+    const filled = await until("the market settles the two that meet", async () => {
+      const [found] = await listed(`kind=request&maker=${buyer.address}&state=any`);
+      return found?.dealId ? found : undefined;
+    });
+    const [opened] = await Escrow.queryFilter(Escrow.filters.DealOpened(filled.dealId ?? ""), 0);
+    const deal = dealOf(opened!.args.deal);
+    expect(deal).toMatchObject({
+      price: 11n * BigInt(before.records),
+      nonce: filled.order.kind === "request" && filled.order.signed.request.nonce,
+    });
+    expect((await listed(`kind=offer&stream=${stream}`)).map(({ filled: sold }) => sold).sort()).toEqual([
+      0,
+      before.records,
+    ]);
+    await until("its keys are delivered", async () => {
+      return (await Escrow.queryFilter(Escrow.filters.Delivered(filled.dealId ?? ""), 0)).length === 1;
+    });
+    await senderOf(t, city).transact({
+      to: deployment.addresses.Marketplace,
+      data: Marketplace.interface.encodeFunctionData("cancelOffer", [
+        (cheap as typeof cheap & { kind: "offer" }).signed.offer.salt,
+      ]),
+    });
+    await until(
+      "the rest of the offer is off the book",
+      async () => (await listed(`kind=offer&stream=${stream}`)).length === 1,
+    );
   }, 240_000);
 
   test("a silent deliverer: the fallback serves after half the time; without one the buyer is refunded", async () => {

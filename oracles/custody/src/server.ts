@@ -17,6 +17,7 @@ import { type Watcher } from "./watcher.ts";
 
 const PAGE = 500;
 const WINDOW = 20_000;
+const MOST_DAYS = 400;
 
 const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString("base64");
 
@@ -195,6 +196,13 @@ export async function startServer(
           erasures: await store.erasures(line.id),
           newestEpoch: committee.next - 1,
         };
+      },
+      "GET /streams/:/days": async ({ params, query }) => {
+        const line = lineOf(params[0]);
+        const [from, to] = [whole(query.get("from"), "from"), whole(query.get("to"), "to")];
+        demand(to - from < MOST_DAYS, "oversize", `at most ${MOST_DAYS} days are answered at once`);
+        const { slotSeconds } = line.stream;
+        return { days: slotSeconds === 0 ? [] : await store.days(line.id, slotSeconds, from, to) };
       },
       "GET /packs/:": async ({ params }) => {
         const row = await store.packByContent(bytes32(params[0]));

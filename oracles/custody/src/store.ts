@@ -122,6 +122,15 @@ create table if not exists erasures (
 alter table erasures add column if not exists receipted boolean not null default false;
 `;
 
+/** What is anchored of a day. */
+export interface DayCount {
+  day: number;
+  packs: number;
+  readings: number;
+  /** Packs whose contents are gone. */
+  erased: number;
+}
+
 export interface StreamRow {
   preimage: StreamPreimage;
   holders: HoldersRow;
@@ -391,6 +400,24 @@ export class Store {
       [buf(streamId), fromSlot, toSlot, limit],
     );
     return rows.map(packRow);
+  }
+
+  /** What is anchored of each day (UTC, counted from 1970) that has something, ascending. */
+  async days(streamId: Hex, slotSeconds: number, fromDay: number, toDay: number): Promise<DayCount[]> {
+    const { rows } = await this.db.query<Record<keyof DayCount, string>>(
+      `select slot::bigint * $2 / 86400 as day, count(*) as packs, sum(readings) as readings,
+         count(*) filter (where content is null) as erased
+       from packs where stream_id = $1 and epoch is not null
+         and slot between $3::bigint * 86400 / $2 and (($4::bigint + 1) * 86400 - 1) / $2
+       group by 1 order by 1`,
+      [buf(streamId), slotSeconds, fromDay, toDay],
+    );
+    return rows.map(({ day, packs, readings, erased }) => ({
+      day: Number(day),
+      packs: Number(packs),
+      readings: Number(readings),
+      erased: Number(erased),
+    }));
   }
 
   /** The anchored header next to a slot range on the stream's line: the last before it, or the first after it. */

@@ -1,5 +1,5 @@
 import { type ChainProvider, type Contracts, describeError, type Sender } from "@msec/chain";
-import { type Deal, dealId, type Hex, ProtocolError, type SlotRange } from "@msec/core";
+import { type Deal, dealId, type Hex, ProtocolError } from "@msec/core";
 import { step } from "@msec/service";
 import {
   dealOf,
@@ -16,6 +16,7 @@ import {
 import { type EventLog, type Result } from "ethers";
 import { type Logger } from "pino";
 import { type Custody } from "./custody.ts";
+import { erasuresOf } from "./erasures.ts";
 import { type Metrics } from "./metrics.ts";
 import { prepareDelivery } from "./prepare.ts";
 import { type DealRow, type Store } from "./store.ts";
@@ -164,7 +165,13 @@ export class Deals {
     if (!delivery) {
       const context = { chainId, escrow: (await contracts.Escrow.getAddress()).toLowerCase() as Hex, dealId: id };
       try {
-        delivery = await prepareDelivery(custody, context, deal, row.nodes, await this.#erasures(deal));
+        delivery = await prepareDelivery(
+          custody,
+          context,
+          deal,
+          row.nodes,
+          await erasuresOf(contracts, deal.streamId, deal.erasures),
+        );
       } catch (error) {
         if (!(error instanceof ProtocolError)) throw error;
         log.warn({ deal: id, reason: error.code, error: error.message }, "the deal cannot be delivered: declined");
@@ -188,17 +195,6 @@ export class Deals {
     const { ConsentRegistry } = this.#parts.contracts;
     const [erasures, authorised] = await ConsentRegistry.consentOf(deal.streamId, deal.purpose, deal.buyer);
     return Number(erasures) > deal.erasures || !authorised;
-  }
-
-  /** The erasures that the deal counts: later ones end in a refund without fault. */
-  async #erasures(deal: Deal): Promise<SlotRange[]> {
-    const { ConsentRegistry } = this.#parts.contracts;
-    const out: SlotRange[] = [];
-    for (let number = 1; number <= deal.erasures; number++) {
-      const erasure = await ConsentRegistry.erasureAt(deal.streamId, number);
-      out.push([Number(erasure.fromSlot), Number(erasure.toSlot)]);
-    }
-    return out;
   }
 
   /** Whether the escrow would take this call now. */

@@ -1,2 +1,3 @@
 export * from "./deals.ts";
+export * from "./erasures.ts";
 export * from "./subscriptions.ts";

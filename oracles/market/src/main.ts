@@ -4,15 +4,18 @@ import { connect } from "@msec/companion-db";
 import { type Hex, toHex } from "@msec/core";
 import { healthPage, Loops, onStop, Reply, runMain, secretFile, serve } from "@msec/service";
 import { pino } from "pino";
+import { Book } from "./book.ts";
 import { readConfig } from "./config.ts";
 import { Custody } from "./custody.ts";
 import { Deals } from "./deals.ts";
 import { Metrics } from "./metrics.ts";
+import { Orders } from "./orders.ts";
 import { Store } from "./store.ts";
 import { Subscriptions } from "./subscriptions.ts";
 
 const TICK_MS = 250;
 const BOND_MS = 5000;
+const LARGEST_ORDER = 64 * 1024;
 
 async function main(file: string): Promise<void> {
   const config = readConfig(file);
@@ -29,18 +32,24 @@ async function main(file: string): Promise<void> {
   const parts = { contracts, provider, sender, store, custody, metrics, log, chainId: config.chain.chainId };
   const deals = new Deals(parts);
   const subscriptions = new Subscriptions(parts);
+  const deployed = { chainId: config.chain.chainId, addresses: config.chain.addresses as Addresses };
+  const orders = new Orders({ contracts, provider, sender, deployed, book: await Book.open(db), log });
 
   let failure = "";
   const loops = new Loops((loop, error) => {
     failure = error.message;
     log.error({ loop, error: error.message }, "a step failed: it is tried again");
   });
-  // One after the other: both sign with the account's next nonce.
-  loops.every(TICK_MS, "deals and subscriptions", async () => {
+  // One after the other: all sign with the account's next nonce.
+  loops.every(TICK_MS, "deals, subscriptions and orders", async () => {
     try {
       await deals.tick();
     } finally {
-      await subscriptions.tick();
+      try {
+        await subscriptions.tick();
+      } finally {
+        await orders.tick();
+      }
     }
     failure = "";
   });
@@ -67,6 +76,9 @@ async function main(file: string): Promise<void> {
   const server = await serve(
     {
       "GET /status": status,
+      "GET /orders": (request) => orders.list(request),
+      "GET /orders/:": ({ params: [hash] }) => orders.get(hash as string),
+      "POST /orders": ({ body }) => orders.submit(body),
       "GET /health": async () => {
         const now = await status();
         const rows = Object.entries(now.deals) as [string, unknown][];
@@ -87,6 +99,7 @@ async function main(file: string): Promise<void> {
     config.host,
     config.port,
     (error) => log.error({ error: error.message }, "a request failed"),
+    { largestBody: LARGEST_ORDER },
   );
   log.info({ address: sender.address, port: config.port }, "market oracle runs");
   onStop(async () => {

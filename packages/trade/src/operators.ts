@@ -46,6 +46,15 @@ export interface WindowPage {
   newestEpoch: number;
 }
 
+/** What is anchored of a day: counted from 1970, UTC. */
+export interface DayCount {
+  day: number;
+  packs: number;
+  readings: number;
+  /** Packs whose contents are gone. */
+  erased: number;
+}
+
 export interface PackFull {
   headerDigest: Hex;
   cose: string;
@@ -106,6 +115,11 @@ export class Operators {
 
   window(id: Hex, fromSlot: number, toSlot: number): Promise<WindowPage> {
     return this.ask(`/streams/${id}/window?from=${fromSlot}&to=${toSlot}`);
+  }
+
+  /** Days that have something, ascending; at most 400 of them at once. */
+  async days(id: Hex, fromDay: number, toDay: number): Promise<DayCount[]> {
+    return (await this.ask<{ days: DayCount[] }>(`/streams/${id}/days?from=${fromDay}&to=${toDay}`)).days;
   }
 
   async packs(headerDigests: readonly Hex[], progress?: Progress): Promise<PackFull[]> {

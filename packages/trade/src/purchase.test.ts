@@ -31,7 +31,7 @@ import { openDelivery } from "./delivery.ts";
 import { holesOf } from "./holes.ts";
 import { type Offer } from "./offer.ts";
 import { NO_PERMIT, permitData, permitOf } from "./permit.ts";
-import { buyCall, type KeptDeal, planPurchase, refundCall, type Wanted } from "./purchase.ts";
+import { buyCall, type KeptDeal, planPurchase, recoverSecret, refundCall, type Wanted } from "./purchase.ts";
 import { type SignTypedData } from "./typed-data.ts";
 import { verifyWindow } from "./verify.ts";
 
@@ -114,6 +114,14 @@ describe("a planned purchase", () => {
     const again = signTyped(fromHex(KEY), escrowDomain(DEPLOYED.chainId, escrow), DEAL_KEYS, message);
     expect(kept.secret).toEqual(dealSecret(again));
     expect((await planPurchase(DEPLOYED, offer, await wanted(SLOT + 2, SLOT + 9))).secret).not.toEqual(kept.secret);
+  });
+
+  test("is opened by its wallet where what was kept is lost, and by no other", async () => {
+    const { deal, nodes, secret } = await planPurchase(DEPLOYED, offer, await wanted(SLOT + 2, SLOT + 9));
+    expect(await recoverSecret(DEPLOYED, deal, nodes, buyer.sign)).toEqual(secret);
+    const stranger = wallet(`0x${"99".repeat(32)}`);
+    for (const sign of [stranger.sign, moody])
+      await expect(recoverSecret(DEPLOYED, deal, nodes, sign)).rejects.toThrow("does not make the secret");
   });
 
   test("has a random one where the wallet signs otherwise each time, or in another form", async () => {

@@ -28,6 +28,7 @@ import { type Deployed } from "./deployed.ts";
 import { holesOf } from "./holes.ts";
 import { checkOpen, type Offer, priceOf, termsOf } from "./offer.ts";
 import { type Permit } from "./permit.ts";
+import { TradeError } from "./errors.ts";
 import { freshNonce, secretOf } from "./secret.ts";
 import { type SignTypedData, typedData } from "./typed-data.ts";
 
@@ -68,9 +69,38 @@ type Pinned = Pick<
   | "nonce"
 >;
 
+/** What a wallet signs so that the buyer's keys of a window are made of it. */
+const keysData = (
+  { chainId, addresses }: Deployed,
+  window: Pick<Deal, "streamId" | "fromSlot" | "toSlot" | "holesHash" | "asOfEpoch" | "nonce">,
+) => {
+  const { streamId: id, fromSlot, toSlot, holesHash: hash, asOfEpoch, nonce } = window;
+  const message = { escrow: addresses.Escrow, streamId: id, fromSlot, toSlot, holesHash: hash, asOfEpoch, nonce };
+  return typedData(escrowDomain(chainId, addresses.Escrow), DEAL_KEYS, message);
+};
+
+/**
+ * The secret of a deal, made again by the wallet that bought it; where the browser that did is lost. A {@link TradeError}
+ * where it makes another: the account is another, or the wallet does not sign alike twice.
+ */
+export async function recoverSecret(
+  deployed: Deployed,
+  deal: Deal,
+  nodes: readonly KeyNode[],
+  sign: SignTypedData,
+): Promise<Uint8Array> {
+  const secret = await secretOf(sign, keysData(deployed, deal));
+  if (toHex(keysTree(buyerNodes(secret, nodes)).root) !== deal.keysRoot)
+    throw new TradeError(
+      "no-match",
+      "this wallet does not make the secret of this deal again: it did not buy it, or it signs otherwise each time; then only what was kept at the purchase opens it",
+    );
+  return secret;
+}
+
 /** The keys that a buyer wants a window masked for, and what a deal or a request pins of them and of the window. */
 export async function windowKeys(
-  { chainId, addresses }: Deployed,
+  deployed: Deployed,
   { bundle, before, erasures, sign }: Wanted,
   nonce: Hex,
 ): Promise<{ secret: Uint8Array; nodes: KeyNode[]; pinned: Pinned }> {
@@ -84,11 +114,11 @@ export async function windowKeys(
   const holes = holesOf(erasures, fromSlot, toSlot);
   const hash = holesHash(holes);
   demand(hash === holesHash(bundle.window.holes), "deal", "the bundle's holes are not the erased ranges of its window");
-  const message = { escrow: addresses.Escrow, streamId: id, fromSlot, toSlot, holesHash: hash, asOfEpoch, nonce };
-  const secret = await secretOf(sign, typedData(escrowDomain(chainId, addresses.Escrow), DEAL_KEYS, message));
+  const asked = { streamId: id, fromSlot, toSlot, holesHash: hash, asOfEpoch, nonce };
+  const secret = await secretOf(sign, keysData(deployed, asked));
   const nodes = buyerNodes(secret, cover(fromSlot, toSlot, holes));
   const pinned = {
-    anchor: addresses.DataAnchor,
+    anchor: deployed.addresses.DataAnchor,
     streamId: id,
     asOfEpoch,
     packs: before.packs,

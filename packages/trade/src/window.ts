@@ -13,26 +13,34 @@ import {
 } from "@msec/core";
 import { type Deployed } from "./deployed.ts";
 import { TradeError } from "./errors.ts";
-import { headerOf, type Operators, type StreamInfo } from "./operators.ts";
+import { headerOf, type Operators, type StreamInfo, type WindowPage } from "./operators.ts";
 import { type Progress } from "./pace.ts";
 
-/** A window with everything that can be had before paying: ciphertexts, headers, proofs; no keys. Packs are counted. */
+/**
+ * A window with everything that can be had before paying: ciphertexts, headers, proofs; no keys. Packs are counted. As of
+ * the newest epoch, or of an earlier one such as a deal's.
+ */
 export async function downloadWindow(
   operators: Operators,
   deployed: Deployed,
   info: StreamInfo,
-  window: { fromSlot: number; toSlot: number; holes: SlotRange[] },
+  { asOfEpoch: asked, ...window }: { fromSlot: number; toSlot: number; holes: SlotRange[]; asOfEpoch?: number },
   progress?: Progress,
 ): Promise<WindowBundle> {
   const { preimage: stream } = info;
   const id = streamId(stream);
-  const page = await operators.window(id, window.fromSlot, window.toSlot);
+  const newest = await operators.window(id, window.fromSlot, window.toSlot);
+  const asOfEpoch = asked ?? newest.newestEpoch;
+  const page = {
+    ...newest,
+    packs: newest.packs.filter(({ epoch }) => epoch <= asOfEpoch),
+    after: newest.after && newest.after.epoch <= asOfEpoch ? newest.after : null,
+  };
   if (page.truncated)
     throw new TradeError("too-large", "the window holds more packs than an operator serves at once: buy it in parts");
   if (page.packs.length === 0 && !page.after) throw new TradeError("not-yet", "nothing is anchored in this window yet");
   const inHole = (slot: number) => window.holes.some(([from, to]) => slot >= from && slot <= to);
   const last = page.packs[page.packs.length - 1];
-  const asOfEpoch = page.newestEpoch;
   const end = await endOf(operators, deployed, page, window.toSlot, asOfEpoch, id, stream.mode);
   const anchored = end.kind === "successor" ? page.after : last;
   if (!anchored) throw new TradeError("not-yet", "nothing of the stream is anchored");
@@ -72,7 +80,7 @@ export async function downloadWindow(
 async function endOf(
   operators: Operators,
   deployed: Deployed,
-  page: Awaited<ReturnType<Operators["window"]>>,
+  page: WindowPage,
   toSlot: number,
   asOfEpoch: number,
   id: Hex,

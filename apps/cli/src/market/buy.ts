@@ -11,12 +11,11 @@ import {
   fromHex,
   type Hex,
   purposeHash,
-  type SlotRange,
   toHex,
   type WindowBundle,
   type WindowReport,
 } from "@msec/core";
-import { statusOf } from "@msec/market";
+import { erasuresOf, statusOf } from "@msec/market";
 import { writeJson } from "@msec/service";
 import {
   buyCall,
@@ -84,18 +83,6 @@ interface Draft {
 }
 
 const DAY_SECONDS = 86_400;
-
-/** Erased ranges of a stream as the chain has them. */
-export async function erasuresOf(contracts: Contracts, streamId: Hex): Promise<SlotRange[]> {
-  const { ConsentRegistry } = contracts;
-  const count = Number(await ConsentRegistry.erasures(streamId));
-  const out: SlotRange[] = [];
-  for (let number = 1; number <= count; number++) {
-    const erasure = await ConsentRegistry.erasureAt(streamId, number);
-    out.push([Number(erasure.fromSlot), Number(erasure.toSlot)]);
-  }
-  return out;
-}
 
 /**
  * Buys a window: downloads and checks everything but the keys, pays in one transaction, waits for the keys, verifies. A

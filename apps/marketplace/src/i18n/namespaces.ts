@@ -16,6 +16,10 @@ export const NAMESPACES = [
   "audit",
   "trace",
   "incidents",
+  "stream",
+  "requests",
+  "publish",
+  "subscriptions",
 ] as const;
 export type Namespace = (typeof NAMESPACES)[number];
 

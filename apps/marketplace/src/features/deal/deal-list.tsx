@@ -3,7 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useTranslations } from "next-intl";
 import { useConnection } from "wagmi";
 import { Link } from "@/i18n/navigation.ts";
-import { askIndexer, type IndexedDeal, type Page } from "@/lib/indexer.ts";
+import { askIndexer, type IndexedDeal, type IndexedSubscription, type Page } from "@/lib/indexer.ts";
 import { Ago } from "@/ui/ago.tsx";
 import { Amount } from "@/ui/amount.tsx";
 import { Failure, Waiting } from "@/ui/waiting.tsx";
@@ -26,11 +26,12 @@ export function DealList() {
     queryKey: ["deals", account],
     enabled: account !== undefined,
     queryFn: async () => {
-      const [bought, sold] = await Promise.all([
+      const [bought, sold, subscriptions] = await Promise.all([
         askIndexer<Page<IndexedDeal>>(`/deals?buyer=${account}&limit=100`),
         askIndexer<Page<IndexedDeal>>(`/deals?seller=${account}&limit=100`),
+        askIndexer<Page<IndexedSubscription>>(`/subscriptions?buyer=${account}&limit=100`),
       ]);
-      return { bought: bought.items, sold: sold.items };
+      return { bought: bought.items, sold: sold.items, subscriptions: subscriptions.items };
     },
     refetchInterval: 3_000,
   });
@@ -40,6 +41,24 @@ export function DealList() {
   return (
     <>
       <Section title={t("bought")} deals={deals.data.bought} none={t("noneBought")} />
+      {deals.data.subscriptions.length > 0 ? (
+        <section className="stack tight">
+          <h2>{t("subscriptions")}</h2>
+          <ul className="plain">
+            {deals.data.subscriptions.map(({ subscriptionId, batches, ended, at }) => (
+              <li key={subscriptionId}>
+                <Link href={`/subscriptions/${subscriptionId}`} prefetch={false}>
+                  {t("subscriptionOf", { batches })}
+                </Link>{" "}
+                <span className={`badge ${ended === null ? "good" : ""}`}>
+                  {t(ended === null ? "running" : "ended")}
+                </span>{" "}
+                <Ago ms={at * 1000} />
+              </li>
+            ))}
+          </ul>
+        </section>
+      ) : null}
       {deals.data.sold.length > 0 ? <Section title={t("sold")} deals={deals.data.sold} none="" /> : null}
     </>
   );

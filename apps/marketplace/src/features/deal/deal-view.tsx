@@ -22,13 +22,13 @@ export function DealView({ initial }: { initial: DealStory }) {
     initialData: initial,
     refetchInterval: ({ state }) => (state.data && isOver(state.data) ? 10_000 : blockSeconds * 1000),
   });
-  const opened = useOpened(story.data);
+  const { opened, again } = useOpened(story.data);
   const mine = address?.toLowerCase() === story.data.buyer;
   return (
     <div className="columns">
       <div className="stack">
         {story.isError ? <Failure reason={t("stale")} retry={() => void story.refetch()} /> : null}
-        <OpenedData opened={opened} mine={mine} story={story.data} />
+        <OpenedData opened={opened} mine={mine} story={story.data} again={again} />
       </div>
       <div className="stack">
         <Timeline story={story.data} opened={opened} />

@@ -1,14 +1,26 @@
 "use client";
 import { useTranslations } from "next-intl";
 import { Readings } from "@/features/readings/readings.tsx";
-import { Waiting } from "@/ui/waiting.tsx";
+import { Failure, Waiting } from "@/ui/waiting.tsx";
 import { Exports } from "./exports.tsx";
 import { Proof } from "./proof.tsx";
 import { type DealStory } from "./types.ts";
 import { type OpenedState } from "./use-opened.ts";
+import { useRecover } from "./use-recover.ts";
 
 /** What was bought: first the proof, then the readings, then the files. */
-export function OpenedData({ opened, mine, story }: { opened: OpenedState; mine: boolean; story: DealStory }) {
+export function OpenedData({
+  opened,
+  mine,
+  story,
+  again,
+}: {
+  opened: OpenedState;
+  mine: boolean;
+  story: DealStory;
+  /** Looks once more for what opens it. */
+  again: () => void;
+}) {
   const t = useTranslations("deal");
   if (opened.step === "opened")
     return (
@@ -32,7 +44,8 @@ export function OpenedData({ opened, mine, story }: { opened: OpenedState; mine:
       {opened.step === "opening" ? (
         <Waiting>{opened.of ? t("openingPacks", { done: opened.done, of: opened.of }) : t("opening")}</Waiting>
       ) : null}
-      {opened.step === "not-kept" ? <p className="note">{t(mine ? "secretElsewhere" : "notYours")}</p> : null}
+      {opened.step === "not-kept" && !mine ? <p className="note">{t("notYours")}</p> : null}
+      {opened.step === "not-kept" && mine ? <Recover story={story} done={again} /> : null}
       {opened.step === "fault" ? (
         <p className="note bad" role="alert">
           {t(opened.fault.key ? "faultUnopenable" : "faultWrongKey")}
@@ -44,5 +57,22 @@ export function OpenedData({ opened, mine, story }: { opened: OpenedState; mine:
         </p>
       ) : null}
     </section>
+  );
+}
+
+function Recover({ story, done }: { story: DealStory; done: () => void }) {
+  const t = useTranslations("deal");
+  const { busy, reason, recover } = useRecover(story, done);
+  return (
+    <div className="note stack tight">
+      <p>{t("secretElsewhere")}</p>
+      <p>
+        <button type="button" className="button small" disabled={busy} onClick={() => void recover()}>
+          {t("recover")}
+        </button>
+      </p>
+      {busy ? <Waiting>{t("recovering")}</Waiting> : null}
+      {reason ? <Failure reason={reason} /> : null}
+    </div>
   );
 }

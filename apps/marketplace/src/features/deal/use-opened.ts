@@ -1,6 +1,6 @@
 "use client";
 import { type Hex, type WindowBundle, type WindowReport } from "@msec/core";
-import { type Fault } from "@msec/trade";
+import { dealOf, type Fault } from "@msec/trade";
 import { useEffect, useState } from "react";
 import { useCity } from "@/features/city/context.tsx";
 import { deployedOf, operatorUrls } from "@/features/trade/deployed.ts";
@@ -21,16 +21,17 @@ export type OpenedState =
   | { step: "failed"; kept: KeptPurchase; reason: string };
 
 /** Opens and verifies what was bought as soon as its keys are delivered, beside the page. */
-export function useOpened(story: DealStory): OpenedState {
+export function useOpened(story: DealStory): { opened: OpenedState; again: () => void } {
   const city = useCity();
   const [state, setState] = useState<OpenedState>({ step: "looking" });
+  const [tries, setTries] = useState(0);
   const delivered = story.events.some(({ name }) => name === "Delivered");
   const dealId = story.dealId as Hex;
   useEffect(() => {
     let gone = false;
     const tell = (next: OpenedState) => !gone && setState(next);
     const open = async () => {
-      const kept = await keptPurchase(dealId);
+      const kept = await keptPurchase(dealOf(story.deal));
       if (!kept) return tell({ step: "not-kept" });
       const delivery = deliveryOf(story);
       if (!delivery) return tell({ step: "waiting", kept });
@@ -51,6 +52,6 @@ export function useOpened(story: DealStory): OpenedState {
       gone = true;
     };
     // A delivery never changes: its story is read when there is one, not again with each block.
-  }, [city, dealId, delivered]);
-  return state;
+  }, [city, dealId, delivered, tries]);
+  return { opened: state, again: () => setTries((n) => n + 1) };
 }

@@ -9,6 +9,7 @@ import { Ago } from "@/ui/ago.tsx";
 import { Hash } from "@/ui/hex.tsx";
 import { Consents } from "./consents.tsx";
 import { Erasures } from "./erasures.tsx";
+import { OwnOffers } from "./own-offers.tsx";
 import { type OwnStream } from "./use-streams.ts";
 
 export function StreamCard({ stream }: { stream: OwnStream }) {
@@ -18,7 +19,11 @@ export function StreamCard({ stream }: { stream: OwnStream }) {
   return (
     <article className="card" aria-labelledby={id} data-stream={preimage.name}>
       <div className="row apart">
-        <h2 id={id}>{preimage.name}</h2>
+        <h2 id={id}>
+          <Link href={`/streams/${stream.streamId}`} prefetch={false}>
+            {preimage.name}
+          </Link>
+        </h2>
         <span className="row">
           <ModeBadge mode={preimage.mode} />
           {stream.owner ? <span className="badge">{t("asOwner")}</span> : null}
@@ -28,6 +33,7 @@ export function StreamCard({ stream }: { stream: OwnStream }) {
       <p className="soft">
         {head && lastSlot !== null ? t("measured", { packs: head.seq, until: new Date(head.toMs) }) : t("nothing")}
       </p>
+      {stream.owner ? <OwnOffers stream={stream} /> : null}
       <Buyers streamId={stream.streamId} />
       <Consents stream={stream} />
       <Erasures stream={stream} />

@@ -7,6 +7,7 @@ import { ConnectButton } from "@/features/wallet/connect-button.tsx";
 
 export const PLACES = [
   { href: "/", name: "explore" },
+  { href: "/requests", name: "requests" },
   { href: "/deals", name: "deals" },
   { href: "/my-data", name: "myData" },
   { href: "/operators", name: "operators" },

@@ -8,15 +8,22 @@ import {
   type WindowReport,
 } from "@msec/core";
 import {
+  type Batch,
+  type BatchFault,
   certify,
   type Deployed,
   downloadWindow,
   exportWindow,
+  faultOfBatch,
   type Format,
   holesOf,
   type KeptDeal,
+  type KeptSubscription,
+  keysOfBatch,
+  openBatch,
   openDelivery,
   Operators,
+  TradeError,
   verifyWindow,
 } from "@msec/trade";
 import { type Delivery } from "@msec/core";
@@ -32,6 +39,7 @@ export interface Work {
     fromSlot: number;
     toSlot: number;
     erasures: SlotRange[];
+    asOfEpoch?: number;
   }) => Promise<{ bundle: WindowBundle; before: WindowReport }>;
   open: (input: {
     operators: string[];
@@ -40,6 +48,12 @@ export interface Work {
     draft: WindowBundle;
     delivery: Delivery;
   }) => Promise<Opened>;
+  batch: (input: {
+    operators: string[];
+    deployed: Deployed;
+    kept: KeptSubscription;
+    batch: Batch;
+  }) => Promise<BatchOpened>;
   verify: (input: { text: string; committee?: Hex; validators?: Hex[] }) => Promise<ReturnType<typeof verify>>;
   save: (input: { bundle: WindowBundle }) => Promise<Blob>;
   export: (input: { format: Format; mediaType: string; bundle: WindowBundle }) => Promise<Blob>;
@@ -49,6 +63,12 @@ export interface Work {
 export type Opened =
   | { fault: NonNullable<Awaited<ReturnType<typeof openDelivery>>["fault"]> }
   | { fault?: undefined; bundle: WindowBundle; report: WindowReport; milliseconds: number };
+
+/** What a batch of a subscription holds: what is wrong with it and its proof, the readings, or why they can't be shown yet. */
+export type BatchOpened =
+  | { wrong: BatchFault }
+  | { wrong?: undefined; bundle: WindowBundle; report: WindowReport }
+  | { wrong?: undefined; bundle?: undefined; notYet: string };
 
 type Name = keyof Work;
 export type Request = { id: number; name: Name; input: never };
@@ -62,10 +82,11 @@ const tell = (answer: Answer) => self.postMessage(answer);
 const work: {
   [N in Name]: (input: Parameters<Work[N]>[0], progress: (done: number, of: number) => void) => ReturnType<Work[N]>;
 } = {
-  async download({ operators: urls, deployed, streamId, fromSlot, toSlot, erasures }, progress) {
+  async download({ operators: urls, deployed, streamId, fromSlot, toSlot, erasures, asOfEpoch }, progress) {
     const operators = new Operators(urls);
     const info = await operators.stream(streamId);
-    const window = { fromSlot, toSlot, holes: holesOf(erasures, fromSlot, toSlot) };
+    const holes = holesOf(erasures, fromSlot, toSlot);
+    const window = { fromSlot, toSlot, holes, ...(asOfEpoch === undefined ? {} : { asOfEpoch }) };
     const bundle = await downloadWindow(operators, deployed, info, window, progress);
     return { bundle, before: await verifyWindow(bundle, { withoutKeys: true }, progress) };
   },
@@ -82,6 +103,19 @@ const work: {
       report.certified = certified.certified;
     }
     return { bundle, report, milliseconds };
+  },
+  async batch({ operators: urls, deployed, kept, batch }, progress) {
+    const operators = new Operators(urls);
+    const info = await operators.stream(kept.terms.streamId);
+    const keys = keysOfBatch(deployed, kept, batch);
+    const wrong = await faultOfBatch(operators, kept, batch, info, keys);
+    if (wrong) return { wrong };
+    try {
+      return await openBatch(operators, deployed, kept, batch, info, keys, progress);
+    } catch (error) {
+      if (error instanceof TradeError) return { notYet: error.message };
+      throw error;
+    }
   },
   async verify({ text, committee, validators }, progress) {
     const bundle = decodeBundle(text);

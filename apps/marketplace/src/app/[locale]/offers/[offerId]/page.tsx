@@ -1,9 +1,11 @@
-import { type Hex, slotTimes } from "@msec/core";
+import { type Hex, MODE, slotTimes } from "@msec/core";
 import { notFound } from "next/navigation";
 import { getTranslations, setRequestLocale } from "next-intl/server";
 import { AssuranceBadge, ModeBadge } from "@/features/offers/badges.tsx";
+import { Live } from "@/features/streams/live.tsx";
 import { BuyPanel } from "@/features/trade/buy-panel.tsx";
 import { Messages } from "@/i18n/messages.tsx";
+import { Link } from "@/i18n/navigation.ts";
 import { type IndexedOffer } from "@/lib/indexer.ts";
 import { config } from "@/server/city.ts";
 import { findInIndexer } from "@/server/indexer.ts";
@@ -36,7 +38,7 @@ export default async function OfferPage({ params }: Props) {
     config().markets.find((market) => market.address === address.toLowerCase())?.name ?? `${address.slice(0, 10)}…`;
   const sold = info && info.firstSlot !== null && info.lastSlot !== null && info.head;
   return (
-    <Messages of={["offer", "errors"]}>
+    <Messages of={["offer", "requests", "stream", "errors"]}>
       <div className="page">
         <div className="stack tight">
           <h1>{offer.description?.name ?? t("unnamed")}</h1>
@@ -108,6 +110,9 @@ export default async function OfferPage({ params }: Props) {
                 <p className="note warn">{info ? t("nothingAnchored") : t("operatorsAway")}</p>
               )}
             </section>
+            {info && stream.mode !== MODE.dataset ? (
+              <Live streamId={offer.streamId as Hex} stream={info.preimage} />
+            ) : null}
             <section className="card" aria-labelledby="terms">
               <h2 id="terms">{t("terms")}</h2>
               <dl className="facts">
@@ -133,6 +138,9 @@ export default async function OfferPage({ params }: Props) {
                 </dd>
                 <dt>{t("stream")}</dt>
                 <dd>
+                  <Link href={`/streams/${offer.streamId}`} prefetch={false}>
+                    <code>{offer.streamId.slice(0, 10)}…</code>
+                  </Link>{" "}
                   <Hash value={offer.streamId} label={t("stream")} />
                 </dd>
                 <dt>{t("deviceId")}</dt>
@@ -148,7 +156,7 @@ export default async function OfferPage({ params }: Props) {
           </div>
           <div className="stack">
             {offer.open && sold ? (
-              <BuyPanel indexed={offer} first={info.firstSlot ?? 0} last={info.lastSlot ?? 0} />
+              <BuyPanel indexed={offer} anchored={{ first: info.firstSlot ?? 0, last: info.lastSlot ?? 0 }} />
             ) : (
               <p className="note">{offer.open ? t("notYet") : t("closedHint")}</p>
             )}

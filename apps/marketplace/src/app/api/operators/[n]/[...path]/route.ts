@@ -4,7 +4,7 @@ import { forward, refusal } from "@/server/upstream.ts";
 
 /** What an operator answers to anyone; what only devices and operators ask stays shut. */
 const OPEN = {
-  GET: /^(status|info|streams|streams\/0x[0-9a-f]{64}(\/(head|window|highest))?|packs\/0x[0-9a-f]{64}|epochs\/\d+)$/,
+  GET: /^(status|info|streams|streams\/0x[0-9a-f]{64}(\/(head|window|days|highest))?|packs\/0x[0-9a-f]{64}|epochs\/\d+)$/,
   POST: /^(packs|certificates)$/,
 };
 
