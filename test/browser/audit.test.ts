@@ -307,8 +307,11 @@ describe.skipIf(missing)("auditors and operators", () => {
     const session = { cookie: cookie.split(";")[0] as string };
     const foreign = { origin: "https://evil.example", ...session };
     expect(await signIn(await message(), signer, foreign)).toMatchObject({ status: 403, code: "origin" });
-    const { items } = (await (await fetch(`${site}/api/incidents`)).json()) as { items: { id: number }[] };
-    const path = `/api/incidents/${items[0]?.id}/acknowledgement`;
+    const { items } = (await (await fetch(`${site}/api/incidents`)).json()) as {
+      items: { id: number; endedAtMs: number | null }[];
+    };
+    const over = items.find(({ endedAtMs }) => endedAtMs !== null);
+    const path = `/api/incidents/${over?.id}/acknowledgement`;
     expect((await post(path, { note: "x" }, foreign)).status).toBe(403);
     expect((await post(path, { note: "x" }, { origin: "null", ...session })).status).toBe(403);
     expect((await post(path, { note: "x" })).status).toBe(401);

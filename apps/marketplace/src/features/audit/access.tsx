@@ -49,7 +49,7 @@ export function Access({ audit, stale }: { audit: Audit; stale: boolean }) {
         </Lines>
       ) : null}
       {most && most[1] > 1 ? <p className="note warn">{t("oneHolds", { roles: most[1] })}</p> : null}
-      <div className="scroll" role="region" aria-labelledby="access" tabIndex={0}>
+      <div className="scroll broad" role="region" aria-labelledby="access" tabIndex={0}>
         <table>
           <thead>
             <tr>
@@ -105,7 +105,7 @@ export function Access({ audit, stale }: { audit: Audit; stale: boolean }) {
         </p>
       ) : null}
       <h3 id="modules">{t("named")}</h3>
-      <div className="scroll" role="region" aria-labelledby="modules" tabIndex={0}>
+      <div className="scroll broad" role="region" aria-labelledby="modules" tabIndex={0}>
         <table>
           <thead>
             <tr>

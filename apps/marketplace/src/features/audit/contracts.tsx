@@ -12,7 +12,7 @@ export function Contracts({ audit, stale }: { audit: Audit; stale: boolean }) {
     <section className="card" aria-labelledby="contracts">
       <h2 id="contracts">{t("contracts")}</h2>
       <p className="soft">{t("contractsHint", { block: audit.codeBlock })}</p>
-      <div className="scroll" role="region" aria-labelledby="contracts" tabIndex={0}>
+      <div className="scroll broad" role="region" aria-labelledby="contracts" tabIndex={0}>
         <table>
           <thead>
             <tr>
