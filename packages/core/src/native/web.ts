@@ -2,12 +2,22 @@ import { chacha20poly1305 } from "@noble/ciphers/chacha.js";
 import { p256 } from "@noble/curves/nist.js";
 import { sha256 as nobleSha256 } from "@noble/hashes/sha2.js";
 import { keccak_256 } from "@noble/hashes/sha3.js";
-
+import { createKeccak, type IHasher } from "hash-wasm";
 import { compare, concat, fromHex, type Hex, toBigInt, uint } from "../bytes.ts";
 
-// The primitives in plain JavaScript, for browsers. native/node.ts gives the same results with native code.
+// The primitives for browsers, in plain JavaScript but for Keccak, which most of a verification is. native/node.ts gives
+// the same results with native code.
 
-export const keccak256 = (data: Uint8Array): Uint8Array => keccak_256(data);
+let compiled: IHasher | undefined;
+/** Where a page's Content-Security-Policy forbids WebAssembly, JavaScript goes on. */
+void createKeccak(256).then(
+  (hasher) => (compiled = hasher),
+  () => undefined,
+);
+
+export const keccakIsCompiled = (): boolean => compiled !== undefined;
+export const keccak256 = (data: Uint8Array): Uint8Array =>
+  compiled ? compiled.init().update(data).digest("binary") : keccak_256(data);
 export const sha256 = (data: Uint8Array): Uint8Array => nobleSha256(data);
 
 /** ES256 over `message` with the public key as an uncompressed point (65 bytes); signature r ‖ s. */
