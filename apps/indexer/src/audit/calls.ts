@@ -26,7 +26,7 @@ export class Calls {
       provider,
       call: async (transaction) => {
         const result = (await provider.call({ ...transaction, blockTag: block })) as Hex;
-        this.#note(addresses, String(transaction.to).toLowerCase() as Hex, transaction.data as Hex, result);
+        this.#note(addresses, (transaction.to as string).toLowerCase() as Hex, transaction.data as Hex, result);
         return result;
       },
     };
