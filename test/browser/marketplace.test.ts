@@ -7,7 +7,14 @@ import { STATE } from "@msec/trade";
 import { type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { RESEARCH } from "../../apps/cli/src/city/consent.ts";
-import { accessibilityProblems, missingChromium, TestBrowser, weigh } from "../support/browser.ts";
+import {
+  accessibilityProblems,
+  missingChromium,
+  TestBrowser,
+  vitals,
+  weigh,
+  writeFigures,
+} from "../support/browser.ts";
 import { csvFile, msec, openPlan, TestCity, until } from "../support/city.ts";
 import { TestWallet } from "../support/wallet.ts";
 
@@ -66,13 +73,7 @@ describe.skipIf(missing)("the marketplace", () => {
   });
 
   afterAll(async () => {
-    console.log(
-      Object.entries(figures)
-        .map(([name, value]) => `${name} ${value}`)
-        .join(", "),
-    );
-    const file = process.env.MSEC_BROWSER_JSON;
-    if (file) writeFileSync(file, `${JSON.stringify(figures, null, 2)}\n`);
+    writeFigures(figures);
     await browser?.close();
     wallet?.close();
     await t?.stop();
@@ -211,6 +212,25 @@ describe.skipIf(missing)("the marketplace", () => {
     const text = await page.getByText("readings a second").innerText();
     figures.verifiedReadingsPerSecond = Number((/([\d,]+) readings/.exec(text)?.[1] ?? "0").replaceAll(",", ""));
     expect(figures.verifiedReadingsPerSecond).toBeGreaterThan(0);
+  });
+
+  test("how the first pages come up is measured, and nothing on them jumps", async () => {
+    const offer = await t.city.contracts.Marketplace.queryFilter(
+      t.city.contracts.Marketplace.filters.OfferPublished(),
+      0,
+    );
+    const pages = { home: "", offer: `/offers/${offer[0]?.args.offerId}`, deal: `/deals/${dealId}` };
+    for (const [name, path] of Object.entries(pages)) {
+      const fresh = await browser.page(wallet);
+      const seen = await vitals(fresh, `${site}/en${path}`);
+      await fresh.close();
+      figures[`${name}LargestPaintMilliseconds`] = Math.round(seen.largestPaintMilliseconds);
+      figures[`${name}BlockingMilliseconds`] = Math.round(seen.blockingMilliseconds);
+      figures[`${name}LayoutShift`] = Number(seen.layoutShift.toFixed(3));
+      expect(seen.largestPaintMilliseconds, `${name}: something was painted`).toBeGreaterThan(0);
+      // What web.dev calls good.
+      expect(seen.layoutShift, `${name}: what was there stays where it was`).toBeLessThanOrEqual(0.1);
+    }
   });
 
   test("operators: one that is away is shown so, and again when it is back", async () => {

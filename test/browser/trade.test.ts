@@ -220,6 +220,59 @@ describe.skipIf(missing)("trade in the browser", () => {
       .waitFor({ timeout: 30_000 });
   });
 
+  test("a citizen without a wallet keeps a key behind a passkey, and signs a request with it", async () => {
+    const alone = await TestBrowser.open();
+    try {
+      const page = await alone.page();
+      const devtools = await page.context().newCDPSession(page);
+      await devtools.send("WebAuthn.enable");
+      await devtools.send("WebAuthn.addVirtualAuthenticator", {
+        options: {
+          protocol: "ctap2",
+          ctap2Version: "ctap2_1",
+          transport: "internal",
+          hasResidentKey: true,
+          hasUserVerification: true,
+          hasPrf: true,
+          isUserVerified: true,
+          automaticPresenceSimulation: true,
+        },
+      });
+      await page.goto(`${site}/en/streams/${square}`);
+      await page.getByRole("button", { name: "Connect", exact: true }).click();
+      await page.getByRole("button", { name: "Make a key in this browser" }).click();
+      await page.getByRole("button", { name: "Use a passkey instead" }).click();
+      const kept = await until("the key is kept", () =>
+        page.evaluate(() => localStorage.getItem("msec.vault") ?? undefined),
+      );
+      expect(kept).toMatch(/passkey/);
+      const { address } = JSON.parse(kept) as { address: Hex };
+      await page.getByRole("button", { name: new RegExp(address.slice(0, 6)) }).waitFor();
+      await page.keyboard.press("Escape");
+      await page.getByRole("button", { name: "A sample: the newest pack" }).click();
+      await page.getByLabel("At most (MSEC)").fill("0.01");
+      await page.getByRole("button", { name: "Leave the request" }).click();
+      await until(
+        "everything is agreed to",
+        async () => {
+          if (await page.getByTestId("asked").isVisible()) return true;
+          const agree = page.getByRole("button", { name: "Agree" });
+          if (await agree.isEnabled().catch(() => false)) await agree.click({ timeout: 2_000 }).catch(() => undefined);
+          return false;
+        },
+        120_000,
+      );
+      const found = await fetch(`${t.city.run.markets[0]?.url}/orders?maker=${address}`);
+      expect(((await found.json()) as { items: unknown[] }).items).toHaveLength(1);
+      expect(alone.wrongs).toEqual([]);
+    } catch (error) {
+      for (const page of alone.context.pages()) console.log(await page.locator("body").innerText());
+      throw error;
+    } finally {
+      await alone.close();
+    }
+  });
+
   test("an offer is published in three steps, and closed; only by the owner", async () => {
     await buyer.goto(`${site}/en/publish/${square}`);
     await buyer.getByText("Another account owns this stream's device").waitFor();

@@ -2,7 +2,22 @@ import { cpSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { packsTopic } from "@msec/broker";
-import { encodeMessage, FLAG, type Hex, type RefusalCode, sha256, toHex, ZERO32 } from "@msec/core";
+import {
+  encodeMessage,
+  FLAG,
+  fromHex,
+  type Hex,
+  readThing,
+  type RefusalCode,
+  registryDomain,
+  sha256,
+  type SignedThing,
+  signTyped,
+  THING_DESCRIPTION,
+  thingDescription,
+  toHex,
+  ZERO32,
+} from "@msec/core";
 import { Sender } from "@msec/chain";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Built } from "../../packages/core/test/city.ts";
@@ -38,6 +53,44 @@ test("without a TPM the device is shown as software, and not as one that proves 
   expect(out).toMatch(/its keys are software: whoever copies its disk is the device/);
   const attest = await msec(["device", "attest", "honest", "--dir", t.root]);
   expect(attest).toMatchObject({ code: 1, out: expect.stringMatching(/there is no TPM that could answer/) });
+});
+
+test("where a device stands only its owner says, and no older word replaces a newer", async () => {
+  const stream = t.streamOf("honest");
+  const describeBy = (...options: string[]) => msec(["device", "describe", "honest", ...options, "--dir", t.root]);
+  const said = async (n: number) => (await t.get<{ thing: SignedThing | null }>(n, `/streams/${stream}`)).thing;
+  await until("all operators know the stream", async () => (await Promise.all(ALL.map(said))).every((x) => x === null));
+  expect(await describeBy("--at", "43.46,-3.81", "--place", "Plaza")).toMatchObject({
+    code: 0,
+    out: expect.stringMatching(/description 1, taken by 4 of 4/),
+  });
+  const first = (await said(1)) as SignedThing;
+  expect(readThing(stream, first.document).place).toEqual({ latitude: 43.46, longitude: -3.81, name: "Plaza" });
+  expect((await describeBy("--model", "Box 3")).out).toMatch(/description 2, taken by 4 of 4/);
+  expect((await describeBy("--nowhere")).out).toMatch(/description 3, taken by 4 of 4/);
+  for (const n of ALL) {
+    const now = (await said(n)) as SignedThing;
+    expect([now.version, readThing(stream, now.document)]).toEqual([3, { title: "honest/air", model: "Box 3" }]);
+  }
+  expect(await describeBy("--at", "91,0")).toMatchObject({ code: 2 });
+
+  const put = async (thing: SignedThing) => {
+    const url = `${t.city.run.operators[0]?.url}/streams/${stream}/thing`;
+    const response = await fetch(url, { method: "PUT", body: JSON.stringify(thing) });
+    return ((await response.json()) as { code: string }).code;
+  };
+  expect(await put(first)).toBe("order");
+  expect(await put({ ...first, version: 9 })).toBe("bad-signature");
+  const { chainId, addresses } = t.city.run.deployment;
+  const document = first.document.replace("43.46", "44");
+  const signed = thingDescription(stream, { version: 9, document });
+  const domain = registryDomain(chainId, addresses.DeviceRegistry);
+  const signature = signTyped(fromHex(t.city.people.buyer.key), domain, THING_DESCRIPTION, signed);
+  expect(await put({ version: 9, document, signature })).toBe("bad-signature");
+  await until("the indexer has what the owner said last", async () => {
+    const response = await fetch(`${t.city.run.indexer}/streams/${stream}`);
+    return ((await response.json()) as { thing: { model?: string } | null }).thing?.model === "Box 3";
+  });
 });
 
 const ALL = [1, 2, 3, 4];

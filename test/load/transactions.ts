@@ -6,7 +6,7 @@ import { getCreateAddress } from "ethers";
 
 // What a GoQuorum network takes in a second: public transactions that were signed ahead, and private ones.
 
-const TICK_MS = 50;
+const TICK_MS = 250;
 const DRAIN_MS = 60_000;
 /** Writes its calldata's word to slot 0 where there is any, else returns it. */
 const WORD = "0x6018600c60003960186000f33615600c57600035600055005b60005460005260206000f3";
@@ -56,16 +56,48 @@ class Blocks {
   }
 }
 
-async function sendBatch(rpc: string, raws: readonly Hex[]): Promise<void> {
-  const body = raws.map((raw, id) => ({ jsonrpc: "2.0", id, method: "eth_sendRawTransaction", params: [raw] }));
-  const response = await fetch(rpc, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify(body),
-  });
-  const answers = (await response.json()) as { error?: { message: string } }[];
-  const refused = answers.find(({ error }) => error);
-  if (refused) throw new Error(`a node refuses a transaction: ${refused.error?.message}`);
+/**
+ * An account's connection to its node. Requests stand beside one another on it: a batch is taken one by one, each waiting for
+ * the pool and each told to the other nodes by itself.
+ */
+class Line {
+  readonly #socket: WebSocket;
+  /** Resolves when it is open, or failed. */
+  readonly opened: Promise<void>;
+  #waiting = 0;
+  /** Why the node took a transaction not, or the connection ended. */
+  failed: Error | undefined;
+
+  constructor(ws: string) {
+    this.#socket = new WebSocket(ws);
+    this.opened = new Promise((done) => {
+      this.#socket.onopen = () => done();
+      this.#socket.onclose = () => {
+        this.failed ??= new Error(`${ws} closed the connection`);
+        done();
+      };
+    });
+    this.#socket.onmessage = ({ data }) => {
+      this.#waiting--;
+      const { error } = JSON.parse(String(data)) as { error?: { message: string } };
+      if (error) this.failed ??= new Error(`a node refuses a transaction: ${error.message}`);
+    };
+  }
+
+  send(raw: Hex): void {
+    this.#waiting++;
+    const request = { jsonrpc: "2.0", id: 1, method: "eth_sendRawTransaction", params: [raw] };
+    this.#socket.send(JSON.stringify(request));
+  }
+
+  /** Until each one is answered. */
+  async answered(): Promise<void> {
+    while (this.#waiting > 0 && !this.failed) await sleep(20);
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
 }
 
 export interface PublicOptions {
@@ -83,17 +115,19 @@ export async function publicRun(profiles: readonly Profile[], { rate, seconds, s
   const each = Math.ceil((rate * seconds) / senders);
   const provider = connectChain(profiles[0] as Profile);
   const accounts = Array.from({ length: senders }, (_, i) => {
-    const { rpc, chainId } = profiles[i % profiles.length] as Profile;
-    return { rpc, sender: new Sender(randomKey(), provider, chainId), ready: Promise.resolve() };
+    const { ws, chainId } = profiles[i % profiles.length] as Profile;
+    return { line: new Line(ws as string), sender: new Sender(randomKey(), provider, chainId) };
   });
-  const lines = await Promise.all(
+  const lines = accounts.map(({ line }) => line);
+  const signed = await Promise.all(
     accounts.map(async ({ sender }) => {
-      const signed = [];
+      const own = [];
       for (let nonce = 0; nonce < each; nonce++)
-        signed.push(await sender.sign({ to: sender.address, data: "0x", gasLimit: 21_000 }, nonce));
-      return signed;
+        own.push(await sender.sign({ to: sender.address, data: "0x", gasLimit: 21_000 }, nonce));
+      return own;
     }),
   );
+  await Promise.all(lines.map((line) => line.opened));
   const dueAt = new Map<Hex, number>();
   const latencies: number[] = [];
   const perBlock: number[] = [];
@@ -108,33 +142,26 @@ export async function publicRun(profiles: readonly Profile[], { rate, seconds, s
     }
   });
   const total = each * senders;
-  let failed: Error | undefined;
+  const failed = () => lines.find((line) => line.failed)?.failed;
   let sent = 0;
   const started = performance.now();
-  while (sent < total && !failed) {
-    const now = performance.now();
-    const due = Math.min(total, Math.floor(((now - started) / 1000) * rate));
-    const parts = accounts.map(() => [] as Hex[]);
+  while (sent < total && !failed()) {
+    const due = Math.min(total, Math.floor(((performance.now() - started) / 1000) * rate));
     for (; sent < due; sent++) {
-      const { hash, raw } = lines[sent % senders]?.[Math.floor(sent / senders)] as { hash: Hex; raw: Hex };
+      const { hash, raw } = signed[sent % senders]?.[Math.floor(sent / senders)] as { hash: Hex; raw: Hex };
       dueAt.set(hash, started + (sent / rate) * 1000);
-      parts[sent % senders]?.push(raw);
-    }
-    for (const [i, account] of accounts.entries()) {
-      const part = parts[i] as Hex[];
-      if (part.length > 0)
-        account.ready = account.ready
-          .then(() => sendBatch(account.rpc, part))
-          .catch((error: unknown) => void (failed = error as Error));
+      lines[sent % senders]?.send(raw);
     }
     await sleep(TICK_MS);
   }
-  await Promise.all(accounts.map(({ ready }) => ready));
-  for (const end = performance.now() + DRAIN_MS; latencies.length < total && performance.now() < end && !failed; )
+  await Promise.all(lines.map((line) => line.answered()));
+  for (const end = performance.now() + DRAIN_MS; latencies.length < total && performance.now() < end && !failed(); )
     await sleep(20);
+  const why = failed();
+  for (const line of lines) line.close();
   blocks.close();
   provider.destroy();
-  if (failed) throw failed as Error;
+  if (why) throw why;
   return {
     offeredPerSecond: rate,
     senders,

@@ -15,6 +15,7 @@ import {
   upNetwork,
   validatorsOf,
 } from "@msec/quorum";
+import { Wallet } from "ethers";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { Nodes, until } from "../support/network.ts";
 
@@ -67,6 +68,25 @@ it("goes on when one of four is killed, and that one catches up", async () => {
   await until(async () => (await nodes.height(1)) > before + 5, 60);
   await nodes.start(4);
   await until(async () => (await nodes.height(4)) >= (await nodes.height(1)) - 1, 60);
+});
+
+it("goes on without one of four while transactions keep coming", async () => {
+  await nodes.kill(4);
+  const wallet = Wallet.createRandom();
+  const transfer = { type: 0, chainId: plan.chainId, gasPrice: 0, gasLimit: 21_000, to: wallet.address };
+  const before = await nodes.height(1);
+  let nonce = 0;
+  await until(
+    async () => {
+      const raw = await wallet.signTransaction({ ...transfer, nonce: nonce++ });
+      await ask(nodes.rpc(1 + (nonce % 3)), "eth_sendRawTransaction", [raw]);
+      return (await nodes.height(1)) > before + 8;
+    },
+    120,
+    100,
+  );
+  await nodes.start(4);
+  await nodes.level(4, 1);
 });
 
 it("stands still when two are killed, and goes on, without a fork, when they are back", async () => {

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -91,6 +91,37 @@ export async function accessibilityProblems(page: Page): Promise<string[]> {
   });
 }
 
+/** How a page came up: milliseconds to its largest paint, of blocked main thread beyond 50 a task, and its layout shift. */
+export interface Vitals {
+  largestPaintMilliseconds: number;
+  blockingMilliseconds: number;
+  layoutShift: number;
+}
+
+const QUIET_MS = 2_000;
+
+/** What Lighthouse would look at, of a page without a cache. */
+export async function vitals(page: Page, url: string): Promise<Vitals> {
+  const devtools = await page.context().newCDPSession(page);
+  await devtools.send("Network.setCacheDisabled", { cacheDisabled: true });
+  await page.addInitScript(() => {
+    const seen = { largestPaintMilliseconds: 0, blockingMilliseconds: 0, layoutShift: 0 };
+    Object.assign(window, { testVitals: seen });
+    const watch = (
+      type: string,
+      take: (entry: PerformanceEntry & { value?: number; hadRecentInput?: boolean }) => void,
+    ) => new PerformanceObserver((list) => list.getEntries().forEach(take)).observe({ type, buffered: true });
+    watch("largest-contentful-paint", ({ startTime }) => (seen.largestPaintMilliseconds = startTime));
+    watch("longtask", ({ duration }) => (seen.blockingMilliseconds += Math.max(0, duration - 50)));
+    watch("layout-shift", ({ value = 0, hadRecentInput }) => (seen.layoutShift += hadRecentInput ? 0 : value));
+  });
+  await page.goto(url, { waitUntil: "load" });
+  await page.waitForTimeout(QUIET_MS);
+  const seen = await page.evaluate(() => (window as unknown as { testVitals: Vitals }).testVitals);
+  await devtools.detach();
+  return seen;
+}
+
 /** Bytes that came over the network for a page, compressed as they came. */
 export async function weigh(page: Page, url: string): Promise<{ kilobytes: number }> {
   const devtools = await page.context().newCDPSession(page);
@@ -101,4 +132,17 @@ export async function weigh(page: Page, url: string): Promise<{ kilobytes: numbe
   await page.goto(url, { waitUntil: "networkidle" });
   await devtools.detach();
   return { kilobytes: Math.round(bytes / 1024) };
+}
+
+/** Adds what was measured to the file that is asked for. */
+export function writeFigures(figures: Record<string, number>): void {
+  console.log(
+    Object.entries(figures)
+      .map(([name, value]) => `${name} ${value}`)
+      .join(", "),
+  );
+  const file = process.env.MSEC_BROWSER_JSON;
+  if (!file) return;
+  const before = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as object) : {};
+  writeFileSync(file, `${JSON.stringify({ ...before, ...figures }, null, 2)}\n`);
 }

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Sender } from "@msec/chain";
-import { type Hex } from "@msec/core";
+import { type Hex, type Place, type Thing } from "@msec/core";
 import {
   type Config,
   initCleared,
@@ -15,11 +15,14 @@ import {
 } from "@msec/device";
 import { connectService, type ElementService, SecureElementError, serviceOf } from "@msec/secure-element";
 import { readJson } from "@msec/service";
+import { describeStream, descriptionOf, thingOf } from "@msec/trade";
 import { Attestation, policyOf, type Registry, sendInOrder } from "./city/attestation.ts";
+import { published } from "./city/descriptions.ts";
 import { registration, signHolders } from "./city/devices.ts";
 import { type Account, people } from "./city/layout.ts";
 import { BOOT_POLICY, emulatorProfile } from "./city/tpms.ts";
 import { type Session } from "./context.ts";
+import { signerOf } from "./market/buy.ts";
 import { time } from "./output.ts";
 import { Problem } from "./problem.ts";
 
@@ -226,6 +229,39 @@ export async function quarantineDevice(
     data: DeviceRegistry.interface.encodeFunctionData("setStatus", [device.deviceId, status]),
   });
   return { device: device.name, status: STATUS[status] as string, block: receipt.blockNumber };
+}
+
+/** What is said of a device's place; `place: null` takes it back. */
+export interface Description {
+  place?: Place | null;
+  model?: string;
+  calibration?: NonNullable<Thing["calibration"]>;
+  /** Gives the place of a sealed stream as it is, not to about a kilometre. */
+  precise: boolean;
+}
+
+/** Says where a device stands and what it is, as its owner; what is left out stays as it was said before. */
+export async function describeDevice(
+  session: Session,
+  name: string,
+  { place, model, calibration, precise }: Description,
+): Promise<{ stream: string; version: number; took: number; of: number; thing: Thing }[]> {
+  const device = deviceOf(session, name);
+  const sign = signerOf(await ownerOf(session, device));
+  const said = [];
+  for (const { streamId, name: stream } of device.streams) {
+    const { preimage } = await session.operators.stream(streamId);
+    const { place: was, ...before } = thingOf(streamId, await descriptionOf(session.operators, streamId)) ?? {};
+    const given = { ...before, ...(model ? { model } : {}), ...(calibration ? { calibration } : {}) };
+    // A place that stands was rounded, or not, when it was said.
+    const thing =
+      place === undefined
+        ? published(preimage, { ...given, ...(was ? { place: was } : {}) }, true)
+        : published(preimage, { ...given, ...(place ? { place } : {}) }, precise);
+    const result = await describeStream(session.operators, session.deployment, streamId, thing, sign);
+    said.push({ stream, ...result, thing });
+  }
+  return said;
 }
 
 export interface Finding {

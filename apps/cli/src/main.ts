@@ -25,6 +25,7 @@ import { openSession, type Session } from "./context.ts";
 import { checkContracts } from "./contracts.ts";
 import {
   attestDevice,
+  describeDevice,
   enrolDevice,
   explainDevice,
   quarantineDevice,
@@ -51,6 +52,7 @@ import { addNetworkCommands } from "./network.ts";
 import { bad, bold, dim, good, print, printJson, short, table, time, tokens, warn } from "./output.ts";
 import { seriesOf, svgPlot, textPlot } from "./plot.ts";
 import { Problem, problemOf } from "./problem.ts";
+import { type DescribeFlags, descriptionFrom } from "./place.ts";
 import { slotsBetween, slotsToErase } from "./slots.ts";
 import { type VerifyFlags, verifyFile } from "./verify.ts";
 
@@ -299,6 +301,34 @@ deviceCommand("renew", "give a device whose TPM was cleared a new key; its strea
         print(good(`${name} signs with key ${keyEpoch} (${short(keyHash)}) from now on`));
         if (setAside) print(`  what the cleared TPM had sealed is in ${setAside}`);
         print("  its new streams are offered at the next start of the city");
+      },
+    ),
+  );
+
+deviceCommand("describe", "say where a device stands and what it is, signed by its owner; it then stands on the map")
+  .argument("<DEVICE>", "name or id")
+  .option("--at <LAT,LON>", "degrees, such as 43.4728,-3.8002")
+  .option("--altitude <METRES>", "above the sea")
+  .option("--accuracy <METRES>", "how far off the place may be")
+  .option("--place <NAME>", "what people call the place")
+  .option("--nowhere", "take the place back", false)
+  .option("--precise", "the place of a sealed stream as it is: left out, it is rounded to about a kilometre", false)
+  .option("--model <TEXT>", "what kind of device it is")
+  .option("--calibrated <DATE>", "day of the last calibration, such as 2026-05-31")
+  .option("--note <TEXT>", "how it was calibrated")
+  .action((name: string, options: Common & DescribeFlags) =>
+    withSession(
+      options,
+      (session) => describeDevice(session, name, descriptionFrom(options)),
+      (said) => {
+        for (const { stream, version, took, of, thing } of said) {
+          print(good(`${stream}: description ${version}, taken by ${took} of ${of} operators`));
+          const { place } = thing;
+          if (place)
+            print(
+              `  ${place.latitude}, ${place.longitude}${place.accuracy === undefined ? "" : `, within ${place.accuracy} m`}`,
+            );
+        }
       },
     ),
   );

@@ -103,7 +103,7 @@ export function addNetworkCommands(program: Command): void {
             n.manager ?? "",
             n.validator ? "yes" : "",
             n.block ?? "",
-            n.age ?? "",
+            n.block === 0 ? "" : (n.age ?? ""),
             n.peers ?? "",
             n.block === null ? warn("does not answer") : isWell(n) ? "well" : warn("behind, or the chain stands still"),
           ]),

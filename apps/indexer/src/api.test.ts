@@ -22,6 +22,10 @@ const PARK: StreamPreimage = {
   },
 };
 const PARK_ID = streamId(PARK);
+const PARK_THING = {
+  title: "park/air",
+  place: { latitude: 43.4728, longitude: -3.8002, accuracy: 5, name: "Las Llamas" },
+};
 
 let databases: TestDatabases;
 let close: () => void;
@@ -73,6 +77,9 @@ beforeAll(async () => {
   );
   await reader.tick();
   await store.describe(PARK_ID, PARK);
+  await store.putThing(PARK_ID, 1, PARK_THING);
+  await store.reached([{ streamId: PARK_ID, thing: 1, firstSlot: 5, toMs: 900_000, anchoredAt: Date.now() - 60_000 }]);
+  await store.putScore(SELLER, word(5), 70);
   routes = routesOf(
     store,
     async () => {
@@ -131,6 +138,47 @@ describe("questions", () => {
     });
   });
 
+  test("offers, by where they are measured, when, how freshly, and how their seller is rated", async () => {
+    expect(await ids("/offers?where=-3.9,43.4,-3.7,43.5", "offerId")).toEqual([word(11)]);
+    expect(await ids("/offers?where=-3.9,43.4,-3.81,43.5", "offerId")).toEqual([]);
+    expect(await ids("/offers?text=llamas", "offerId")).toEqual([word(11)]);
+    expect(await ids("/offers?from=900000", "offerId")).toEqual([word(11)]);
+    expect(await ids("/offers?from=900001", "offerId")).toEqual([]);
+    expect(await ids("/offers?to=300000", "offerId")).toEqual([word(11)]);
+    expect(await ids("/offers?to=299999", "offerId")).toEqual([]);
+    expect(await ids("/offers?fresh=3600", "offerId")).toEqual([word(11)]);
+    expect(await ids("/offers?fresh=30", "offerId")).toEqual([]);
+    expect(await ids("/offers?leastScore=70", "offerId")).toEqual([word(11)]);
+    expect(await ids("/offers?leastScore=71", "offerId")).toEqual([]);
+    expect(await get(`/offers/${word(11)}`)).toMatchObject({
+      thing: PARK_THING,
+      measured: { fromMs: 300_000, toMs: 900_000 },
+      score: 70,
+    });
+    expect(await get(`/offers/${word(12)}`)).toMatchObject({
+      thing: null,
+      measured: { fromMs: null, toMs: null, anchoredAtMs: null },
+      score: null,
+    });
+    expect(await get(`/streams/${PARK_ID}`)).toMatchObject({ http: 200, thing: PARK_THING, description: PARK });
+  });
+
+  test("where the streams on offer stand, each once", async () => {
+    const place = { streamId: PARK_ID, name: "park/air", place: "Las Llamas", latitude: 43.4728, longitude: -3.8002 };
+    expect(await get("/places")).toMatchObject({
+      items: [{ ...place, accuracy: 5, offers: 1, leastPrice: "10", mode: 0 }],
+      more: false,
+      elsewhere: 0,
+    });
+    chain.mine(emitted("Marketplace", "OfferPublished", { offerId: word(13), streamId: word(103), seller: OTHER }));
+    await reader.tick();
+    expect(await get("/places")).toMatchObject({ items: [place], elsewhere: 1 });
+    expect((await get("/places?mostPrice=9")).items).toEqual([]);
+    expect(await ids("/offers?open=true", "offerId")).toEqual([word(13), word(11)]);
+    chain.lose(1);
+    await reader.tick();
+  });
+
   test("a deal with its state, and all that happened to it", async () => {
     expect(await ids(`/deals?buyer=${BUYER}`, "state")).toEqual(["refunded", "released"]);
     expect(await ids("/deals?state=funded", "dealId")).toEqual([word(23)]);
@@ -183,6 +231,10 @@ describe("questions", () => {
     ["/offers?seller=me", /query seller: expected 0x and 40/],
     ["/offers?limit=0", /query limit/],
     ["/offers?limit=501", /query limit/],
+    ["/offers?where=NaN,0,1,1", /query where: expected west,south,east,north/],
+    ["/offers?where=3,0,1,1", /query where: west lies east of east/],
+    ["/places?where=0,0,1", /query where/],
+    ["/places?limit=5", /query: Unrecognized key/],
     ["/offers?before=1;drop table events", /query before/],
     ["/offers?colour=red", /query: Unrecognized key: "colour"/],
     ["/deals/0x12", /dealId: expected 0x and 64/],

@@ -9,6 +9,30 @@ type Row = Record<string, unknown>;
 type Conditions = [sql: string, value: unknown][];
 
 const EVENTS_A_BLOCK = 1_000_000;
+const MOST_PLACES = 5_000;
+
+/** What of an offer is asked for, whether on a list or a map. */
+const offerConditions = (q: Omit<z.output<typeof shape.offerQuery>, "limit" | "before">): Conditions => [
+  ["stream_id = ?", q.stream],
+  ["seller = ?", q.seller],
+  ["open = ?", q.open],
+  ["(stream->>'mode')::integer = ?", q.mode],
+  ["assurance = ?", q.assurance],
+  ["(terms->>'unitPrice')::numeric <= ?::numeric", q.mostPrice],
+  ["position(lower(?) in lower(description::text || coalesce(thing->'place'->>'name', ''))) > 0", q.text],
+  ["place <@ ?::box", q.where?.replace(/^(.+),(.+),(.+),(.+)$/, "($1,$2),($3,$4)")],
+  ["to_ms >= ?", q.from],
+  ["to_ms is not null and coalesce(from_ms, 0) <= ?", q.to],
+  ["anchored_at_ms >= ?", q.fresh === undefined ? undefined : Date.now() - q.fresh * 1000],
+  ["score >= ?", q.leastScore],
+];
+
+/** The conditions that are given, as SQL and its values. */
+function whereOf(conditions: Conditions): { where: string; values: unknown[] } {
+  const given = conditions.filter(([, value]) => value !== undefined);
+  const where = given.map(([sql], i) => sql.replace("?", `$${i + 1}`)).join(" and ") || "true";
+  return { where, values: given.map(([, value]) => value) };
+}
 
 /** Every question that the API answers, and how. */
 export function routesOf(
@@ -23,18 +47,49 @@ export function routesOf(
     { limit, before }: { limit: number; before?: number | undefined },
     shown: (row: Row) => T,
   ): Promise<{ items: T[]; next: number | null }> => {
-    const given = [...conditions, [`block * ${EVENTS_A_BLOCK} + index < ?`, before] as const].filter(
-      ([, value]) => value !== undefined,
-    );
-    const where = given.map(([sql], i) => sql.replace("?", `$${i + 1}`)).join(" and ") || "true";
+    const { where, values } = whereOf([...conditions, [`block * ${EVENTS_A_BLOCK} + index < ?`, before]]);
     const { rows } = (await store.db.query(
       `select * from ${view} v where ${where} order by block desc, index desc limit ${limit + 1}`,
-      given.map(([, value]) => value),
+      values,
     )) as { rows: Row[] };
     const last = rows.length > limit ? rows[limit - 1] : undefined;
     return {
       items: rows.slice(0, limit).map(shown),
       next: last ? Number(last.block) * EVENTS_A_BLOCK + Number(last.index) : null,
+    };
+  };
+  /** The streams of the offers that fit, each once, with where they stand. */
+  const places = async (conditions: Conditions): Promise<z.input<typeof shape.places>> => {
+    const { where, values } = whereOf(conditions);
+    const { rows } = (await store.db.query(
+      `select v.*, s.description->>'name' as name, s.place, s.thing->'place' as at
+       from (
+         select stream_id, count(*) as offers, min((terms->>'unitPrice')::numeric) as price,
+           min((stream->>'mode')::integer) as mode, max(block * ${EVENTS_A_BLOCK} + index) as newest
+         from offer_list v where ${where} group by stream_id
+       ) v left join streams s using (stream_id)
+       order by place is null, newest desc`,
+      values,
+    )) as { rows: Row[] };
+    const placed = rows.filter((row) => row.place !== null);
+    return {
+      items: placed.slice(0, MOST_PLACES).map((row) => {
+        const { accuracy, name } = row.at as { accuracy?: number; name?: string };
+        const { x, y } = row.place as { x: number; y: number };
+        return {
+          streamId: row.stream_id as string,
+          name: row.name as string,
+          latitude: y,
+          longitude: x,
+          accuracy: accuracy ?? null,
+          place: name ?? null,
+          mode: Number(row.mode),
+          offers: Number(row.offers),
+          leastPrice: String(row.price),
+        };
+      }),
+      more: placed.length > MOST_PLACES,
+      elsewhere: rows.length - placed.length,
     };
   };
   const one = async <T>(view: string, column: string, id: string, shown: (row: Row) => T): Promise<T | undefined> =>
@@ -80,21 +135,32 @@ export function routesOf(
       summary: "Published offers, newest first",
       query: shape.offerQuery,
       answer: pageOf(shape.offer),
-      handle: (_, q) =>
-        list(
-          "offer_list",
-          [
-            ["stream_id = ?", q.stream],
-            ["seller = ?", q.seller],
-            ["open = ?", q.open],
-            ["(stream->>'mode')::integer = ?", q.mode],
-            ["assurance = ?", q.assurance],
-            ["(terms->>'unitPrice')::numeric <= ?::numeric", q.mostPrice],
-            ["position(lower(?) in lower(description::text)) > 0", q.text],
-          ],
-          q,
-          shownOffer,
-        ),
+      handle: (_, q) => list("offer_list", offerConditions(q), q, shownOffer),
+    }),
+    route({
+      path: "/places",
+      summary: "Where the streams on offer stand",
+      query: shape.placesQuery,
+      answer: shape.places,
+      handle: (_, q) => places(offerConditions({ ...q, open: true })),
+    }),
+    route({
+      path: "/streams/{streamId}",
+      summary: "A stream: what it is called and measures, where, and how far it has come",
+      params: { streamId: bytes32 },
+      answer: shape.stream,
+      handle: async ({ streamId }) => {
+        const { rows } = await store.db.query("select * from streams where stream_id = $1", [streamId]);
+        const row = rows[0] as Row | undefined;
+        return (
+          row && {
+            streamId: row.stream_id as string,
+            description: row.description as never,
+            thing: (row.thing ?? null) as never,
+            measured: measuredOf(row),
+          }
+        );
+      },
     }),
     route({
       path: "/offers/{offerId}",
@@ -213,6 +279,12 @@ const origin = (row: Row) => ({ block: Number(row.block), tx: row.tx as string, 
 const numberOrNull = (value: unknown) => (value === null || value === undefined ? null : Number(value));
 type Shown<T extends z.ZodType> = z.input<T>;
 
+const measuredOf = (row: Row) => ({
+  fromMs: numberOrNull(row.from_ms),
+  toMs: numberOrNull(row.to_ms),
+  anchoredAtMs: numberOrNull(row.anchored_at_ms),
+});
+
 const shownOffer = (row: Row): Shown<typeof shape.offer> => ({
   offerId: row.offer_id as string,
   streamId: row.stream_id as string,
@@ -222,6 +294,9 @@ const shownOffer = (row: Row): Shown<typeof shape.offer> => ({
   terms: row.terms as never,
   description: (row.description ?? null) as never,
   assurance: numberOrNull(row.assurance),
+  thing: (row.thing ?? null) as never,
+  measured: measuredOf(row),
+  score: numberOrNull(row.score),
   ...origin(row),
 });
 

@@ -1,5 +1,6 @@
-import { type Addresses, connectChain } from "@msec/chain";
+import { type Addresses, connectChain, contractsAt } from "@msec/chain";
 import { connect } from "@msec/companion-db";
+import { type Hex, registryDomain } from "@msec/core";
 import { Loops, onStop, Reply, runMain, serve } from "@msec/service";
 import { pino } from "pino";
 import { routesOf } from "./api.ts";
@@ -10,10 +11,13 @@ import { describeStream } from "./describe.ts";
 import { Metrics } from "./metrics.ts";
 import { Reader } from "./reader.ts";
 import { handlers, openapi } from "./routes.ts";
+import { followScores } from "./scores.ts";
 import { Store } from "./store.ts";
+import { followStreams } from "./streams.ts";
 
 const READ_MS = 250;
 const DESCRIBE_MS = 1_000;
+const FOLLOW_MS = 5_000;
 /** How old the answers may be before the indexer says that they are. */
 const STALE_MS = 10_000;
 const VERSION = "0.1.0";
@@ -50,6 +54,11 @@ async function main(file: string): Promise<void> {
       if (preimage) await store.describe(id, preimage);
     }
   });
+
+  const domain = registryDomain(chainId, addresses.DeviceRegistry as Hex);
+  loops.every(FOLLOW_MS, "operators", () => followStreams(store, config.operators, domain));
+  const contracts = contractsAt(addresses as Addresses, provider);
+  loops.every(FOLLOW_MS, "scores", () => followScores(store, contracts));
 
   const status = async () => {
     const [head, { rows }] = await Promise.all([

@@ -21,6 +21,31 @@ export const description = streamPreimage
   .nullable()
   .describe("what hashes to the stream's id; null while no operator has told it");
 
+const text = z.string();
+/** As in packages/core, thing.ts. */
+export const thing = z
+  .object({
+    title: text,
+    place: z
+      .object({
+        latitude: z.number().min(-90).max(90),
+        longitude: z.number().min(-180).max(180),
+        altitude: z.number().optional(),
+        accuracy: z.number().optional(),
+        name: text.optional(),
+      })
+      .optional(),
+    model: text.optional(),
+    calibration: z.object({ date: text, note: text.optional() }).optional(),
+  })
+  .nullable()
+  .describe("where and with what it is measured, as its owner signed it; null where nothing is said");
+const ms = uint.nullable();
+/** What operators tell of a stream. */
+const measured = z
+  .object({ fromMs: ms, toMs: ms, anchoredAtMs: ms.describe("when the epoch of its newest pack closed") })
+  .describe("as operators tell it");
+
 export const offer = z.object({
   offerId: bytes32,
   streamId: bytes32,
@@ -30,9 +55,25 @@ export const offer = z.object({
   terms: fields,
   description,
   assurance: uint.nullable().describe("of the device, as in IDeviceRegistry"),
+  thing,
+  measured,
+  score: z
+    .number()
+    .min(0)
+    .max(100)
+    .nullable()
+    .describe("of the seller: percent that buyers give for quality, the lower bound; null where none has rated"),
   ...origin,
 });
-export const offerQuery = z.strictObject({
+const box = z
+  .string()
+  .regex(/^-?\d{1,3}(\.\d{1,9})?(,-?\d{1,3}(\.\d{1,9})?){3}$/, "expected west,south,east,north in degrees")
+  .refine((given) => {
+    const [west, south, east, north] = given.split(",").map(Number) as [number, number, number, number];
+    return west <= east && south <= north;
+  }, "west lies east of east, or south north of north");
+const time = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+const facets = {
   stream: bytes32.optional(),
   seller: address.optional(),
   open: flag.optional(),
@@ -40,8 +81,34 @@ export const offerQuery = z.strictObject({
   assurance: z.coerce.number().int().min(0).max(2).optional(),
   text: z.string().max(100).optional().describe("in the stream's name or quantities"),
   mostPrice: amount.optional().describe("of a reading or sealed pack"),
-  ...page,
+  where: box.optional().describe("west,south,east,north: what stands in this box"),
+  from: time.optional().describe("Unix ms: what has readings since then"),
+  to: time.optional().describe("Unix ms: what has readings before then"),
+  fresh: time.optional().describe("seconds: what was anchored within the last of them"),
+  leastScore: z.coerce.number().min(0).max(100).optional().describe("of the seller"),
+};
+export const offerQuery = z.strictObject({ ...facets, ...page });
+
+const { open: _, ...openFacets } = facets;
+export const placesQuery = z.strictObject(openFacets);
+export const place = z.object({
+  streamId: bytes32,
+  name: text.describe("of the stream"),
+  latitude: z.number().min(-90).max(90),
+  longitude: z.number().min(-180).max(180),
+  accuracy: z.number().nullable(),
+  place: text.nullable().describe("what people call it"),
+  mode: uint,
+  offers: uint.describe("open ones that fit"),
+  leastPrice: amount,
 });
+export const places = z.object({
+  items: z.array(place),
+  more: z.boolean().describe("there are others: ask for less"),
+  elsewhere: uint.describe("streams on offer of which no place is known"),
+});
+
+export const stream = z.object({ streamId: bytes32, description: streamPreimage, thing, measured });
 
 export const event = z.object({
   contract: z.string(),

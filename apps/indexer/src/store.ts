@@ -1,11 +1,12 @@
 import { transaction } from "@msec/companion-db";
-import { type Hex } from "@msec/core";
+import { type Hex, type Thing } from "@msec/core";
 import type pg from "pg";
 import { type ContractEvent } from "./decode.ts";
+import { type Told } from "./streams.ts";
 import { VIEWS } from "./views.ts";
 
 /** Raised with every change of tables or views: what an older version kept is then read from the chain again. */
-const VERSION = 1;
+const VERSION = 2;
 
 const TABLES = `
 create table city (
@@ -37,7 +38,21 @@ create index events_by_stream on events ((args->>'streamId'), block, index);
 create index events_by_device on events ((args->>'deviceId'), block, index);
 create table streams (
   stream_id text primary key,
-  description jsonb not null
+  description jsonb not null,
+  thing_version bigint not null default 0,
+  thing jsonb,
+  place point,
+  from_ms bigint,
+  to_ms bigint,
+  anchored_at_ms bigint
+);
+create index streams_by_place on streams using gist (place);
+create table scores (
+  seller text primary key,
+  provider text not null,
+  score real,
+  block bigint not null,
+  asked_at timestamptz not null default now()
 );
 ${VIEWS}`;
 
@@ -78,7 +93,7 @@ export class Store {
           `the database holds another city, of chain ${known.chain_id}: give the indexer a database of its own, or start it with --rebuild`,
         );
       if (sameCity && known.version === VERSION && !rebuild) return;
-      await tx.query("drop table if exists city, blocks, events, streams cascade");
+      await tx.query("drop table if exists city, blocks, events, streams, scores cascade");
       await tx.query(TABLES);
       await tx.query("insert into city (version, chain_id, addresses) values ($1, $2, $3)", [
         VERSION,
@@ -139,5 +154,72 @@ export class Store {
       streamId,
       JSON.stringify(description),
     ]);
+  }
+
+  /** Notes how far described streams have come: what reaches furthest of all that was told. */
+  async reached(list: readonly Told[]): Promise<void> {
+    await this.db.query(
+      `update streams s set from_ms = least(from_ms, t.first), to_ms = greatest(to_ms, t."toMs"),
+         anchored_at_ms = greatest(anchored_at_ms, t."anchoredAt")
+       from (
+         select t.*, nullif("firstSlot" * 1000 * (s.description->>'slotSeconds')::bigint, 0) as first
+         from jsonb_to_recordset($1) as t ("streamId" text, "firstSlot" bigint, "toMs" bigint, "anchoredAt" bigint)
+         join streams s on s.stream_id = t."streamId"
+       ) t
+       where s.stream_id = t."streamId" and (s.from_ms, s.to_ms, s.anchored_at_ms) is distinct from
+         (least(from_ms, t.first), greatest(to_ms, t."toMs"), greatest(anchored_at_ms, t."anchoredAt"))`,
+      [JSON.stringify(list)],
+    );
+  }
+
+  /** Described streams of which a newer description was told than is known. */
+  async outdated(list: readonly Told[]): Promise<Hex[]> {
+    const { rows } = await this.db.query(
+      `select stream_id from streams join jsonb_to_recordset($1) as t ("streamId" text, thing bigint)
+         on stream_id = t."streamId" where t.thing > thing_version`,
+      [JSON.stringify(list)],
+    );
+    return rows.map(({ stream_id }) => stream_id as Hex);
+  }
+
+  /** Whose a stream is: the device's owner of its owner epoch. */
+  async ownerOf(streamId: Hex): Promise<Hex | undefined> {
+    const { rows } = await this.db.query(
+      `select owner from streams s join owners o on o.device_id = s.description->>'deviceId'
+         and o.owner_epoch = (s.description->>'ownerEpoch')::bigint where stream_id = $1`,
+      [streamId],
+    );
+    return (rows[0] as { owner: Hex } | undefined)?.owner;
+  }
+
+  async putThing(streamId: Hex, version: number, thing: Thing): Promise<void> {
+    const { place } = thing;
+    await this.db.query(
+      `update streams set thing_version = $2, thing = $3, place = point($4::float8, $5::float8)
+       where stream_id = $1 and thing_version < $2`,
+      [streamId, version, JSON.stringify(thing), place?.longitude ?? null, place?.latitude ?? null],
+    );
+  }
+
+  /** Sellers of whose score the chain was not asked in the last hour, or not since they were rated. */
+  async unscored(): Promise<Hex[]> {
+    const { rows } = await this.db.query(
+      `select distinct o.seller from offers o left join scores s on s.seller = o.seller
+       where s.seller is null or s.asked_at < now() - interval '1 hour' or exists (
+         select 1 from events e where e.contract = 'Reputation' and e.name = 'Rated' and e.block > s.block
+           and e.args->>'provider' = s.provider
+       )`,
+    );
+    return rows.map(({ seller }) => seller as Hex);
+  }
+
+  /** @param score Percent; null where nobody has rated the seller. */
+  async putScore(seller: Hex, provider: Hex, score: number | null): Promise<void> {
+    await this.db.query(
+      `insert into scores values ($1, $2, $3, (select coalesce(max(number), 0) from blocks))
+       on conflict (seller) do update
+       set provider = excluded.provider, score = excluded.score, block = excluded.block, asked_at = now()`,
+      [seller, provider, score],
+    );
   }
 }

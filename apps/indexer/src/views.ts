@@ -13,10 +13,15 @@ from events o join blocks b on b.number = o.block
 where o.contract = 'Marketplace' and o.name = 'OfferPublished';
 
 create view offer_list as
-select o.*, s.description,
+select o.*, s.description, s.thing, s.place, s.from_ms, s.to_ms, s.anchored_at_ms, c.score,
   (select (e.args->>'assurance')::integer from events e where e.args->>'deviceId' = o.stream->>'deviceId'
     and e.contract = 'DeviceRegistry' and e.name = 'Enrolled') as assurance
-from offers o left join streams s on s.stream_id = o.stream_id;
+from offers o left join streams s on s.stream_id = o.stream_id left join scores c on c.seller = o.seller;
+
+create view owners as
+select args->>'deviceId' as device_id, case name when 'Enrolled' then 1 else (args->>'ownerEpoch')::bigint end as owner_epoch,
+  case name when 'Enrolled' then args->>'owner' else args->>'to' end as owner
+from events where contract = 'DeviceRegistry' and name in ('Enrolled', 'OwnershipTransferred');
 
 create view event_list as
 select e.*, b.at from events e join blocks b on b.number = e.block;

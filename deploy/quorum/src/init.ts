@@ -5,9 +5,10 @@ import { freePort, writeJson } from "@msec/service";
 import { SigningKey } from "ethers";
 import { writeEdge } from "./companions.ts";
 import { writeManagers } from "./manager.ts";
-import { enodeOf, NetworkFolder, type NetworkPlan, nodeKey, type NodePlan, readPlan } from "./network.ts";
+import { enodeOf, NetworkFolder, type NetworkPlan, type NodePlan, putNodeKey, readPlan } from "./network.ts";
+import { drawNodeKey } from "./order.ts";
 import { NetworkProblem } from "./problem.ts";
-import { BLOCK_GAS, genesis } from "./qbft.ts";
+import { BLOCK_GAS, genesis, RECOMMIT_SECONDS } from "./qbft.ts";
 import { writeUnits } from "./units.ts";
 
 export interface InitOptions {
@@ -31,14 +32,17 @@ export async function initNetwork(root: string, options: InitOptions): Promise<N
   if (options.members > count || options.members === 1)
     throw new NetworkProblem(`from two to ${count} of the nodes can have a privacy manager, or none`);
   const ports = await freePorts(PORTS * count);
-  const nodes = Array.from({ length: count }, (_, i) =>
-    planNode(
-      folder,
-      i + 1,
-      { validator: i < options.validators, member: i < options.members },
-      ports.slice(PORTS * i, PORTS * (i + 1)),
-    ),
-  );
+  const nodes: NodePlan[] = [];
+  for (let i = 0; i < count; i++)
+    nodes.push(
+      planNode(
+        folder,
+        i + 1,
+        { validator: i < options.validators, member: i < options.members },
+        ports.slice(PORTS * i, PORTS * (i + 1)),
+        nodes,
+      ),
+    );
   const plan = { chainId: options.chainId, blockSeconds: options.blockSeconds, nodes };
   writePlan(folder, plan);
   const validators = nodes.filter(({ validator }) => validator).map(({ address }) => address);
@@ -56,9 +60,11 @@ function planNode(
   number: number,
   { validator, member }: { validator: boolean; member: boolean },
   ports: number[],
+  others: readonly NodePlan[],
 ): NodePlan {
   const name = `node-${number}`;
-  const key = nodeKey(folder, name);
+  const key = drawNodeKey(others.map(({ address }) => address));
+  putNodeKey(folder, name, key);
   const [p2p, rpc, ws, edge, edgeHealth, q2t, thirdParty, managerP2p, health] = ports as [
     number,
     number,
@@ -90,7 +96,7 @@ export async function planNextNode(folder: NetworkFolder, validator: boolean): P
   const last = Math.max(...plan.nodes.map(({ name }) => Number(name.slice("node-".length))));
   const [keeper, ...ports] = (await freePorts(PORTS + 1)) as [number, ...number[]];
   const added = {
-    ...planNode(folder, last + 1, { validator, member: false }, ports),
+    ...planNode(folder, last + 1, { validator, member: false }, ports, plan.nodes),
     ...(plan.directory ? { keeper } : {}),
   };
   const next = { ...plan, nodes: [...plan.nodes, added] };
@@ -135,6 +141,7 @@ RPCGasCap = ${BLOCK_GAS}
 GasFloor = ${BLOCK_GAS}
 GasCeil = ${BLOCK_GAS}
 GasPrice = 0
+Recommit = ${RECOMMIT_SECONDS * 1e9}
 
 [Eth.TxPool]
 AccountSlots = 4096

@@ -6,7 +6,8 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { toHex } from "@msec/core";
 import { findBinary } from "./binary.ts";
 import { initNetwork, planNextNode } from "./init.ts";
-import { enodeOf, NetworkFolder, nodeKey, readPlan } from "./network.ts";
+import { enodeOf, NetworkFolder, openNodeKey, readPlan } from "./network.ts";
+import { hasOnePlace } from "./order.ts";
 
 const options = { chainId: 20_261, validators: 4, observers: 1, members: 3, blockSeconds: 1 };
 let root: string;
@@ -20,7 +21,7 @@ describe("init", () => {
     const { nodes } = await initNetwork(root, options);
     const folder = new NetworkFolder(root);
     for (const node of nodes) {
-      const key = new SigningKey(toHex(nodeKey(folder, node.name)));
+      const key = new SigningKey(toHex(openNodeKey(folder, node.name)));
       expect(computeAddress(key.publicKey).toLowerCase()).toBe(node.address);
       expect(enodeOf(node)).toContain(key.publicKey.slice(4));
       const sealed = join(folder.node(node.name), "node-key.sealed");
@@ -74,6 +75,23 @@ describe("init", () => {
     const before = readFileSync(new NetworkFolder(root).plan, "utf8");
     await expect(initNetwork(root, options)).rejects.toThrow("there is a network");
     expect(readFileSync(new NetworkFolder(root).plan, "utf8")).toBe(before);
+  });
+
+  it("writes no key over that of a network whose plan was lost", async () => {
+    await initNetwork(root, options);
+    const folder = new NetworkFolder(root);
+    const key = openNodeKey(folder, "node-1");
+    rmSync(folder.plan);
+    await expect(initNetwork(root, options)).rejects.toThrow("holds a key");
+    expect(openNodeKey(folder, "node-1")).toEqual(key);
+  });
+
+  it("draws every key so that all nodes order the addresses alike", async () => {
+    await initNetwork(root, { ...options, validators: 16, observers: 4 });
+    const folder = new NetworkFolder(root);
+    await planNextNode(folder, true);
+    const addresses = readPlan(folder).nodes.map(({ address }) => address);
+    expect(addresses.filter((one, i) => !hasOnePlace(one, addresses.slice(0, i)))).toEqual([]);
   });
 
   it("plans one more node that all others know of", async () => {

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { type Profile, quorum } from "@msec/chain";
 import { type Hex } from "@msec/core";
-import { secretFile } from "@msec/service";
+import { putSecret, secretFile } from "@msec/service";
 import { z } from "zod";
 import { NetworkProblem } from "./problem.ts";
 
@@ -107,16 +107,24 @@ export class NetworkFolder {
   }
 }
 
-/** 32 bytes, sealed at rest beside the key that opens them; made at random for a new node. */
-export const nodeKey = (folder: NetworkFolder, name: string): Uint8Array => secretFile(folder.node(name), "node-key");
+const hasNodeKey = (folder: NetworkFolder, name: string) => existsSync(join(folder.node(name), "node-key.sealed"));
+
+/** Writes the key of a new node, sealed at rest beside the key that opens it. Never over another one. */
+export function putNodeKey(folder: NetworkFolder, name: string, key: Uint8Array): void {
+  if (hasNodeKey(folder, name))
+    throw new NetworkProblem(
+      `${folder.node(name)} holds a key, and ${folder.plan} knows of no such node: put the plan back from a backup, or remove that folder`,
+    );
+  putSecret(folder.node(name), "node-key", key);
+}
 
 /** The key of a node that was made before. Never a new one: the network would not know it. */
 export function openNodeKey(folder: NetworkFolder, name: string): Uint8Array {
-  if (!existsSync(join(folder.node(name), "node-key.sealed")))
+  if (!hasNodeKey(folder, name))
     throw new NetworkProblem(
       `${folder.node(name)} has no key of ${name}: put it back with msec network restore --node ${name}`,
     );
-  return nodeKey(folder, name);
+  return secretFile(folder.node(name), "node-key");
 }
 
 export const enodeOf = ({ publicKey, host, p2p }: NodePlan): string => `enode://${publicKey}@${host}:${p2p}?discport=0`;

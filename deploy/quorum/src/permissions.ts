@@ -48,7 +48,7 @@ export async function membersAt(
       [{ to: directory, data: DIRECTORY.encodeFunctionData("organisationOf", [address]) }, block],
     ]),
   );
-  if (answers.includes("0x")) throw new Error(`there is no Directory at ${directory} in block ${Number(block)}`);
+  if (answers.includes("0x")) throw new Error(`there is no Directory at ${directory} in block ${block}`);
   return new Set(nodes.filter((_, i) => answers[i] !== NONE).map(({ address }) => address));
 }
 

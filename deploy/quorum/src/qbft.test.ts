@@ -24,6 +24,6 @@ describe("genesis", () => {
     expect(config).not.toHaveProperty("privacyEnhancementsBlock");
     expect(config.transitions[0]).toMatchObject({ block: 0, privacyEnhancementsEnabled: true });
     expect(config.qbft.blockperiodseconds).toBe(2);
-    expect(config.qbft.emptyblockperiodseconds).toBe(4);
+    expect(config.qbft.emptyblockperiodseconds).toBe(3);
   });
 });

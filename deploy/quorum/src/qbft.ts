@@ -8,9 +8,14 @@ export const BLOCK_GAS = 40_000_000;
  * Seconds that an empty block waits beyond the period. A proposer seals an empty block first and proposes it when the period is over;
  * a full one that took longer to execute replaces it only while it waits, so that without this every other block of a burst is empty.
  */
-const EMPTY_WAITS = 2;
+const EMPTY_WAITS = 1;
 /** Seconds; each failed round takes twice as long as the one before, so that without this an outage of hours is followed by hours more. */
 const LONGEST_ROUND = 16;
+/**
+ * Seconds after which a validator that still waits for a block makes its own anew, with what has come since. GoQuorum then also begins to
+ * wait for the round anew, so that with less than a round takes, a chain that lacks one validator stands still while transactions come.
+ */
+export const RECOMMIT_SECONDS = LONGEST_ROUND + 4;
 
 /** extraData of a genesis block: without vote and seals, in round 0. */
 export const extraData = (validators: readonly Hex[]): Hex =>

@@ -108,7 +108,7 @@ export async function upNetwork(
         ...(plan.directory ? [beginNew(partOf(one.name, "keeper"), () => startKeeper(folder, one))] : []),
       ]),
     );
-    await firstBlock(nodes[0] as NodePlan);
+    await firstBlocks(nodes, progress);
   } catch (error) {
     await stop();
     throw error;
@@ -166,16 +166,26 @@ async function settled(work: Promise<void>[]): Promise<void> {
   if (failed) throw failed.reason;
 }
 
-/** The first round of a network that comes up may time out, so that its first block takes some seconds. */
-async function firstBlock(one: NodePlan): Promise<void> {
-  const rpc = `http://127.0.0.1:${one.rpc}`;
-  const height = async () => Number(await ask<string>(rpc, "eth_blockNumber"));
-  const before = await height();
-  for (const end = Date.now() + FIRST_BLOCK_MS; Date.now() < end; await sleep(100))
-    if ((await height()) > before) return;
-  throw new NetworkProblem(
-    `the nodes are up and make no block within ${FIRST_BLOCK_MS / 1000} s: more than two thirds of the validators must reach one another`,
-  );
+/**
+ * Until the first node has a block that it had not, and then until the others have: one that was connected late is not told of the
+ * blocks before, and leads no round until it has fetched them. Whoever takes longer is named and goes on by itself.
+ */
+async function firstBlocks(nodes: readonly NodePlan[], progress: (line: string) => void): Promise<void> {
+  const height = async ({ rpc }: NodePlan) => Number(await ask<string>(`http://127.0.0.1:${rpc}`, "eth_blockNumber"));
+  const before = await Promise.all(nodes.map(height));
+  const end = Date.now() + FIRST_BLOCK_MS;
+  const grows = async (i: number) => {
+    for (; Date.now() < end; await sleep(100))
+      if ((await height(nodes[i] as NodePlan).catch(() => 0)) > (before[i] as number)) return true;
+    return false;
+  };
+  const [first, ...others] = await Promise.all(nodes.map((_, i) => grows(i)));
+  if (!first)
+    throw new NetworkProblem(
+      `the nodes are up and make no block within ${FIRST_BLOCK_MS / 1000} s: more than two thirds of the validators must reach one another`,
+    );
+  const late = nodes.slice(1).filter((_, i) => !others[i]);
+  if (late.length > 0) progress(`without a new block so far: ${late.map(({ name }) => name).join(", ")}`);
 }
 
 /** Has a network that is up follow a Directory: starts the keeper of every node that runs without one. */

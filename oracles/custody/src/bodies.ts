@@ -19,6 +19,8 @@ export const registration = z.object({
   holdersSignature: hex,
 });
 
+export const thing = z.object({ version: uint, document: text, signature: hex });
+
 export const seed = z.object({ sealed: text, keyEpoch: uint, signature: text });
 
 export const proposal = z.object({

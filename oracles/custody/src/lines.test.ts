@@ -13,9 +13,13 @@ import {
   HOLDERS,
   keyHash,
   ProtocolError,
+  registryDomain,
   rootNode,
   sha256,
   signTyped,
+  THING_DESCRIPTION,
+  thingDescription,
+  thingText,
   toBase64,
   utf8,
 } from "@msec/core";
@@ -25,6 +29,7 @@ import { pino } from "pino";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type Built, TestStream } from "../../../packages/core/test/city.ts";
 import { type Context } from "./context.ts";
+import { takeDescription } from "./descriptions.ts";
 import { Lines } from "./lines.ts";
 import { Store } from "./store.ts";
 import { learnStream, type Registration, registerStream, type SeedDelivery, takeSeed } from "./streams.ts";
@@ -33,6 +38,7 @@ import { learnStream, type Registration, registerStream, type SeedDelivery, take
 
 const OWNER = new Uint8Array(32).fill(1);
 const DOMAIN = consentDomain(20260, `0x${"a1".repeat(20)}`);
+const REGISTRY = registryDomain(20260, `0x${"d1".repeat(20)}`);
 const members = [11, 12, 13, 14].map((n) => addressOfKey(new Uint8Array(32).fill(n))).sort();
 
 let folder: string;
@@ -64,7 +70,10 @@ beforeEach(async () => {
   const at = join(folder, `keys-${runs++}`);
   ctx = {
     config: {
-      chain: { chainId: DOMAIN.chainId, addresses: { ConsentRegistry: DOMAIN.verifyingContract } },
+      chain: {
+        chainId: DOMAIN.chainId,
+        addresses: { ConsentRegistry: DOMAIN.verifyingContract, DeviceRegistry: REGISTRY.verifyingContract },
+      },
       committee: members.map((address, i) => ({ address, organisation: `0x0${i}`, url: `http://127.0.0.1:${i + 1}` })),
     },
     log: pino({ level: "silent" }),
@@ -73,6 +82,7 @@ beforeEach(async () => {
     frontiers: await Frontiers.open(db, await ErasureKeys.open(`${at}.keys`, new FileRoot(`${at}.root`))),
     devices: {
       owner: async () => addressOfKey(OWNER),
+      device: async () => ({ owner: addressOfKey(OWNER), ownerEpoch: 1 }),
       keyHash: async (_: Hex, keyEpoch: number) => (keyEpoch === 1 ? keyHash(stream.key.spki) : `0x${"00".repeat(32)}`),
     },
     peers: { all: [] },
@@ -317,6 +327,44 @@ describe("registering a stream", () => {
     expect(await learnStream(ctx, stream.id)).toBeUndefined();
     answer.given = registration();
     expect((await learnStream(ctx, stream.id))?.id).toBe(stream.id);
+  });
+});
+
+describe("taking an owner's description of a stream", () => {
+  beforeEach(async () => void (await registerStream(ctx, registration())));
+
+  const describedAt = (version: number, latitude: number, signer = OWNER) => {
+    const document = thingText(stream.id, { title: "park", place: { latitude, longitude: -3.8 } });
+    const signed = thingDescription(stream.id, { version, document });
+    return { version, document, signature: signTyped(signer, REGISTRY, THING_DESCRIPTION, signed) };
+  };
+  const take = (given: ReturnType<typeof describedAt>) =>
+    takeDescription(ctx, lines.byId.get(stream.id) as NonNullable<ReturnType<typeof lines.byId.get>>, given);
+
+  test("the highest version stands, and the same may come again", async () => {
+    await take(describedAt(2, 43.4));
+    await take(describedAt(2, 43.4));
+    expect(await refusal(take(describedAt(2, 44)))).toBe("order");
+    expect(await refusal(take(describedAt(1, 44)))).toBe("order");
+    await take(describedAt(3, 44));
+    expect(await store.thing(stream.id)).toEqual(describedAt(3, 44));
+    expect(await store.reach()).toEqual([{ streamId: stream.id, thing: 3, firstSlot: null, anchoredAt: null }]);
+  });
+
+  test("of anyone but the device's owner now it is refused", async () => {
+    expect(await refusal(take(describedAt(1, 43.4, new Uint8Array(32).fill(2))))).toBe("bad-signature");
+    ctx.devices.device = async () => ({ owner: addressOfKey(OWNER), ownerEpoch: 2 }) as never;
+    expect(await refusal(take(describedAt(1, 43.4)))).toBe("wrong-stream");
+    expect(await store.thing(stream.id)).toBeUndefined();
+  });
+
+  test("what is no description is refused, whoever signed it", async () => {
+    const { version, document } = describedAt(1, 43.4);
+    const nowhere = document.replace("43.4", "91");
+    const signed = thingDescription(stream.id, { version, document: nowhere });
+    const signature = signTyped(OWNER, REGISTRY, THING_DESCRIPTION, signed);
+    expect(await refusal(take({ version, document: nowhere, signature }))).toBe("malformed");
+    expect(await refusal(take({ ...describedAt(1, 43.4), signature: "0x00" }))).not.toBe("nothing");
   });
 });
 

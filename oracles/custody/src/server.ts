@@ -7,6 +7,7 @@ import { parse } from "./bodies.ts";
 import { type Certificates } from "./certificates.ts";
 import { type Committee } from "./committee.ts";
 import { type Context, domainOf } from "./context.ts";
+import { takeDescription } from "./descriptions.ts";
 import { type Epochs } from "./epochs.ts";
 import { sections, status } from "./health.ts";
 import { type Ingest } from "./ingest.ts";
@@ -121,13 +122,17 @@ export async function startServer(
       "POST /streams": async ({ body }) => ({
         streamId: (await ingest.exclusive(() => registerStream(ctx, parse(bodies.registration, body)))).id,
       }),
-      "GET /streams": () =>
-        [...lines.byId.values()].map((line) => ({
+      "GET /streams": async () => {
+        const reached = new Map((await store.reach()).map(({ streamId, ...reach }) => [streamId, reach]));
+        return [...lines.byId.values()].map((line) => ({
           streamId: line.id,
           name: line.stream.name,
           mode: line.stream.mode,
           deviceId: line.stream.deviceId,
-        })),
+          toMs: line.head?.header.toMs ?? null,
+          ...(reached.get(line.id) ?? { thing: null, firstSlot: null, anchoredAt: null }),
+        }));
+      },
       "GET /streams/:": async ({ params }) => {
         const line = lineOf(params[0]);
         const head = line.head && {
@@ -145,7 +150,12 @@ export async function startServer(
           waitingForHolders: line.pending.filter((p) => line.stream.mode === 1 && p.opened.size === 0).length,
           equivocations: line.equivocal.size,
           erasures: await store.erasures(line.id),
+          thing: (await store.thing(line.id)) ?? null,
         };
+      },
+      "PUT /streams/:/thing": async ({ params, body }) => {
+        await takeDescription(ctx, lineOf(params[0]), parse(bodies.thing, body));
+        return new Reply(204, "");
       },
       "POST /streams/:/seed": async ({ params, body }) => {
         const kept = await ingest.exclusive(() => takeSeed(ctx, bytes32(params[0]), parse(bodies.seed, body)));

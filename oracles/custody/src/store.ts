@@ -1,4 +1,4 @@
-import { type Epoch, type Hex, type StreamPreimage, toHex } from "@msec/core";
+import { type Epoch, type Hex, type SignedThing, type StreamPreimage, toHex } from "@msec/core";
 import { transaction } from "@msec/companion-db";
 import type pg from "pg";
 
@@ -19,6 +19,12 @@ create table if not exists stream_keys (
   key_epoch bigint not null,
   spki bytea not null,
   primary key (stream_id, key_epoch)
+);
+create table if not exists things (
+  stream_id bytea primary key,
+  version bigint not null,
+  document text not null,
+  signature text not null
 );
 create table if not exists packs (
   header_digest bytea primary key,
@@ -140,6 +146,16 @@ export interface HoldersRow {
   version: number;
   holders: Hex[];
   signature: Hex;
+}
+
+/** How far a stream has come, for whoever looks for data. */
+export interface StreamReach {
+  streamId: Hex;
+  /** Version of its description; null while it has none. */
+  thing: number | null;
+  firstSlot: number | null;
+  /** When the epoch of its newest anchored pack closed. */
+  anchoredAt: number | null;
 }
 
 export interface PackRow {
@@ -286,6 +302,44 @@ export class Store {
       "insert into streams (stream_id, preimage, holders) values ($1, $2, $3) on conflict (stream_id) do update set holders = excluded.holders",
       [buf(streamId), row.preimage, row.holders],
     );
+  }
+
+  async thing(streamId: Hex): Promise<SignedThing | undefined> {
+    const { rows } = await this.db.query("select version, document, signature from things where stream_id = $1", [
+      buf(streamId),
+    ]);
+    const row = rows[0] as (Omit<SignedThing, "version"> & { version: string }) | undefined;
+    return row && { ...row, version: Number(row.version) };
+  }
+
+  /** Keeps a description unless one of the same or a higher version is known. Returns whether it was kept. */
+  async putThing(streamId: Hex, { version, document, signature }: SignedThing): Promise<boolean> {
+    const { rowCount } = await this.db.query(
+      `insert into things values ($1, $2, $3, $4) on conflict (stream_id) do update
+       set version = excluded.version, document = excluded.document, signature = excluded.signature
+       where things.version < excluded.version`,
+      [buf(streamId), version, document, signature],
+    );
+    return rowCount === 1;
+  }
+
+  async reach(): Promise<StreamReach[]> {
+    const { rows } = await this.db.query(
+      `select s.stream_id, t.version, first.slot, (e.epoch->>'closedAt')::bigint as anchored_at
+       from streams s left join things t using (stream_id)
+       left join lateral (select slot from packs p where p.stream_id = s.stream_id order by slot limit 1) first on true
+       left join lateral (
+         select epoch from packs p where p.stream_id = s.stream_id and epoch is not null
+         order by key_epoch desc, seq desc limit 1
+       ) head on true
+       left join epochs e on e.number = head.epoch`,
+    );
+    return rows.map((row) => ({
+      streamId: hex(row.stream_id as Buffer),
+      thing: numberOrNull(row.version),
+      firstSlot: numberOrNull(row.slot),
+      anchoredAt: numberOrNull(row.anchored_at),
+    }));
   }
 
   async keys(streamId: Hex): Promise<{ keyEpoch: number; spki: Uint8Array }[]> {
@@ -810,6 +864,8 @@ export class Store {
     return row.first === null ? undefined : { fromSlot: Number(row.first), toSlot: Number(row.last) };
   }
 }
+
+const numberOrNull = (value: unknown): number | null => (value === null ? null : Number(value));
 
 function candidateRow(row: Record<string, unknown>): Candidate {
   return {

@@ -58,6 +58,14 @@ export const HOLDERS = defineStruct("Holders", [
 ]);
 export type Holders = ValueOfFields<typeof HOLDERS.fields>;
 
+/** What an owner signs of a description; `document` is the SHA-256 of its text. */
+export const THING_DESCRIPTION = defineStruct("ThingDescription", [
+  ["bytes32", "streamId"],
+  ["uint64", "version"],
+  ["bytes32", "document"],
+]);
+export type ThingDescription = ValueOfFields<typeof THING_DESCRIPTION.fields>;
+
 export const OPENED = defineStruct("Opened", [["bytes32", "headerDigest"]]);
 export type Opened = ValueOfFields<typeof OPENED.fields>;
 

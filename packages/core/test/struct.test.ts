@@ -23,6 +23,7 @@ Rotation(bytes32 deviceId,uint32 keyEpoch,bytes32 akName,uint8 keyAlg,bytes32 ke
 Transfer(bytes32 deviceId,address newOwner,uint256 nonce,uint64 deadline)
 Endorsement(bytes32 deviceId,bytes32 ekHash,uint64 deadline)
 Quote(bytes32 deviceId,uint32 keyEpoch,bytes32 policyId,bytes32 pcrDigest,uint32 resetCount,uint32 restartCount,bool safe,uint64 quotedAtMs,uint64 validUntilMs,bytes32 evidenceDigest,uint64 deadline)
+ThingDescription(bytes32 streamId,uint64 version,bytes32 document)
 Binding(bytes32 streamId,address subject,uint64 deadline)
 Grant(bytes32 streamId,bytes32 purpose,address grantee,uint64 fromMs,uint64 untilMs,uint64 epoch,uint64 nonce,uint64 deadline)
 Revocation(bytes32 streamId,bytes32 purpose,address grantee,uint64 nonce,uint64 deadline)
@@ -52,6 +53,7 @@ const structs = [
   core.TRANSFER,
   core.ENDORSEMENT,
   core.QUOTE,
+  core.THING_DESCRIPTION,
   core.BINDING,
   core.GRANT,
   core.REVOCATION,

@@ -130,6 +130,7 @@ const VALUES: Record<string, Record<string, Json>> = {
   Transfer: { deviceId: bytes32("d"), newOwner: account("o"), nonce: "2", deadline: T0 },
   Endorsement: { deviceId: bytes32("d"), ekHash: bytes32("e"), deadline: T0 },
   Quote: { deviceId: bytes32("d"), keyEpoch: 2, policyId: bytes32("p"), pcrDigest: bytes32("f"), resetCount: 7, restartCount: 1, safe: true, quotedAtMs: T0, validUntilMs: T0 + 86_400_000, evidenceDigest: bytes32("v"), deadline: T0 },
+  ThingDescription: { streamId: bytes32("s"), version: 3, document: bytes32("d") },
   Binding: { streamId: bytes32("s"), subject: account("u"), deadline: T0 },
   Grant: { streamId: bytes32("s"), purpose: bytes32("p"), grantee: account("g"), fromMs: T0, untilMs: T0 + 86_400_000, epoch: 1, nonce: 2, deadline: T0 },
   Revocation: { streamId: bytes32("s"), purpose: bytes32("p"), grantee: account("g"), nonce: 3, deadline: T0 },
@@ -151,7 +152,7 @@ const VALUES: Record<string, Record<string, Json>> = {
   },
   SubscriptionKeys: { subscription: ESCROW, streamId: bytes32("s"), nonce: bytes32("n") },
 }; // prettier-ignore
-const IDENTITY = ["Enrol", "Rotation", "Transfer", "Endorsement", "Quote"];
+const IDENTITY = ["Enrol", "Rotation", "Transfer", "Endorsement", "Quote", "ThingDescription"];
 const CONSENT = [
   "Holders",
   "Binding",

@@ -4,6 +4,7 @@ export * from "./complaint.ts";
 export * from "./deal-status.ts";
 export * from "./delivery.ts";
 export * from "./deployed.ts";
+export * from "./description.ts";
 export * from "./errors.ts";
 export * from "./export/csv.ts";
 export * from "./export/formats.ts";

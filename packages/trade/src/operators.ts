@@ -6,6 +6,7 @@ import {
   type Head,
   type Hex,
   type Holders,
+  type SignedThing,
   streamId,
   type StreamPreimage,
   type Epoch,
@@ -25,6 +26,8 @@ export interface StreamInfo {
   pending: number;
   equivocations: number;
   erasures: { number: number; fromSlot: number; toSlot: number; requestedAt: number; doneAt: number | null }[];
+  /** Where and with what it is measured, as its owner signed it. */
+  thing: SignedThing | null;
 }
 
 export interface PackOutline {
@@ -111,6 +114,41 @@ export class Operators {
     if (streamId(info.preimage) !== id)
       throw new TradeError("wrong-answer", `an operator answers with another stream than ${id}`);
     return info;
+  }
+
+  /** Every operator's description of a stream; those that are away or have none are left out. */
+  async descriptions(id: Hex): Promise<SignedThing[]> {
+    const answers = await Promise.all(
+      this.urls.map(async (url) => {
+        try {
+          const response = await fetch(`${url}/streams/${id}`, { signal: AbortSignal.timeout(HEAD_MS) });
+          return response.ok ? ((await response.json()) as StreamInfo).thing : null;
+        } catch {
+          return null;
+        }
+      }),
+    );
+    return answers.filter((thing) => thing !== null && thing !== undefined);
+  }
+
+  /** Gives every operator a description; for each its refusal, or undefined where it took it. */
+  describe(id: Hex, thing: SignedThing): Promise<(string | undefined)[]> {
+    return Promise.all(
+      this.urls.map(async (url) => {
+        try {
+          const response = await fetch(`${url}/streams/${id}/thing`, {
+            method: "PUT",
+            body: JSON.stringify(thing),
+            headers: { "content-type": "application/json" },
+            signal: AbortSignal.timeout(HEAD_MS),
+          });
+          if (response.ok) return undefined;
+          return ((await response.json()) as { message?: string }).message ?? String(response.status);
+        } catch (error) {
+          return (error as Error).message;
+        }
+      }),
+    );
   }
 
   window(id: Hex, fromSlot: number, toSlot: number): Promise<WindowPage> {

@@ -6,6 +6,7 @@ import {
   fromHex,
   type Hex,
   KEY_ALG,
+  registryDomain as domainOfRegistry,
   ROTATION,
   signTyped,
   toHex,
@@ -41,11 +42,8 @@ const AHEAD_MS = 3_000;
 /** A busy machine's block comes late: then it is tried again, further ahead. */
 const MOST_AHEAD_MS = 20_000;
 
-export const registryDomain = ({ chainId, addresses }: Deployment): Domain => ({
-  name: "DeviceRegistry",
-  chainId,
-  verifyingContract: addresses.DeviceRegistry,
-});
+export const registryDomain = ({ chainId, addresses }: Deployment): Domain =>
+  domainOfRegistry(chainId, addresses.DeviceRegistry);
 
 export function policyOf({ BootPolicy, DeviceRegistry }: Contracts): AttestationPolicy {
   return {

@@ -12,6 +12,7 @@ import {
   MODE,
   signTyped,
   streamOf,
+  type Thing,
   type StreamPreimage,
   toHex,
   typedDataDigest,
@@ -38,6 +39,8 @@ export interface DevicePlan {
   streams: ConfigInput["streams"];
   /** Price of one reading (open) or pack (sealed), in the token's smallest unit. */
   unitPrice: bigint;
+  /** Where it stands, and what it is. */
+  thing?: Omit<Thing, "title">;
 }
 
 export interface DeviceStream {

@@ -1,4 +1,5 @@
 import { fileURLToPath } from "node:url";
+import { type Place } from "@msec/core";
 import { type DevicePlan } from "./devices.ts";
 
 const data = (file: string) => fileURLToPath(new URL(`../../data/${file}`, import.meta.url));
@@ -25,11 +26,12 @@ const HOME = [
 const columns = (quantities: { name: string; text: string }[]) =>
   Object.fromEntries(quantities.map((q) => [q.text, q.name]));
 
-function park(name: string, file: string, speed: number | "max"): DevicePlan {
+function park(name: string, file: string, speed: number | "max", place: Place): DevicePlan {
   return {
     name,
     owner: "city",
     unitPrice: 1_000n,
+    thing: { place, model: "Air quality station (replayed)", calibration: { date: "2004-03-01" } },
     streams: [
       {
         name: `${name}/air`,
@@ -54,12 +56,19 @@ export function cityPlans(
   speed: { park: number | "max"; home: number | "max" } = { park: 7200, home: 120 },
 ): DevicePlan[] {
   return [
-    park("park-north", "air-quality-1.csv", speed.park),
-    park("park-south", "air-quality-2.csv", speed.park),
+    park("park-north", "air-quality-1.csv", speed.park, {
+      ...{ latitude: 43.4728, longitude: -3.8002, altitude: 8, accuracy: 5 },
+      name: "Parque de Las Llamas",
+    }),
+    park("park-south", "air-quality-2.csv", speed.park, {
+      ...{ latitude: 43.4612, longitude: -3.8051, altitude: 5, accuracy: 5 },
+      name: "Jardines de Pereda",
+    }),
     {
       name: "home",
       owner: "citizen",
       unitPrice: 5_000n,
+      thing: { place: { latitude: 43.4572, longitude: -3.8364 }, model: "Room climate sensor (replayed)" },
       streams: [
         {
           name: "home/room",

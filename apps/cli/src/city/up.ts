@@ -22,6 +22,7 @@ import { type Hex } from "@msec/core";
 import { missingSwtpm } from "@msec/secure-element/swtpm";
 import { type Loops, readJson, writeJson } from "@msec/service";
 import { RESEARCH } from "./consent.ts";
+import { describeDevice } from "./descriptions.ts";
 import { type CityChain, type Network, networkOf, openChain } from "./chain.ts";
 import { type DevicePlan, enrolDevice, type EnrolledDevice, sendOffers } from "./devices.ts";
 import {
@@ -337,6 +338,10 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
         args: ["run", "--config", device.configFile],
         ...env(device.name),
       });
+    for (const device of devices)
+      void describeDevice(device, run, () => stopping).catch(
+        (error: unknown) => !stopping && progress(`${device.name} is not described: ${(error as Error).message}`),
+      );
     if (deviceTpms) {
       const registry = { people: all, deployment, contracts, profile: await emulatorProfile(layout) };
       const watched = devices.filter(({ name }) => withTpm.includes(name));

@@ -16,6 +16,7 @@ import "../styles/tokens.css";
 import "../styles/base.css";
 import "../styles/ui.css";
 import "../styles/audit.css";
+import "../styles/map.css";
 
 type Params = { params: Promise<{ locale: string }> };
 

@@ -1,4 +1,5 @@
 import { getTranslations, setRequestLocale } from "next-intl/server";
+import { MarketView } from "@/features/map/market-view.tsx";
 import { OfferCard } from "@/features/offers/offer-card.tsx";
 import { offersPath, readQuery } from "@/features/offers/query.ts";
 import { OfferSearch } from "@/features/offers/search.tsx";
@@ -29,28 +30,29 @@ export default async function Home({
           <h1>{t("title", { city: config().city })}</h1>
           <p className="lead">{t("lead")}</p>
         </div>
-        <OfferSearch query={query} />
-        <section aria-labelledby="offers" className="stack">
-          <h2 id="offers">{t("offers")}</h2>
-          {found === undefined ? (
-            <Failure reason={t("away")} />
-          ) : found.items.length === 0 ? (
-            <p className="note">{t("none")}</p>
-          ) : (
-            <ul className="tiles list">
-              {found.items.map((offer) => (
-                <OfferCard key={offer.offerId} offer={offer} />
-              ))}
-            </ul>
-          )}
-          {found?.next ? (
-            <p>
-              <Link className="button" href={{ pathname: "/", query: { ...query, before: String(found.next) } }}>
-                {t("older")}
-              </Link>
-            </p>
-          ) : null}
-        </section>
+        <MarketView query={query} search={<OfferSearch query={query} />}>
+          <section aria-labelledby="offers" className="stack">
+            <h2 id="offers">{t("offers")}</h2>
+            {found === undefined ? (
+              <Failure reason={t("away")} />
+            ) : found.items.length === 0 ? (
+              <p className="note">{t("none")}</p>
+            ) : (
+              <ul className="tiles list" data-testid="offers">
+                {found.items.map((offer) => (
+                  <OfferCard key={offer.offerId} offer={offer} />
+                ))}
+              </ul>
+            )}
+            {found?.next ? (
+              <p>
+                <Link className="button" href={{ pathname: "/", query: { ...query, before: String(found.next) } }}>
+                  {t("older")}
+                </Link>
+              </p>
+            ) : null}
+          </section>
+        </MarketView>
       </div>
     </Messages>
   );

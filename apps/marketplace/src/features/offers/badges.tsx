@@ -18,3 +18,14 @@ export function AssuranceBadge({ assurance }: { assurance: number | null }) {
   if (assurance === 2) return <span className="badge good">{t("assurance.tpm")}</span>;
   return <span className="badge warn">{t(assurance === 1 ? "assurance.software" : "assurance.unknown")}</span>;
 }
+
+/** How buyers rate the seller; nothing where nobody has. */
+export function ScoreBadge({ score }: { score: number | null }) {
+  const t = useTranslations("units");
+  if (score === null) return null;
+  return (
+    <span className="badge" title={t("scoreHint")}>
+      {t("score", { percent: Math.round(score) })}
+    </span>
+  );
+}

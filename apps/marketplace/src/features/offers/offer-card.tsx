@@ -4,7 +4,7 @@ import { Link } from "@/i18n/navigation.ts";
 import { type IndexedOffer } from "@/lib/indexer.ts";
 import { Ago } from "@/ui/ago.tsx";
 import { Amount } from "@/ui/amount.tsx";
-import { AssuranceBadge, ModeBadge } from "./badges.tsx";
+import { AssuranceBadge, ModeBadge, ScoreBadge } from "./badges.tsx";
 
 export function OfferCard({ offer }: { offer: IndexedOffer }) {
   const t = useTranslations("home");
@@ -20,7 +20,9 @@ export function OfferCard({ offer }: { offer: IndexedOffer }) {
       <p className="row">
         <ModeBadge mode={Number((offer.stream as { mode: number }).mode)} />
         <AssuranceBadge assurance={offer.assurance} />
+        <ScoreBadge score={offer.score} />
       </p>
+      {offer.thing?.place?.name ? <p className="small place">{offer.thing.place.name}</p> : null}
       <p className="soft small">
         {description
           ? description.schema.quantities.map(({ name, unit }) => (unit ? `${name} (${unit})` : name)).join(" · ")
@@ -36,7 +38,13 @@ export function OfferCard({ offer }: { offer: IndexedOffer }) {
           </span>
         </span>
         <span className="soft small">
-          <Ago ms={offer.at * 1000} />
+          {offer.measured.anchoredAtMs === null ? (
+            <Ago ms={offer.at * 1000} />
+          ) : (
+            <>
+              {t("anchored")} <Ago ms={offer.measured.anchoredAtMs} />
+            </>
+          )}
         </span>
       </p>
     </li>

@@ -3,9 +3,10 @@ import { useTranslations } from "next-intl";
 import { useRef } from "react";
 import { useRouter } from "@/i18n/navigation.ts";
 import { DECIMALS } from "@/ui/amount.tsx";
-import { type OfferQuery } from "./query.ts";
+import { FRESH, type OfferQuery, SCORES, searchOf } from "./query.ts";
 
 const WAIT_MS = 350;
+const FIELDS = ["text", "mode", "assurance", "from", "to", "fresh", "leastScore"] as const;
 
 /** What is looked for; the address of the page follows, so that a search can be kept and sent on. */
 export function OfferSearch({ query }: { query: OfferQuery }) {
@@ -19,12 +20,12 @@ export function OfferSearch({ query }: { query: OfferQuery }) {
     const data = new FormData(form.current);
     const given = (name: string) => (data.get(name) as string | null)?.trim() ?? "";
     const price = Number(given("price"));
-    const params = new URLSearchParams();
-    for (const name of ["text", "mode", "assurance"]) {
-      if (given(name)) params.set(name, given(name));
-    }
-    if (price > 0) params.set("mostPrice", String(Math.round(price * 10 ** DECIMALS)));
-    router.replace(params.size ? `/?${params}` : "/", { scroll: false });
+    const search = searchOf({
+      ...(Object.fromEntries(FIELDS.map((name) => [name, given(name)])) as Partial<OfferQuery>),
+      mostPrice: price > 0 ? String(Math.round(price * 10 ** DECIMALS)) : "",
+      where: query.where,
+    });
+    router.replace(search.size ? `/?${search}` : "/", { scroll: false });
   };
   const soon = () => {
     clearTimeout(timer.current);
@@ -82,6 +83,39 @@ export function OfferSearch({ query }: { query: OfferQuery }) {
             defaultValue={query.mostPrice ? Number(query.mostPrice) / 10 ** DECIMALS : ""}
           />
         </div>
+        <details className="more" open={Boolean(query.from || query.to || query.fresh || query.leastScore)}>
+          <summary>{t("more")}</summary>
+          <div className="search">
+            {(["from", "to"] as const).map((name) => (
+              <div className="field" key={name}>
+                <label htmlFor={name}>{t(`${name}Day`)}</label>
+                <input id={name} name={name} type="date" className="input" defaultValue={query[name]} />
+              </div>
+            ))}
+            <div className="field">
+              <label htmlFor="fresh">{t("fresh")}</label>
+              <select id="fresh" name="fresh" className="input" defaultValue={query.fresh}>
+                <option value="">{t("any")}</option>
+                {FRESH.map((seconds) => (
+                  <option key={seconds} value={seconds}>
+                    {t(`freshWithin.${seconds}`)}
+                  </option>
+                ))}
+              </select>
+            </div>
+            <div className="field">
+              <label htmlFor="leastScore">{t("leastScore")}</label>
+              <select id="leastScore" name="leastScore" className="input" defaultValue={query.leastScore}>
+                <option value="">{t("any")}</option>
+                {SCORES.map((percent) => (
+                  <option key={percent} value={percent}>
+                    {t("atLeast", { percent: Number(percent) })}
+                  </option>
+                ))}
+              </select>
+            </div>
+          </div>
+        </details>
       </form>
     </search>
   );

@@ -1,7 +1,8 @@
 import { type Hex, MODE, slotTimes } from "@msec/core";
 import { notFound } from "next/navigation";
 import { getTranslations, setRequestLocale } from "next-intl/server";
-import { AssuranceBadge, ModeBadge } from "@/features/offers/badges.tsx";
+import { AssuranceBadge, ModeBadge, ScoreBadge } from "@/features/offers/badges.tsx";
+import { WhereCard } from "@/features/offers/where-card.tsx";
 import { Live } from "@/features/streams/live.tsx";
 import { BuyPanel } from "@/features/trade/buy-panel.tsx";
 import { Messages } from "@/i18n/messages.tsx";
@@ -45,6 +46,7 @@ export default async function OfferPage({ params }: Props) {
           <p className="row">
             <ModeBadge mode={stream.mode} />
             <AssuranceBadge assurance={offer.assurance} />
+            <ScoreBadge score={offer.score} />
             {offer.open ? null : <span className="badge bad">{t("closed")}</span>}
           </p>
         </div>
@@ -77,6 +79,7 @@ export default async function OfferPage({ params }: Props) {
                 <p>{t("undescribed")}</p>
               )}
             </section>
+            {offer.thing ? <WhereCard thing={offer.thing} /> : null}
             <section className="card" aria-labelledby="quality">
               <h2 id="quality">{t("quality")}</h2>
               {sold && info.head ? (

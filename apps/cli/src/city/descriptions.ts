@@ -1,0 +1,40 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Hex, MODE, roundedPlace, type StreamPreimage, type Thing } from "@msec/core";
+import { type Deployed, describeStream, descriptionOf, Operators } from "@msec/trade";
+import { signerOf } from "../market/buy.ts";
+import { type EnrolledDevice } from "./devices.ts";
+
+const WAIT_MS = 500;
+
+/** A description as it is published: the place of a sealed stream is personal, and rounded unless it is told otherwise. */
+export function published(preimage: StreamPreimage, thing: Omit<Thing, "title">, precise = false): Thing {
+  const { place, ...rest } = thing;
+  const round = preimage.mode === MODE.sealed && !precise;
+  return { title: preimage.name, ...(place ? { place: round ? roundedPlace(place) : place } : {}), ...rest };
+}
+
+/** Has the owner of a device describe its streams, where nobody has, as soon as the device has registered them. */
+export async function describeDevice(
+  { plan, streams, owner }: EnrolledDevice,
+  run: { operators: { url: string }[]; deployment: Deployed },
+  stopped: () => boolean,
+): Promise<void> {
+  if (!plan.thing) return;
+  const operators = new Operators(run.operators.map(({ url }) => url));
+  for (const { streamId, preimage } of streams) {
+    while (!(await registered(operators, streamId))) {
+      if (stopped()) return;
+      await sleep(WAIT_MS);
+    }
+    if (await descriptionOf(operators, streamId)) continue;
+    await describeStream(operators, run.deployment, streamId, published(preimage, plan.thing), signerOf(owner));
+  }
+}
+
+/** Whether every operator knows a stream. */
+async function registered(operators: Operators, streamId: Hex): Promise<boolean> {
+  const answers = await Promise.all(
+    operators.urls.map(async (url) => (await fetch(`${url}/streams/${streamId}`)).ok),
+  ).catch(() => [false]);
+  return answers.every(Boolean);
+}

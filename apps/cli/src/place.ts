@@ -1,0 +1,56 @@
+import { isPlace, type Place } from "@msec/core";
+import { type Description } from "./device.ts";
+import { Problem } from "./problem.ts";
+
+export interface DescribeFlags {
+  at?: string;
+  altitude?: string;
+  accuracy?: string;
+  place?: string;
+  nowhere: boolean;
+  precise: boolean;
+  model?: string;
+  calibrated?: string;
+  note?: string;
+}
+
+/** What the options of `msec device describe` say. */
+export function descriptionFrom(given: DescribeFlags): Description {
+  const { at, nowhere, precise, model, calibrated, note } = given;
+  const placed = placeFrom(given);
+  if (nowhere && placed) throw new Problem("--nowhere takes the place back: leave out --at", 2);
+  if (note !== undefined && calibrated === undefined) throw new Problem("--note needs --calibrated DATE", 2);
+  if (!nowhere && at === undefined && model === undefined && calibrated === undefined)
+    throw new Problem("say something of the device: --at LAT,LON, --model, --calibrated, or --nowhere", 2);
+  return {
+    precise,
+    ...(nowhere ? { place: null } : placed ? { place: placed } : {}),
+    ...(model ? { model } : {}),
+    ...(calibrated ? { calibration: { date: calibrated, ...(note ? { note } : {}) } } : {}),
+  };
+}
+
+function placeFrom({ at, altitude, accuracy, place: name }: DescribeFlags): Place | undefined {
+  if (at === undefined) {
+    if (altitude ?? accuracy ?? name) throw new Problem("--altitude, --accuracy and --place need --at LAT,LON", 2);
+    return undefined;
+  }
+  const [latitude, longitude, ...more] = at.split(",").map((part) => (part.trim() === "" ? NaN : Number(part)));
+  const place = { latitude, longitude };
+  if (more.length > 0 || !isPlace(place))
+    throw new Problem(`${at} is no place: write latitude and longitude in degrees, such as 43.4728,-3.8002`, 2);
+  return {
+    ...place,
+    ...metres("altitude", altitude),
+    ...metres("accuracy", accuracy),
+    ...(name ? { name } : {}),
+  };
+}
+
+function metres(field: "altitude" | "accuracy", text: string | undefined): { altitude?: number; accuracy?: number } {
+  if (text === undefined) return {};
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isFinite(value))
+    throw new Problem(`--${field} takes a number of metres, not ${text}`, 2);
+  return { [field]: value };
+}
