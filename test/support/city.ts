@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { type Hex } from "@msec/core";
+import { freePort, writeJson } from "@msec/service";
 import { type DevicePlan } from "../../apps/cli/src/city/devices.ts";
 import { isAlive } from "../../apps/cli/src/city/processes.ts";
 import { type City, up, type UpOptions } from "../../apps/cli/src/city/up.ts";
@@ -87,6 +88,8 @@ export class TestCity {
     const root = mkdtempSync(join(tmpdir(), "msec-test-"));
     const exits: string[] = [];
     const made = plans(root);
+    // Not where people look for theirs: several cities are tested at once, and one may be in use.
+    if (options.pages) writeJson(join(root, "ports.json"), { marketplace: await freePort(new Set()) });
     const names = [
       ...[1, 2, 3, 4].map((n) => `operator-${n}`),
       ...[1, 2].map((n) => `market-${n}`),

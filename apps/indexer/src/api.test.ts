@@ -7,7 +7,7 @@ import { routesOf } from "./api.ts";
 import { Decoder } from "./decode.ts";
 import { describeStream } from "./describe.ts";
 import { Reader } from "./reader.ts";
-import { handlers, openapi, type Route } from "./routes.ts";
+import { handlers, NotYet, openapi, type Route } from "./routes.ts";
 import { Store } from "./store.ts";
 import { account, ADDRESSES, emitted, FakeChain, TestDatabases, word } from "./testbed.ts";
 
@@ -80,10 +80,16 @@ beforeAll(async () => {
   await store.putThing(PARK_ID, 1, PARK_THING);
   await store.reached([{ streamId: PARK_ID, thing: 1, firstSlot: 5, toMs: 900_000, anchoredAt: Date.now() - 60_000 }]);
   await store.putScore(SELLER, word(5), 70);
-  routes = routesOf(store, async () => {
-    const said = { healthy: true, problems: [], chainId: 1, chainHead: 9, block: 9, caughtUpAtMs: 1, events: 19 };
-    return said;
-  });
+  routes = routesOf(
+    store,
+    async () => {
+      const said = { healthy: true, problems: [], chainId: 1, chainHead: 9, block: 9, caughtUpAtMs: 1, events: 19 };
+      return said;
+    },
+    async () => {
+      throw new NotYet("the chain was not read yet: ask again");
+    },
+  );
   const server = await serve(handlers(routes), "127.0.0.1", 0, (error) => {
     throw error;
   });
@@ -236,6 +242,15 @@ describe("questions", () => {
     const { http, code, message: said } = await get(path);
     expect([http, code]).toEqual([400, "malformed"]);
     expect(said).toMatch(message);
+  });
+
+  test("an audit that can't be made yet says so", async () => {
+    expect(await get("/audit")).toMatchObject({ http: 503, code: "not-yet" });
+  });
+
+  test("an epoch by its number", async () => {
+    expect(await ids("/epochs?number=1", "number")).toEqual([1]);
+    expect(await ids("/epochs?number=2", "number")).toEqual([]);
   });
 
   test("what is not there is not found", async () => {

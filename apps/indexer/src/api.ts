@@ -35,7 +35,11 @@ function whereOf(conditions: Conditions): { where: string; values: unknown[] } {
 }
 
 /** Every question that the API answers, and how. */
-export function routesOf(store: Store, status: () => Promise<z.input<typeof shape.status>>): Route[] {
+export function routesOf(
+  store: Store,
+  status: () => Promise<z.input<typeof shape.status>>,
+  audit: () => Promise<z.input<typeof shape.audit>>,
+): Route[] {
   /** A page of a view, newest first, each row as `shown`. */
   const list = async <T>(
     view: string,
@@ -118,6 +122,13 @@ export function routesOf(store: Store, status: () => Promise<z.input<typeof shap
       summary: "How far the chain was read",
       answer: shape.status,
       handle: status,
+    }),
+    route({
+      path: "/audit",
+      summary:
+        "The contracts against their build, roles and pauses, and the invariants with their figures, all of one block",
+      answer: shape.audit,
+      handle: audit,
     }),
     route({
       path: "/offers",
@@ -240,7 +251,7 @@ export function routesOf(store: Store, status: () => Promise<z.input<typeof shap
       summary: "Anchored epochs, newest first",
       query: shape.epochQuery,
       answer: pageOf(shape.epoch),
-      handle: (_, q) => list("epochs", [], q, shownEpoch),
+      handle: (_, q) => list("epochs", [["number = ?", q.number]], q, shownEpoch),
     }),
     route({
       path: "/events",

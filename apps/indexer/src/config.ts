@@ -11,6 +11,8 @@ const schema = z.strictObject({
   fromBlock: z.int().min(0).default(0),
   /** Custody oracles, asked in this order for what streams are called and measure. */
   operators: z.array(z.url()).min(1),
+  /** File that says what was deployed, for /audit; without it code is not compared. */
+  manifest: z.string().optional(),
   logLevel: logLevel.default("info"),
 });
 

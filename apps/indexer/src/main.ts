@@ -4,6 +4,7 @@ import { type Hex, registryDomain } from "@msec/core";
 import { Loops, onStop, Reply, runMain, serve } from "@msec/service";
 import { pino } from "pino";
 import { routesOf } from "./api.ts";
+import { Auditor } from "./audit/auditor.ts";
 import { readConfig } from "./config.ts";
 import { Decoder } from "./decode.ts";
 import { describeStream } from "./describe.ts";
@@ -76,7 +77,8 @@ async function main(file: string): Promise<void> {
       events: (rows[0] as { count: number }).count,
     };
   };
-  const routes = routesOf(store, status);
+  const auditor = new Auditor(provider, addresses as Addresses, store, config.manifest);
+  const routes = routesOf(store, status, () => auditor.now());
   const document = openapi(routes, VERSION);
   const server = await serve(
     {

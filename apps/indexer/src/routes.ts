@@ -15,6 +15,9 @@ export interface Route {
   handle(params: Record<string, string>, query: Record<string, unknown>): Promise<object | undefined>;
 }
 
+/** What can't be answered now, and soon can. */
+export class NotYet extends Error {}
+
 /** The same, typed by its shapes. */
 export function route<Q extends z.ZodObject, A extends z.ZodType>(given: {
   path: string;
@@ -45,7 +48,13 @@ export const handlers = (routes: readonly Route[]): Routes =>
           const given = Object.fromEntries(
             names.map((name, i) => [name, read(r.params[name] as z.ZodType, params[i], name) as string]),
           );
-          const answer = await r.handle(given, read(r.query, Object.fromEntries(query), "query"));
+          let answer: object | undefined;
+          try {
+            answer = await r.handle(given, read(r.query, Object.fromEntries(query), "query"));
+          } catch (error) {
+            if (error instanceof NotYet) return new Reply(503, { code: "not-yet", message: error.message });
+            throw error;
+          }
           return answer ?? new Reply(404, { code: "not-found", message: `nothing is known of ${params.join(", ")}` });
         },
       ];

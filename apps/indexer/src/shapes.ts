@@ -199,7 +199,7 @@ export const erasure = z.object({
 export const erasureQuery = z.strictObject({ stream: bytes32.optional(), ...page });
 
 export const epoch = z.object({ number: uint, epochHash: bytes32, packs: uint, readings: uint, ...origin });
-export const epochQuery = z.strictObject({ ...page });
+export const epochQuery = z.strictObject({ number: z.coerce.number().int().min(0).optional(), ...page });
 
 export const status = z.object({
   healthy: z.boolean(),
@@ -209,5 +209,71 @@ export const status = z.object({
   block: uint.describe("everything up to here is in the answers"),
   caughtUpAtMs: uint,
   events: uint,
+});
+
+const verdict = z
+  .enum(["holds", "broken", "unknown"])
+  .describe("unknown: could not be evaluated; never taken for holding");
+const difference = z.object({ where: z.string(), what: z.string(), expected: z.unknown(), found: z.unknown() });
+export const audit = z.object({
+  block: uint.describe("the one block after which all but code was read"),
+  blockHash: bytes32,
+  at: uint.describe("Unix seconds of the block"),
+  evaluatedAtMs: uint,
+  milliseconds: uint.describe("that the evaluation took"),
+  codeBlock: uint.describe("the block after which code was compared, at most a minute before"),
+  contracts: z.array(
+    z.object({
+      name: z.string(),
+      source: z.string(),
+      address,
+      verdict: verdict.describe("its code, immutables and creation against this repository's build and the manifest"),
+      reason: z.string().nullable(),
+      compiler: z.string().nullable(),
+      deployedIn: z.object({ block: uint, tx: bytes32 }).nullable(),
+      differences: z.array(difference),
+    }),
+  ),
+  access: z
+    .object({
+      roles: z.array(
+        z.object({
+          id: z.string(),
+          name: z.string(),
+          admin: z.string(),
+          guardian: z.string(),
+          grantDelay: uint.describe("seconds between granting and holding"),
+          members: z.array(
+            z.object({ account: address, delay: uint.describe("seconds between scheduling and executing") }),
+          ),
+        }),
+      ),
+      functions: z.array(
+        z.object({ contract: z.string(), selector: z.string(), signature: z.string().nullable(), role: z.string() }),
+      ),
+      targets: z.array(z.object({ contract: z.string(), closed: z.boolean(), adminDelay: uint })),
+      modules: z.array(z.object({ name: z.string(), address, version: uint, codehash: bytes32 })),
+      paused: z.record(z.string(), z.boolean().nullable()),
+    })
+    .nullable()
+    .describe("who may do what now, what is named and paused; null if it could not be read"),
+  accessDifferences: z
+    .array(difference)
+    .nullable()
+    .describe("from the manifest and the table of roles; null if there is no manifest to compare with"),
+  invariants: z.array(
+    z.object({
+      id: z.string().describe("docs/auditing.md says what each demands"),
+      subject: z.string().nullable().describe("of which token"),
+      verdict,
+      reason: z.string().nullable(),
+      figures: z.array(z.object({ name: z.string(), value: z.string(), unit: z.enum(["amount", "count", "hash"]) })),
+      events: z.array(z.string()).describe("that were added up"),
+      calls: z
+        .array(z.object({ contract: z.string(), call: z.string(), to: address, data: z.string(), result: z.string() }))
+        .describe("eth_call at the block, for a node of one's own"),
+      callsTotal: uint.describe("with those that are not listed"),
+    }),
+  ),
 });
 export const problem = z.object({ code: z.string(), message: z.string() });

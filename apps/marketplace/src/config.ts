@@ -20,7 +20,7 @@ const schema = z.strictObject({
   validators: z.array(address).optional(),
   /** Organisations by the hash that the Directory keeps. */
   organisations: z.record(bytes32, z.string()).default({}),
-  /** Folder of this process alone: the key of its session cookies. */
+  /** Folder of this process alone: what was wrong in the city, and who took it on. */
   dataDir: z.string().min(1),
   logLevel: logLevel.default("info"),
 });

@@ -1,6 +1,7 @@
 import { type Hex } from "@msec/core";
 import { decodeBytes32String, type JsonRpcProvider } from "ethers";
 import roles from "../../../contracts/access/roles.json" with { type: "json" };
+import { atBlock, type Block } from "./at-block.ts";
 import { type Addresses, type ContractName, contractsAt } from "./contracts.ts";
 
 /** Who may do what now, and what is named and paused. All of it read from the chain, the history from its events. */
@@ -27,12 +28,16 @@ export interface AccessState {
 
 const lower = (text: string) => text.toLowerCase() as Hex;
 
-export async function readAccess(provider: JsonRpcProvider, addresses: Addresses): Promise<AccessState> {
-  const contracts = contractsAt(addresses, provider);
+export async function readAccess(
+  provider: JsonRpcProvider,
+  addresses: Addresses,
+  block: Block = "latest",
+): Promise<AccessState> {
+  const contracts = contractsAt(addresses, atBlock(provider, block));
   const { AccessManager: manager, Directory } = contracts;
   const named = new Map(Object.entries(addresses).map(([name, at]) => [lower(at), name]));
   const nameOf = (at: string) => named.get(lower(at)) ?? lower(at);
-  const logs = await manager.queryFilter("*" as never, 0);
+  const logs = await manager.queryFilter("*" as never, 0, block);
   const events = logs.flatMap((log) => manager.interface.parseLog(log) ?? []);
   const of = (...names: string[]) => events.filter((event) => names.includes(event.name));
 
@@ -48,24 +53,37 @@ export async function readAccess(provider: JsonRpcProvider, addresses: Addresses
   ))
     ids.add(event.args.roleId as bigint);
   const state: AccessState = { roles: [], functions: [], targets: [], modules: [], paused: {} };
-  for (const id of [...ids].sort((a, b) => (a < b ? -1 : 1))) {
-    const granted = of("RoleGranted").filter((event) => event.args.roleId === id);
-    const accounts = [...new Set(granted.map((event) => lower(event.args.account as string)))].sort();
-    const members = [];
-    for (const account of accounts) {
-      // A grant that waits for its delay counts: it will hold.
-      const [since, delay] = await manager.getAccess(id, account);
-      if (since !== 0n) members.push({ account, delay: Number(delay) });
-    }
+  // What is asked of each is asked at once.
+  const ordered = [...ids].sort((a, b) => (a < b ? -1 : 1));
+  const settings = await Promise.all(
+    ordered.map((id) => {
+      const granted = of("RoleGranted").filter((event) => event.args.roleId === id);
+      const accounts = [...new Set(granted.map((event) => lower(event.args.account as string)))].sort();
+      return Promise.all([
+        manager.getRoleAdmin(id),
+        manager.getRoleGuardian(id),
+        manager.getRoleGrantDelay(id),
+        Promise.all(
+          accounts.map(async (account) => {
+            const [since, delay] = await manager.getAccess(id, account);
+            return { account, since, delay: Number(delay) };
+          }),
+        ),
+      ]);
+    }),
+  );
+  for (const [i, id] of ordered.entries()) {
+    const [admin, guardian, grantDelay, accounts] = settings[i] as (typeof settings)[number];
     const role = {
       id: String(id),
       name: roleNames.get(id) ?? "unknown",
-      admin: String(await manager.getRoleAdmin(id)),
-      guardian: String(await manager.getRoleGuardian(id)),
-      grantDelay: Number(await manager.getRoleGrantDelay(id)),
-      members,
+      admin: String(admin),
+      guardian: String(guardian),
+      grantDelay: Number(grantDelay),
+      // A grant that waits for its delay counts: it will hold.
+      members: accounts.flatMap(({ account, since, delay }) => (since === 0n ? [] : [{ account, delay }])),
     };
-    const untouched = role.admin === "0" && role.guardian === "0" && role.grantDelay === 0 && members.length === 0;
+    const untouched = role.admin === "0" && role.guardian === "0" && role.grantDelay === 0 && role.members.length === 0;
     if (roleNames.has(id) || !untouched) state.roles.push(role);
   }
 
@@ -75,8 +93,12 @@ export async function readAccess(provider: JsonRpcProvider, addresses: Addresses
       target: args.target as string,
       selector: args.selector as string,
     });
-  for (const { target, selector } of functions.values()) {
-    const role = await manager.getTargetFunctionRole(target, selector);
+  const restricted = [...functions.values()];
+  const given = await Promise.all(
+    restricted.map(({ target, selector }) => manager.getTargetFunctionRole(target, selector)),
+  );
+  for (const [i, { target, selector }] of restricted.entries()) {
+    const role = given[i] ?? 0n;
     if (role !== 0n) state.functions.push({ contract: nameOf(target), selector, role: String(role) });
   }
   state.functions.sort((a, b) => (a.contract + a.selector < b.contract + b.selector ? -1 : 1));
@@ -89,9 +111,11 @@ export async function readAccess(provider: JsonRpcProvider, addresses: Addresses
   }
   state.targets.sort((a, b) => (a.contract < b.contract ? -1 : 1));
 
-  const moved = await Directory.queryFilter(Directory.filters.ModuleSet(), 0);
-  for (const name of [...new Set(moved.map((event) => event.args.name))].sort()) {
-    const { module, version, codehash } = await Directory.module(name);
+  const moved = await Directory.queryFilter(Directory.filters.ModuleSet(), 0, block);
+  const names = [...new Set(moved.map((event) => event.args.name))].sort();
+  const modules = await Promise.all(names.map((name) => Directory.module(name)));
+  for (const [i, name] of names.entries()) {
+    const { module, version, codehash } = modules[i] as (typeof modules)[number];
     state.modules.push({
       name: decodeBytes32String(name),
       address: lower(module),

@@ -1,5 +1,7 @@
+export * from "./access.ts";
 export * from "./anvil.ts";
 export * from "./artifacts.ts";
+export * from "./at-block.ts";
 export * from "./contracts.ts";
 export * from "./deploy.ts";
 export * from "./errors.ts";

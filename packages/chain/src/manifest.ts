@@ -15,6 +15,7 @@ import {
 import roles from "../../../contracts/access/roles.json" with { type: "json" };
 import { type AccessState, readAccess } from "./access.ts";
 import { type Artifact, artifact, type Compiler, compilerOf } from "./artifacts.ts";
+import { atBlock, type Block } from "./at-block.ts";
 import { type Addresses, type ContractName, SOURCES } from "./contracts.ts";
 import { creationData, type Founding, planCity } from "./deploy.ts";
 import { type ChainProvider } from "./provider.ts";
@@ -95,24 +96,45 @@ export async function manifestOf(
 /**
  * What of a live network is not as the manifest, this repository's build and its table of roles say; an empty list if
  * everything is. Immutables are judged by running each constructor again with the manifest's arguments, in a call.
+ * @param block After which block; the newest one if left out.
  */
-export async function checkManifest(provider: ChainProvider, manifest: Manifest): Promise<Difference[]> {
-  const found: Difference[] = [];
-  const compare = (where: string, what: string, expected: unknown, actual: unknown) => {
-    const [a, b] = [plain(expected), plain(actual)];
-    if (JSON.stringify(a) !== JSON.stringify(b)) found.push({ where, what, expected: a, found: b });
-  };
+export async function checkManifest(
+  provider: ChainProvider,
+  manifest: Manifest,
+  block: Block = "latest",
+): Promise<Difference[]> {
+  const found = await checkCode(provider, manifest, block);
+  // What roles and names there are can't be asked of other code.
+  if (found.some(({ where }) => /^(chainId|contracts|(AccessManager|Directory)\.(code|immutables))$/.test(where)))
+    return found;
+  const now = await readAccess(provider, addressesOf(manifest), block);
+  return [...found, ...(await checkAccess(provider, manifest, now, block))];
+}
+
+export const addressesOf = ({ contracts }: Manifest): Addresses =>
+  Object.fromEntries(NAMES.map((name) => [name, contracts[name].address])) as Addresses;
+
+/** The part of {@link checkManifest} that is about the contracts' code. */
+export async function checkCode(
+  provider: ChainProvider,
+  manifest: Manifest,
+  block: Block = "latest",
+): Promise<Difference[]> {
+  const { found, compare } = comparison();
   const chainId = Number(await provider.send("eth_chainId", []));
   compare("chainId", "the endpoint is of another chain", manifest.chainId, chainId);
   compare("contracts", "the manifest lists other contracts than this build", NAMES, Object.keys(manifest.contracts));
-  if (found.length > 0) return found;
-
-  for (const name of NAMES) await checkContract(provider, name, manifest, compare);
-  const addresses = Object.fromEntries(NAMES.map((name) => [name, manifest.contracts[name].address])) as Addresses;
-  // What roles and names there are can't be asked of other code.
-  if (!found.some(({ where }) => /^(AccessManager|Directory)\.(code|immutables)$/.test(where)))
-    await checkAccess(provider, manifest, addresses, compare);
+  if (found.length === 0) for (const name of NAMES) await checkContract(provider, name, manifest, compare, block);
   return found;
+}
+
+function comparison(): { found: Difference[]; compare: Compare } {
+  const found: Difference[] = [];
+  const compare: Compare = (where, what, expected, actual) => {
+    const [a, b] = [plain(expected), plain(actual)];
+    if (JSON.stringify(a) !== JSON.stringify(b)) found.push({ where, what, expected: a, found: b });
+  };
+  return { found, compare };
 }
 
 type Compare = (where: string, what: string, expected: unknown, found: unknown) => void;
@@ -122,6 +144,7 @@ async function checkContract(
   name: ContractName,
   manifest: Manifest,
   compare: Compare,
+  block: Block,
 ): Promise<void> {
   const listed = manifest.contracts[name];
   const build = artifact(SOURCES[name]);
@@ -131,7 +154,7 @@ async function checkContract(
   const listedHashes = { creation: listed.creationHash, runtime: listed.runtimeHash };
   compare(`${name}.bytecode`, "the manifest is of another build", builds, listedHashes);
 
-  const live = await provider.getCode(listed.address);
+  const live = await provider.getCode(listed.address, block);
   const masked = mask(live, build);
   if (masked !== build.deployedBytecode) {
     const at = firstDifference(build.deployedBytecode, masked);
@@ -142,7 +165,7 @@ async function checkContract(
       shown(build.deployedBytecode),
       shown(live),
     );
-  } else await checkImmutables(provider, name, manifest.chainId, listed, live, build, compare);
+  } else await checkImmutables(provider, name, manifest.chainId, listed, live, build, compare, block);
 
   const [transaction, receipt] = await Promise.all([
     provider.getTransaction(listed.transaction),
@@ -177,14 +200,18 @@ async function checkImmutables(
   live: string,
   build: Artifact,
   compare: Compare,
+  block: Block,
 ): Promise<void> {
-  const nonce = await provider.getTransactionCount(SIMULATOR);
+  const nonce = await provider.getTransactionCount(SIMULATOR, block);
   const there = getCreateAddress({ from: SIMULATOR, nonce });
-  const simulated = await provider.call({ from: SIMULATOR, data: await creationData(name, listed.arguments) });
+  const data = await creationData(name, listed.arguments);
+  const simulated = await provider.call({ from: SIMULATOR, data, blockTag: block });
   const { interface: abi } = new ContractFactory(build.abi, build.bytecode);
   const own = new Map([[word(there), word(listed.address)]]);
   if (abi.getFunction("eip712Domain") !== null) {
-    const domain = (await new Contract(listed.address, build.abi, provider).getFunction("eip712Domain")()) as {
+    const domain = (await new Contract(listed.address, build.abi, atBlock(provider, block)).getFunction(
+      "eip712Domain",
+    )()) as {
       name: string;
       version: string;
     };
@@ -203,13 +230,14 @@ async function checkImmutables(
   }
 }
 
-async function checkAccess(
+/** The part of {@link checkManifest} that is about roles, names and pauses, as `now` has them. */
+export async function checkAccess(
   provider: ChainProvider,
   manifest: Manifest,
-  addresses: Addresses,
-  compare: Compare,
-): Promise<void> {
-  const now = await readAccess(provider, addresses);
+  now: AccessState,
+  block: Block = "latest",
+): Promise<Difference[]> {
+  const { found, compare } = comparison();
   const then = manifest.access;
   const byName = (list: AccessState["roles"]) => new Map(list.map((role) => [`${role.name} ${role.id}`, role]));
   const [rolesThen, rolesNow] = [byName(then.roles), byName(now.roles)];
@@ -240,9 +268,10 @@ async function checkAccess(
   compare("access.modules", "the Directory names other contracts", then.modules, now.modules);
   compare("access.paused", "not paused as listed", then.paused, now.paused);
   for (const { name, address, codehash } of now.modules) {
-    const code = await provider.getCode(address);
+    const code = await provider.getCode(address, block);
     compare(`access.modules.${name}`, "code has changed since it was named", codehash, keccak256(code));
   }
+  return found;
 }
 
 function mask(code: string, { immutableReferences }: Artifact): string {

@@ -101,8 +101,23 @@ export interface ReadingReport extends Proved {
   row: SenmlRecord;
 }
 
+/** A header with its way to the chain, without a key: whoever has it can't read what was measured. */
+export type HeaderBundle = Pick<ReadingBundle, "chain" | "stream" | "keys" | "cose" | "anchoring">;
+
+export interface HeaderReport extends Proved {
+  kind: "header";
+  seq: number;
+  slot: number;
+  /** Readings that the device committed to. */
+  count: number;
+  fromMs: number;
+  toMs: number;
+  headerDigest: Hex;
+  contentDigest: Hex;
+}
+
 interface Context {
-  bundle: Bundle;
+  bundle: Pick<Bundle, "chain" | "stream" | "keys" | "certificate">;
   stream: StreamPreimage;
   options: VerifyOptions;
   /** Signers of epochs whose signatures were checked, by epoch and signatures: many packs share an epoch. */
@@ -146,14 +161,14 @@ function checkAnchoring(context: Context, signed: SignedHeader, anchoring: Ancho
   return signers;
 }
 
-function checkDeviceSignature(bundle: Bundle, signed: SignedHeader): void {
+function checkDeviceSignature(bundle: Pick<Bundle, "keys">, signed: SignedHeader): void {
   const key = bundle.keys.find((k) => k.keyEpoch === signed.header.keyEpoch);
   demand(key !== undefined, "unknown-key", "the bundle lacks the signing key of the header", signed.header.keyEpoch);
   checkSignature(signed, fromBase64(key.spki));
 }
 
 function checkCertified(
-  bundle: Bundle,
+  bundle: Pick<Bundle, "certificate">,
   claims: ChainClaims,
   number: number,
   pinned?: readonly Hex[],
@@ -459,6 +474,27 @@ export function verifyReading(bundle: ReadingBundle, options: VerifyOptions = {}
   checkDeviceSignature(bundle, signed);
   const signers = checkAnchoring(context, signed, bundle.anchoring);
   return { kind: "reading", ...proved(context, signed, bundle.anchoring, signers), index, of: count, row };
+}
+
+/** Proves that a device signed a header and that q operators anchored it. Its content is not looked at. */
+export function verifyHeader(bundle: HeaderBundle, options: VerifyOptions = {}): HeaderReport {
+  try {
+    const { stream } = bundle;
+    const signed = decodeCose(fromBase64(bundle.cose));
+    checkHeader(stream, signed.header);
+    checkDeviceSignature(bundle, signed);
+    const context: Context = { bundle, stream, options };
+    const signers = checkAnchoring(context, signed, bundle.anchoring);
+    const { seq, count, fromMs, toMs, contentDigest } = signed.header;
+    return {
+      kind: "header",
+      ...proved(context, signed, bundle.anchoring, signers),
+      ...{ seq, count, fromMs, toMs, contentDigest, slot: headerSlot(stream, signed.header) },
+      headerDigest: signed.headerDigest,
+    };
+  } catch (error) {
+    throw asProtocolError(error);
+  }
 }
 
 const asProtocolError = (error: unknown) =>

@@ -29,6 +29,7 @@ import {
   toHex,
   utf8,
   verify,
+  verifyHeader,
   type VerifyOptions,
   type WindowBundle,
   type WindowReport,
@@ -689,3 +690,41 @@ test("what has no shape is refused, not crashed on", () => {
     expectRefusal("malformed", () => verify(bundle as Bundle));
   expectRefusal("malformed", () => verify(null as unknown as Bundle));
 }); // prettier-ignore
+
+describe("a header without its key", () => {
+  const header = () => {
+    const { stream, anchored } = city();
+    return readingBundle(stream, anchored, stream.packs[3] as Built, 0);
+  };
+
+  test("is proved up to its epoch", () => {
+    const bundle = header();
+    const report = verifyHeader(bundle);
+    expect(report).toMatchObject({
+      kind: "header",
+      seq: 4,
+      slot: SLOT + 3,
+      epoch: { number: bundle.anchoring.epoch.number },
+    });
+    expect(report.signers).toHaveLength(3);
+    expect(verifyHeader(bundle, { committee: report.committee }).committeePinned).toBe(true);
+  });
+
+  test("with anything of it changed it is refused", () => {
+    const bundle = header();
+    const other = header();
+    const { anchoring } = bundle;
+    expectRefusal("inclusion", () =>
+      verifyHeader({ ...bundle, anchoring: { ...anchoring, path: [...anchoring.path, ZERO32] } }),
+    );
+    expectRefusal("unknown-key", () => verifyHeader({ ...bundle, keys: [] }));
+    expectRefusal("committee", () => verifyHeader(bundle, { committee: ZERO32 }));
+    expectRefusal("committee", () =>
+      verifyHeader({ ...bundle, anchoring: { ...anchoring, config: other.anchoring.config } }),
+    );
+    expectRefusal("committee", () =>
+      verifyHeader({ ...bundle, anchoring: { ...anchoring, signatures: anchoring.signatures.slice(1) } }),
+    );
+    expectRefusal("malformed", () => verifyHeader({ ...bundle, anchoring: undefined as never }));
+  });
+});

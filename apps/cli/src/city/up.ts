@@ -429,6 +429,7 @@ async function writeIndexer(
     port: ports.indexer,
     chain: { ...profile, addresses: deployment.addresses },
     operators: ports.operators.map((port) => `http://127.0.0.1:${port}`),
+    manifest: layout.manifest,
   });
   return layout.indexer;
 }

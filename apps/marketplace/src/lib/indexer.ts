@@ -11,6 +11,7 @@ export type IndexedGrant = z.output<typeof shape.grant>;
 export type IndexedErasure = z.output<typeof shape.erasure>;
 export type IndexedSubscription = z.output<typeof shape.subscription>;
 export type IndexedEpoch = z.output<typeof shape.epoch>;
+export type IndexedAudit = z.output<typeof shape.audit>;
 export type IndexerStatus = z.output<typeof shape.status>;
 export interface Page<T> {
   items: T[];

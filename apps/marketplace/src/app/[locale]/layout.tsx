@@ -15,6 +15,7 @@ import { Providers } from "../providers.tsx";
 import "../styles/tokens.css";
 import "../styles/base.css";
 import "../styles/ui.css";
+import "../styles/audit.css";
 import "../styles/map.css";
 
 type Params = { params: Promise<{ locale: string }> };

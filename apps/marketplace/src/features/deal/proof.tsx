@@ -1,7 +1,7 @@
 "use client";
 import { type WindowBundle, type WindowReport } from "@msec/core";
 import { useFormatter, useTranslations } from "next-intl";
-import { Hash } from "@/ui/hex.tsx";
+import { type Stage, Stages } from "@/features/verify/stages.tsx";
 
 /** Each thing that was proved, in plain words; the evidence one click deeper. */
 export function Proof({
@@ -16,7 +16,7 @@ export function Proof({
   const t = useTranslations("proof");
   const format = useFormatter();
   const { certified } = report;
-  const stages = [
+  const stages: Stage[] = [
     {
       name: "device",
       text: t("device", { packs: report.packs }),
@@ -56,7 +56,7 @@ export function Proof({
       text: t("committee", { signers: report.signers.length }),
       evidence: [
         [t("configDigest"), report.committee],
-        ...report.signers.map((signer, i) => [`${t("signer")} ${i + 1}`, signer]),
+        ...report.signers.map((signer, i) => [`${t("signer")} ${i + 1}`, signer] as const),
       ],
     },
     {
@@ -66,10 +66,10 @@ export function Proof({
         : t("askChain", { anchor: report.claims.anchor }),
       evidence: [
         [t("anchor"), report.claims.anchor],
-        ...report.claims.epochs.map(({ number, hash }) => [`${t("epochWord")} ${number}`, hash]),
+        ...report.claims.epochs.map(({ number, hash }) => [`${t("epochWord")} ${number}`, hash] as const),
       ],
     },
-  ] as const;
+  ];
   return (
     <section className="card" aria-labelledby="proof">
       <div className="row apart">
@@ -78,29 +78,7 @@ export function Proof({
           {t("verified")}
         </span>
       </div>
-      <ol className="steps">
-        {stages.map(({ name, text, evidence }) => (
-          <li key={name} className="done">
-            <span className="mark" aria-hidden="true">
-              ✓
-            </span>
-            <div className="stack tight">
-              <p>{text}</p>
-              <details>
-                <summary className="soft small">{t("evidence")}</summary>
-                <dl className="facts small">
-                  {evidence.map(([label, value]) => (
-                    <div className="pair" key={label}>
-                      <dt>{label}</dt>
-                      <dd>{value?.startsWith("0x") ? <Hash value={value} label={label ?? ""} /> : value}</dd>
-                    </div>
-                  ))}
-                </dl>
-              </details>
-            </div>
-          </li>
-        ))}
-      </ol>
+      <Stages stages={stages} />
       {report.recorded > 0 ? <p className="note">{t("recorded", { packs: report.recorded })}</p> : null}
       {milliseconds ? (
         <p className="soft small">

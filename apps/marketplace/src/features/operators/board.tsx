@@ -13,6 +13,7 @@ import {
 } from "@/lib/indexer.ts";
 import { Ago } from "@/ui/ago.tsx";
 import { Hash } from "@/ui/hex.tsx";
+import { Incidents } from "./incidents.tsx";
 import { useTick } from "./use-tick.ts";
 import { type CustodyStatus, type MarketStatus } from "./status.ts";
 
@@ -38,6 +39,7 @@ export function Board() {
   const seconds = newest && oldest ? Math.max(1, newest.at - oldest.at) : 1;
   return (
     <>
+      <Incidents />
       <section className="tiles" aria-label={t("chain")}>
         <Figure
           label={t("chainHead")}

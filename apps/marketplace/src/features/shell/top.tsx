@@ -11,6 +11,7 @@ export const PLACES = [
   { href: "/deals", name: "deals" },
   { href: "/my-data", name: "myData" },
   { href: "/operators", name: "operators" },
+  { href: "/auditors", name: "audit" },
   { href: "/verify", name: "verify" },
 ] as const;
 

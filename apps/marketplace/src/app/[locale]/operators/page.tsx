@@ -13,7 +13,7 @@ export default async function OperatorsPage({ params }: Props) {
   setRequestLocale((await params).locale);
   const t = await getTranslations("operators");
   return (
-    <Messages of={["operators"]}>
+    <Messages of={["operators", "incidents"]}>
       <div className="page wide">
         <div className="stack tight">
           <h1>{t("title")}</h1>
