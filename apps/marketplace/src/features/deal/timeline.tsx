@@ -1,5 +1,6 @@
 "use client";
 import { useTranslations } from "next-intl";
+import { Link } from "@/i18n/navigation.ts";
 import { Ago } from "@/ui/ago.tsx";
 import { Hash } from "@/ui/hex.tsx";
 import { type DealStory } from "./types.ts";
@@ -75,6 +76,11 @@ export function Timeline({ story, opened }: { story: DealStory; opened: OpenedSt
           </li>
         ))}
       </ol>
+      <p>
+        <Link href={`/trace?deal=${story.dealId}`} prefetch={false}>
+          {t("follow")}
+        </Link>
+      </p>
     </section>
   );
 }
