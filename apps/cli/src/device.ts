@@ -247,18 +247,21 @@ export async function describeDevice(
   { place, model, calibration, precise }: Description,
 ): Promise<{ stream: string; version: number; took: number; of: number; thing: Thing }[]> {
   const device = deviceOf(session, name);
-  const sign = signerOf(await ownerOf(session, device));
+  const owner = await ownerOf(session, device);
+  const signer = { address: owner.address, sign: signerOf(owner) };
+  const { operators, deployment } = session;
   const said = [];
   for (const { streamId, name: stream } of device.streams) {
-    const { preimage } = await session.operators.stream(streamId);
-    const { place: was, ...before } = thingOf(streamId, await descriptionOf(session.operators, streamId)) ?? {};
+    const { preimage } = await operators.stream(streamId);
+    const known = await descriptionOf(operators, deployment, streamId, owner.address);
+    const { place: was, ...before } = thingOf(streamId, known) ?? {};
     const given = { ...before, ...(model ? { model } : {}), ...(calibration ? { calibration } : {}) };
     // A place that stands was rounded, or not, when it was said.
     const thing =
       place === undefined
         ? published(preimage, { ...given, ...(was ? { place: was } : {}) }, true)
         : published(preimage, { ...given, ...(place ? { place } : {}) }, precise);
-    const result = await describeStream(session.operators, session.deployment, streamId, thing, sign);
+    const result = await describeStream(operators, deployment, streamId, thing, signer);
     said.push({ stream, ...result, thing });
   }
   return said;

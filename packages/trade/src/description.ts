@@ -6,6 +6,7 @@ import {
   type Thing,
   THING_DESCRIPTION,
   thingDescription,
+  thingSigner,
   thingText,
 } from "@msec/core";
 import { type Deployed } from "./deployed.ts";
@@ -15,9 +16,22 @@ import { typedData, type SignTypedData } from "./typed-data.ts";
 
 // What the owner of a device says of a stream's place and device, given to every operator.
 
-/** The newest description that an operator has; undefined while there is none. */
-export async function descriptionOf(operators: Operators, streamId: Hex): Promise<SignedThing | undefined> {
-  const known = await operators.descriptions(streamId);
+/** The newest description of an owner's that an operator has; undefined while there is none. Others' are not looked at. */
+export async function descriptionOf(
+  operators: Operators,
+  { chainId, addresses }: Deployed,
+  streamId: Hex,
+  owner: Hex,
+): Promise<SignedThing | undefined> {
+  const domain = registryDomain(chainId, addresses.DeviceRegistry);
+  const isOwners = (signed: SignedThing) => {
+    try {
+      return thingSigner(domain, streamId, signed) === owner;
+    } catch {
+      return false;
+    }
+  };
+  const known = (await operators.descriptions(streamId)).filter(isOwners);
   return known.sort((a, b) => b.version - a.version)[0];
 }
 
@@ -36,12 +50,13 @@ export function thingOf(streamId: Hex, signed: SignedThing | undefined): Thing |
  */
 export async function describeStream(
   operators: Operators,
-  { chainId, addresses }: Deployed,
+  deployed: Deployed,
   streamId: Hex,
   thing: Thing,
-  sign: SignTypedData,
+  { address: owner, sign }: { address: Hex; sign: SignTypedData },
 ): Promise<{ version: number; took: number; of: number }> {
-  const version = ((await descriptionOf(operators, streamId))?.version ?? 0) + 1;
+  const { chainId, addresses } = deployed;
+  const version = ((await descriptionOf(operators, deployed, streamId, owner))?.version ?? 0) + 1;
   const document = thingText(streamId, thing);
   const said = thingDescription(streamId, { version, document });
   const signature = await sign(typedData(registryDomain(chainId, addresses.DeviceRegistry), THING_DESCRIPTION, said));

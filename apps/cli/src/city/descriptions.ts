@@ -26,8 +26,9 @@ export async function describeDevice(
       if (stopped()) return;
       await sleep(WAIT_MS);
     }
-    if (await descriptionOf(operators, streamId)) continue;
-    await describeStream(operators, run.deployment, streamId, published(preimage, plan.thing), signerOf(owner));
+    if (await descriptionOf(operators, run.deployment, streamId, owner.address)) continue;
+    const signer = { address: owner.address, sign: signerOf(owner) };
+    await describeStream(operators, run.deployment, streamId, published(preimage, plan.thing), signer);
   }
 }
 
