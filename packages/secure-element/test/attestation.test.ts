@@ -118,7 +118,8 @@ describe("certificates of endorsement keys", () => {
   });
 
   test("refused: another purpose or usage, no TPM named, a critical extension that nobody knows", () => {
-    expect(judge({ purpose: "2.23.133.8.3" })).toBe("certificate");
+    expect(judge({ purposes: ["2.23.133.8.3"] })).toBe("certificate");
+    expect(judge({ purposes: ["2.23.133.8.3", "2.23.133.8.1"] }), "an extension twice").toBe("certificate");
     expect(judge({ usage: 0x80 })).toBe("certificate");
     expect(judge({ tpm: false })).toBe("certificate");
     expect(judge({ critical: "1.2.3.4" })).toBe("certificate");

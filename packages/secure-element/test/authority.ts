@@ -37,7 +37,8 @@ export interface EkOptions {
   serial?: number;
   fromMs?: number;
   toMs?: number;
-  purpose?: string;
+  /** Each in an extension of its own, so that two are one too many. */
+  purposes?: string[];
   usage?: number;
   tpm?: boolean;
   critical?: string;
@@ -84,7 +85,7 @@ export class Authority {
       extensions: [
         extension("2.5.29.19", true, sequence()),
         extension("2.5.29.15", true, bitString(Uint8Array.of(usage), 3)),
-        extension("2.5.29.37", false, sequence(oid(options.purpose ?? "2.23.133.8.1"))),
+        ...(options.purposes ?? ["2.23.133.8.1"]).map((p) => extension("2.5.29.37", false, sequence(oid(p)))),
         ...(options.tpm === false ? [] : [extension("2.5.29.17", true, sequence(der(0xa4, directory)))]),
         ...(options.critical ? [extension(options.critical, true, integer(1))] : []),
         ...(options.namesCrl ? [extension("2.5.29.31", false, sequence())] : []),
