@@ -13,6 +13,7 @@ import { useTx } from "@/features/tx/use-tx.ts";
 import { Link } from "@/i18n/navigation.ts";
 import { askIndexer, type IndexedDevice } from "@/lib/indexer.ts";
 import { Amount, unitsFrom } from "@/ui/amount.tsx";
+import { Choice } from "@/ui/choice.tsx";
 import { Field } from "@/ui/field.tsx";
 import { Hash } from "@/ui/hex.tsx";
 
@@ -25,7 +26,7 @@ export function Wizard({ streamId, info: { preimage, head } }: { streamId: Hex; 
   const { address } = useConnection();
   const account = address?.toLowerCase();
   const tx = useTx();
-  const fields = useId();
+  const licenceField = useId();
   const [step, setStep] = useState(0);
   const [price, setPrice] = useState("");
   const [market, setMarket] = useState(0);
@@ -104,27 +105,18 @@ export function Wizard({ streamId, info: { preimage, head } }: { streamId: Hex; 
       ) : null}
       {step === 1 ? (
         <>
+          <Choice
+            label={t("market")}
+            hint={t("marketHint", { percent: FEE_PER_MILLE / 10 })}
+            options={markets.map(({ name }) => name)}
+            chosen={market}
+            onChoose={setMarket}
+          />
           <div className="field">
-            <label htmlFor={`${fields}-market`}>{t("market")}</label>
-            <span className="hint">{t("marketHint", { percent: FEE_PER_MILLE / 10 })}</span>
-            <select
-              id={`${fields}-market`}
-              className="input"
-              value={market}
-              onChange={(event) => setMarket(Number(event.target.value))}
-            >
-              {markets.map(({ name, address: at }, i) => (
-                <option key={at} value={i}>
-                  {name}
-                </option>
-              ))}
-            </select>
-          </div>
-          <div className="field">
-            <label htmlFor={`${fields}-licence`}>{t("licence")}</label>
+            <label htmlFor={licenceField}>{t("licence")}</label>
             <span className="hint">{t("licenceHint")}</span>
             <textarea
-              id={`${fields}-licence`}
+              id={licenceField}
               className="input"
               rows={5}
               maxLength={10_000}

@@ -2,11 +2,12 @@
 import { type Hex } from "@msec/core";
 import { unitsOf } from "@msec/trade";
 import { useTranslations } from "next-intl";
-import { useId, useState } from "react";
+import { useState } from "react";
 import { useConnection } from "wagmi";
 import { type Checked } from "@/features/trade/use-check.ts";
 import { Link } from "@/i18n/navigation.ts";
 import { Amount, unitsFrom } from "@/ui/amount.tsx";
+import { Choice } from "@/ui/choice.tsx";
 import { Field } from "@/ui/field.tsx";
 import { Failure } from "@/ui/waiting.tsx";
 import { type Terms, useAsk } from "./use-ask.ts";
@@ -19,8 +20,7 @@ export function AskForm({ checked, purpose, terms }: { checked: Checked; purpose
   const { isConnected } = useConnection();
   const { state, ask, possible } = useAsk(terms);
   const [amount, setAmount] = useState("");
-  const [days, setDays] = useState<number>(7);
-  const daysField = useId();
+  const [term, setTerm] = useState(1);
   const most = unitsFrom(amount);
   const units = unitsOf(checked.bundle.stream, checked.before);
   const busy = ["keys", "order", "permit", "leaving"].includes(state.step);
@@ -36,7 +36,7 @@ export function AskForm({ checked, purpose, terms }: { checked: Checked; purpose
       className="stack"
       onSubmit={(event) => {
         event.preventDefault();
-        if (most) void ask(checked, purpose, most, days);
+        if (most) void ask(checked, purpose, most, DAYS[term] as number);
       }}
     >
       <p className="soft">{t("askHint")}</p>
@@ -53,22 +53,13 @@ export function AskForm({ checked, purpose, terms }: { checked: Checked; purpose
           {t("perUnit", { units })} <Amount units={most / BigInt(units)} />
         </p>
       ) : null}
-      <div className="field">
-        <label htmlFor={daysField}>{t("standsFor")}</label>
-        <select
-          id={daysField}
-          className="input"
-          value={days}
-          disabled={busy}
-          onChange={(event) => setDays(Number(event.target.value))}
-        >
-          {DAYS.map((n) => (
-            <option key={n} value={n}>
-              {t("days", { days: n })}
-            </option>
-          ))}
-        </select>
-      </div>
+      <Choice
+        label={t("standsFor")}
+        options={DAYS.map((days) => t("days", { days }))}
+        chosen={term}
+        disabled={busy}
+        onChoose={setTerm}
+      />
       {isConnected ? null : <p className="note">{t("connectToAsk")}</p>}
       <button type="submit" className="button" disabled={busy || !isConnected || !most || units === 0}>
         {t("ask")}

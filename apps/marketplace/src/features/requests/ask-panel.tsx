@@ -1,18 +1,18 @@
 "use client";
 import { type Hex, purposeHash, type StreamPreimage, ZERO32, ZERO_ADDRESS } from "@msec/core";
 import { useTranslations } from "next-intl";
-import { useId, useState } from "react";
+import { useState } from "react";
 import { useCity } from "@/features/city/context.tsx";
 import { BOND, COMPLAIN_SECONDS, DELIVER_SECONDS } from "@/features/trade/defaults.ts";
 import { type Bounds, PeriodForm } from "@/features/trade/period-form.tsx";
 import { useCheck } from "@/features/trade/use-check.ts";
+import { Choice } from "@/ui/choice.tsx";
 import { AskForm } from "./ask-form.tsx";
 
 /** Asking for data of a stream, whether it is on offer or not. */
 export function AskPanel({ streamId, stream, anchored }: { streamId: Hex; stream: StreamPreimage; anchored: Bounds }) {
   const t = useTranslations("requests");
   const { markets, addresses, purposes } = useCity();
-  const marketField = useId();
   const [market, setMarket] = useState(0);
   const [purpose, setPurpose] = useState(0);
   const check = useCheck(streamId);
@@ -29,21 +29,7 @@ export function AskPanel({ streamId, stream, anchored }: { streamId: Hex; stream
     <section className="card" aria-labelledby="ask">
       <h2 id="ask">{t("askTitle")}</h2>
       <p className="soft">{t("askLead")}</p>
-      <div className="field">
-        <label htmlFor={marketField}>{t("market")}</label>
-        <select
-          id={marketField}
-          className="input"
-          value={market}
-          onChange={(event) => setMarket(Number(event.target.value))}
-        >
-          {markets.map(({ name, address }, i) => (
-            <option key={address} value={i}>
-              {name}
-            </option>
-          ))}
-        </select>
-      </div>
+      <Choice label={t("market")} options={markets.map(({ name }) => name)} chosen={market} onChoose={setMarket} />
       <PeriodForm
         check={check}
         streamId={streamId}

@@ -12,8 +12,7 @@ import {
 import { useQuery } from "@tanstack/react-query";
 import { useFormatter, useTranslations } from "next-intl";
 import { useState } from "react";
-import { useConfig, useConnection } from "wagmi";
-import { readContract } from "wagmi/actions";
+import { useConnection } from "wagmi";
 import { useCity } from "@/features/city/context.tsx";
 import { FEE_PER_MILLE } from "@/features/trade/defaults.ts";
 import { deployedOf } from "@/features/trade/deployed.ts";
@@ -169,8 +168,7 @@ const HOUR_MS = 3_600_000;
 function Fill({ listed: { order } }: { listed: ListedRequest }) {
   const t = useTranslations("requests");
   const city = useCity();
-  const config = useConfig();
-  const { account, sign } = useSigning();
+  const { account, sign, counter } = useSigning();
   const tx = useTx();
   const [problem, setProblem] = useState("");
   const { stream, signed, permit } = order;
@@ -181,13 +179,6 @@ function Fill({ listed: { order } }: { listed: ListedRequest }) {
     if (!account) return;
     setProblem("");
     try {
-      const { abis } = await import("@/lib/contracts.ts");
-      const counter = await readContract(config, {
-        address: city.addresses.Marketplace,
-        abi: abis.Marketplace,
-        functionName: "counterOf",
-        args: [account],
-      });
       const salt = freshNonce();
       const offer: OfferOrder = {
         seller: account,
@@ -205,7 +196,7 @@ function Fill({ listed: { order } }: { listed: ListedRequest }) {
         terms: request.terms,
         amount: units,
         salt,
-        counter: Number(counter),
+        counter: await counter(),
         deadline: Date.now() + HOUR_MS,
       };
       const signature = await sign(offerData(deployedOf(city), offer));

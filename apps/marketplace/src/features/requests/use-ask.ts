@@ -3,8 +3,6 @@ import { type Hex } from "@msec/core";
 import { type OfferOrder, orderToJson, planRequest, requestData } from "@msec/trade";
 import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { useConfig } from "wagmi";
-import { readContract } from "wagmi/actions";
 import { useCity } from "@/features/city/context.tsx";
 import { deployedOf } from "@/features/trade/deployed.ts";
 import { keepRequest } from "@/features/trade/purchases.ts";
@@ -29,9 +27,8 @@ const DAY_MS = 86_400_000;
 /** Says what somebody would pay for a checked window, and leaves it with a market. Nothing is sent to the chain. */
 export function useAsk(terms: Terms) {
   const city = useCity();
-  const config = useConfig();
   const queries = useQueryClient();
-  const { account, sign, permit } = useSigning();
+  const { account, sign, permit, counter } = useSigning();
   const [state, setState] = useState<AskStep>({ step: "idle" });
 
   const ask = async ({ bundle, before, erasures }: Checked, purpose: Hex, maxPrice: bigint, days: number) => {
@@ -40,13 +37,6 @@ export function useAsk(terms: Terms) {
     const market = city.markets.findIndex(({ address }) => address === terms.deliverer);
     try {
       setState({ step: "keys" });
-      const { abis } = await import("@/lib/contracts.ts");
-      const counter = await readContract(config, {
-        address: city.addresses.Marketplace,
-        abi: abis.Marketplace,
-        functionName: "counterOf",
-        args: [account],
-      });
       const wish = {
         deliverer: terms.deliverer,
         fallbackDeliverer: terms.fallbackDeliverer,
@@ -56,7 +46,7 @@ export function useAsk(terms: Terms) {
         minBond: terms.bond,
         maxDeliverSeconds: terms.deliverSeconds,
         minComplainSeconds: terms.complainSeconds,
-        counter: Number(counter),
+        counter: await counter(),
         deadline: Date.now() + days * DAY_MS,
       };
       const wanted = { bundle, before, erasures, buyer: account, purpose, sign };

@@ -10,7 +10,7 @@ import {
 import { Operators, planSubscription, structFrom, subscribeCall } from "@msec/trade";
 import { useQuery } from "@tanstack/react-query";
 import { useTranslations } from "next-intl";
-import { useId, useState } from "react";
+import { useState } from "react";
 import { useConfig, useConnection } from "wagmi";
 import { getBlock, readContract } from "wagmi/actions";
 import { useCity } from "@/features/city/context.tsx";
@@ -22,6 +22,7 @@ import { isRejection, useTx } from "@/features/tx/use-tx.ts";
 import { useRouter } from "@/i18n/navigation.ts";
 import { askIndexer, type IndexedEvent, type Page } from "@/lib/indexer.ts";
 import { Amount, unitsFrom } from "@/ui/amount.tsx";
+import { Choice } from "@/ui/choice.tsx";
 import { Field } from "@/ui/field.tsx";
 import { Failure } from "@/ui/waiting.tsx";
 
@@ -81,7 +82,6 @@ function Terms({ offer }: { offer: SubscriptionOffer }) {
   const { isConnected } = useConnection();
   const { account, sign, permit } = useSigning();
   const tx = useTx();
-  const purposeField = useId();
   const [amount, setAmount] = useState("1");
   const [purpose, setPurpose] = useState(0);
   const [problem, setProblem] = useState("");
@@ -145,22 +145,13 @@ function Terms({ offer }: { offer: SubscriptionOffer }) {
       {deposit !== undefined && offer.slotPrice > 0n ? (
         <p className="soft small">{t("lasts", { slots: Number(deposit / offer.slotPrice) })}</p>
       ) : null}
-      <div className="field">
-        <label htmlFor={purposeField}>{t("purpose")}</label>
-        <select
-          id={purposeField}
-          className="input"
-          value={purpose}
-          disabled={working}
-          onChange={(event) => setPurpose(Number(event.target.value))}
-        >
-          {city.purposes.map(({ text }, i) => (
-            <option key={text} value={i}>
-              {text}
-            </option>
-          ))}
-        </select>
-      </div>
+      <Choice
+        label={t("purpose")}
+        options={city.purposes.map(({ text }) => text)}
+        chosen={purpose}
+        disabled={working}
+        onChoose={setPurpose}
+      />
       {isConnected ? null : <p className="note">{t("connect")}</p>}
       <button type="submit" className="button primary" disabled={working || !isConnected || deposit === undefined}>
         {t("subscribeNow")}

@@ -1,8 +1,9 @@
 "use client";
 import { type Hex, type StreamPreimage } from "@msec/core";
 import { useFormatter, useTranslations } from "next-intl";
-import { type ReactNode, useId, useState } from "react";
+import { type ReactNode, useState } from "react";
 import { useCity } from "@/features/city/context.tsx";
+import { Choice } from "@/ui/choice.tsx";
 import { Field } from "@/ui/field.tsx";
 import { Failure } from "@/ui/waiting.tsx";
 import { Calendar } from "./calendar.tsx";
@@ -42,7 +43,6 @@ export function PeriodForm({
   const t = useTranslations("offer");
   const format = useFormatter();
   const { purposes } = useCity();
-  const purposeField = useId();
   const [least, most] = [startOf(bounds.first, slotSeconds), endOf(bounds.last, slotSeconds)];
   const [from, setFrom] = useState(inputOf(Math.max(least, most - 24 * HOUR_MS)));
   const [to, setTo] = useState(inputOf(most));
@@ -120,22 +120,13 @@ export function PeriodForm({
             reset();
           }}
         />
-        <div className="field">
-          <label htmlFor={purposeField}>{t("purpose")}</label>
-          <select
-            id={purposeField}
-            className="input"
-            value={purpose}
-            disabled={fixed}
-            onChange={(event) => onPurpose(Number(event.target.value))}
-          >
-            {purposes.map(({ text }, i) => (
-              <option key={text} value={i}>
-                {text}
-              </option>
-            ))}
-          </select>
-        </div>
+        <Choice
+          label={t("purpose")}
+          options={purposes.map(({ text }) => text)}
+          chosen={purpose}
+          disabled={fixed}
+          onChoose={onPurpose}
+        />
         {state.step === "checked" ? null : (
           <button type="submit" className="button primary" disabled={fixed || wrong || empty}>
             {t("check")}

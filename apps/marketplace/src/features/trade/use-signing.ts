@@ -29,5 +29,11 @@ export function useSigning() {
     const asked = { owner: account, spender: city.addresses[spender], value, nonce, deadline };
     return permitOf(value, deadline, await sign(permitData(deployedOf(city), asked)));
   };
-  return { account, sign, permit };
+  /** What the account's next orders carry: raised, it cancels all before. */
+  const counter = async (): Promise<number> => {
+    const { abis } = await import("@/lib/contracts.ts");
+    const marketplace = { address: city.addresses.Marketplace, abi: abis.Marketplace } as const;
+    return Number(await readContract(config, { ...marketplace, functionName: "counterOf", args: [account as Hex] }));
+  };
+  return { account, sign, permit, counter };
 }
