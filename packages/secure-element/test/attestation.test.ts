@@ -92,6 +92,21 @@ describe("certificates of endorsement keys", () => {
     const certificate = noAuthority.ek(area);
     const list = { ...store, intermediates: [noAuthority.certificate] };
     expect(code(() => judgeEkCertificate(certificate, list, now))).toBe("unknown-maker");
+    // One by one what an issuer must be: of this name, allowed to sign certificates, with as many authorities as may follow.
+    const under = (given: Authority, roots = [root]) =>
+      code(() =>
+        judgeEkCertificate(
+          given.ek(area),
+          { roots: roots.map((one) => one.certificate), intermediates: [given.certificate], crls: [] },
+          now,
+        ),
+      );
+    expect(under(new Authority("issuer", root))).toBe("believed");
+    expect(under(new Authority("issuer", root).rename("another"))).toBe("unknown-maker");
+    expect(under(new Authority("issuer", root, { usage: 0x02 }))).toBe("unknown-maker");
+    const last = new Authority("last", undefined, { pathLength: 0 });
+    expect(under(new Authority("issuer", last), [last])).toBe("unknown-maker");
+    expect(judge({ authority: true }), "an authority's own").toBe("certificate");
     const forged = flipped(issuer.ek(area), -1);
     expect(code(() => judgeEkCertificate(forged, store, now))).not.toBe("believed");
   });
@@ -115,6 +130,10 @@ describe("certificates of endorsement keys", () => {
     // Somebody else's list under the issuer's name counts for nothing.
     expect(judge({ namesCrl: true }, { crls: [new Authority("issuer").crl([])] })).toBe("revocation-unknown");
     expect(judge({}, { crls: [new Authority("issuer").crl([1])] })).toBe("believed");
+    // Nor does one by an issuer that may sign certificates alone.
+    const signer = new Authority("signer", root, { usage: 0x04 });
+    const list = { ...store, intermediates: [signer.certificate], crls: [signer.crl([])] };
+    expect(code(() => judgeEkCertificate(signer.ek(area, { namesCrl: true }), list, now))).toBe("revocation-unknown");
   });
 
   test("refused: another purpose or usage, no TPM named, a critical extension that nobody knows", () => {

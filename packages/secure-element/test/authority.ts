@@ -43,18 +43,30 @@ export interface EkOptions {
   tpm?: boolean;
   critical?: string;
   namesCrl?: boolean;
+  /** Says of itself that it is an authority's. */
+  authority?: boolean;
+}
+
+export interface AuthorityOptions {
+  authority?: boolean;
+  toMs?: number;
+  /** First byte of KeyUsage; keyCertSign and cRLSign if left out. */
+  usage?: number;
+  /** Authorities that may follow. */
+  pathLength?: number;
 }
 
 export class Authority {
   readonly certificate: Uint8Array;
   readonly #key: KeyObject;
-  readonly #name: Uint8Array;
+  #name: Uint8Array;
 
-  constructor(common: string, issuer?: Authority, options: { authority?: boolean; toMs?: number } = {}) {
+  constructor(common: string, issuer?: Authority, options: AuthorityOptions = {}) {
     const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
     this.#key = privateKey;
     this.#name = name(common);
-    const { authority = true, toMs = Date.now() + YEAR } = options;
+    const { authority = true, toMs = Date.now() + YEAR, usage = 0x06, pathLength } = options;
+    const limit = pathLength === undefined ? [] : [integer(pathLength)];
     this.certificate = (issuer ?? this).#issue({
       serial: 7,
       subject: this.#name,
@@ -62,10 +74,16 @@ export class Authority {
       fromMs: Date.now() - YEAR,
       toMs,
       extensions: [
-        extension("2.5.29.19", true, sequence(...(authority ? [TRUE] : []))),
-        extension("2.5.29.15", true, bitString(Uint8Array.of(0x06), 1)),
+        extension("2.5.29.19", true, sequence(...(authority ? [TRUE] : []), ...limit)),
+        extension("2.5.29.15", true, bitString(Uint8Array.of(usage), 1)),
       ],
     });
+  }
+
+  /** From now on issues under another name than its certificate's. */
+  rename(common: string): this {
+    this.#name = name(common);
+    return this;
   }
 
   /** An endorsement key's certificate, of the profile unless told otherwise. */
@@ -83,7 +101,7 @@ export class Authority {
       fromMs: options.fromMs ?? Date.now() - YEAR,
       toMs: options.toMs ?? Date.now() + YEAR,
       extensions: [
-        extension("2.5.29.19", true, sequence()),
+        extension("2.5.29.19", true, sequence(...(options.authority ? [TRUE] : []))),
         extension("2.5.29.15", true, bitString(Uint8Array.of(usage), 3)),
         ...(options.purposes ?? ["2.23.133.8.1"]).map((p) => extension("2.5.29.37", false, sequence(oid(p)))),
         ...(options.tpm === false ? [] : [extension("2.5.29.17", true, sequence(der(0xa4, directory)))]),
