@@ -50,7 +50,8 @@ describe.skipIf(missing !== undefined)("a city whose devices have TPMs", () => {
     (await t.get<{ head: { seq: number } | null }>(1, `/streams/${t.streamOf("lamp")}`)).head?.seq ?? 0;
   /** Packs signed from now on are anchored. */
   const goesOn = async () => {
-    const before = await seq();
+    // A device registers its streams a moment after the city is up.
+    const before = await until("the device's stream is registered", seq);
     await until("the device's line goes on", async () => (await seq()) > before + 3, 60_000);
   };
   /** A configuration beside the device's own, with another folder and, at will, another TPM. */

@@ -16,7 +16,8 @@ export interface Program {
 /** Compiled code of every process, so that a start need not compile it again. */
 const NODE_COMPILE_CACHE = fileURLToPath(new URL("../../../../node_modules/.cache/msec", import.meta.url));
 const RESTART_MS = 1000;
-const STOP_MS = 10_000;
+/** Two cities that end at once on two cores were seen to need more than ten. */
+const STOP_MS = 20_000;
 
 export function isAlive(pid: number): boolean {
   try {
@@ -94,6 +95,9 @@ export class Processes {
     return Object.fromEntries([...this.#children].flatMap(([name, child]) => (child.pid ? [[name, child.pid]] : [])));
   }
 
+  /** Names of those that did not end by themselves, once {@link stop} is over. */
+  readonly killed: string[] = [];
+
   async stop(): Promise<void> {
     this.#stopping = true;
     const children = this.#order.reverse().flatMap((name) => this.#children.get(name) ?? []);
@@ -101,9 +105,11 @@ export class Processes {
     // One that was stopped by a signal takes the other only when it runs on.
     for (const child of children) child.kill("SIGCONT");
     const end = Date.now() + STOP_MS;
-    for (const child of children) {
+    for (const [name, child] of [...this.#children]) {
       while (child.exitCode === null && child.signalCode === null && Date.now() < end) await sleep(20);
-      if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
+      if (child.exitCode !== null || child.signalCode !== null) continue;
+      this.killed.push(name);
+      child.kill("SIGKILL");
     }
   }
 }
