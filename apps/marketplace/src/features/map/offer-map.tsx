@@ -17,7 +17,6 @@ import { boxOf, metresPerPixel, placeOf, scaleBar } from "./view.ts";
 const FRESH_MS = 30_000;
 const BAR_PIXELS = 120;
 const NOTHING: IndexedPlace[] = [];
-const EARTH: Box = [-170, -60, 170, 75];
 
 const readLand = () => readJson<Land>("/map/land.json");
 
@@ -49,7 +48,8 @@ export default function OfferMap({
     const places = drawable(items);
     return places.length > 0 ? boxAround(places) : undefined;
   }, [items]);
-  const home = chosen ?? all ?? (found.data ? (land?.bbox ?? EARTH) : undefined);
+  // Where no place is known there is nothing to show, and nothing is drawn.
+  const home = chosen ?? all;
   const canvas = useRef<HTMLCanvasElement>(null);
   const inks = useInks();
   const { rested, goTo, spotAt, hover, move, zoomBy } = useMap(canvas, home, { inks, land, clusters, chosen });
