@@ -7,10 +7,11 @@ import { type ClientCertificate, packsTopic, receiptsTopic, rightsOf } from "@ms
 import { Authority, Keeper, KEEPER, missingMosquitto, profileFiles, reload, writeProfile } from "@msec/broker-service";
 import { type Hex } from "@msec/core";
 import { writeFileAtomic } from "@msec/secure-element";
+import { freePort } from "@msec/service";
 import mqtt, { type MqttClient } from "mqtt";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { until } from "../support/city.ts";
-import { freePort, MosquittoProcess } from "../support/mosquitto.ts";
+import { MosquittoProcess } from "../support/mosquitto.ts";
 
 // The production profile by itself: a real Mosquitto, an authority and a keeper, no chain.
 

@@ -1,10 +1,10 @@
 import { execFileSync, spawn } from "node:child_process";
 import { chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect, ErasureKeys, FileRoot, Frontiers, ownServer } from "@msec/companion-db";
 import { derive, type Hex, rootNode } from "@msec/core";
+import { freePort } from "@msec/service";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Store } from "../../oracles/custody/src/store.ts";
 
@@ -33,12 +33,7 @@ describe.skipIf(!bin)(`PostgreSQL ${versions[versions.length - 1] ?? ""} of the 
       chownSync(data, NOBODY, NOBODY);
     }
     execFileSync(...asNobody(`${bin}/initdb`, ["-D", data, "-U", "msec", "--auth=trust", "-E", "UTF8", "--no-locale"]));
-    const port = await new Promise<number>((resolve) => {
-      const server = createServer().listen(0, "127.0.0.1", () => {
-        const { port: free } = server.address() as { port: number };
-        server.close(() => resolve(free));
-      });
-    });
+    const port = await freePort();
     const child = spawn(...asNobody(`${bin}/postgres`, ["-D", data, "-p", String(port), "-h", "127.0.0.1", "-k", ""]), {
       stdio: "ignore",
     });

@@ -89,7 +89,7 @@ export class TestCity {
     const exits: string[] = [];
     const made = plans(root);
     // Not where people look for theirs: several cities are tested at once, and one may be in use.
-    if (options.pages) writeJson(join(root, "ports.json"), { marketplace: await freePort(new Set()) });
+    if (options.pages) writeJson(join(root, "ports.json"), { marketplace: await freePort() });
     const names = [
       ...[1, 2, 3, 4].map((n) => `operator-${n}`),
       ...[1, 2].map((n) => `market-${n}`),

@@ -1,26 +1,15 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createWriteStream, readFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ask, type EnrolmentServer } from "@msec/broker";
 import { mosquittoProgram, profileFiles } from "@msec/broker-service";
-import { writeJson } from "@msec/service";
+import { freePort, writeJson } from "@msec/service";
 import { type TestCity, until } from "./city.ts";
 
 const script = fileURLToPath(new URL("../../apps/broker/src/main.ts", import.meta.url));
-
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
-}
 
 function listens(port: number): Promise<boolean> {
   return new Promise((resolve) => {
@@ -50,7 +39,11 @@ export class MosquittoProcess {
     const child = spawn(mosquittoProgram() as string, ["-c", config], { stdio: ["ignore", "ignore", "pipe"] });
     child.stderr?.pipe(createWriteStream(join(this.folder, "mosquitto.log"), { flags: "a" }));
     this.#child = child;
-    await until("Mosquitto listens", () => listens(this.port), 30_000);
+    const ended = once(child, "exit").then(([code]) => {
+      throw new Error(`Mosquitto ended with ${code}: ${readFileSync(join(this.folder, "mosquitto.log"), "utf8")}`);
+    });
+    ended.catch(() => undefined);
+    await Promise.race([ended, until("Mosquitto listens", () => listens(this.port))]);
   }
 
   async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {

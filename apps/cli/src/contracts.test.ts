@@ -1,6 +1,5 @@
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -16,6 +15,7 @@ import {
 } from "@msec/chain";
 import { type Hex } from "@msec/core";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { freePort } from "@msec/service";
 
 const main = fileURLToPath(new URL("./main.ts", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "msec-contracts-"));
@@ -24,14 +24,7 @@ const address = (n: number) => `0x${n.toString(16).padStart(40, "0")}` as Hex;
 let chain: EmbeddedChain;
 
 beforeAll(async () => {
-  const port = await new Promise<number>((resolve) => {
-    const server = createServer();
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
-  chain = await startChain(folder, port);
+  chain = await startChain(folder, await freePort());
 });
 afterAll(async () => {
   await chain?.stop();

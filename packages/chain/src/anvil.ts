@@ -1,9 +1,9 @@
 import { spawn } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, openSync, readFileSync, statSync } from "node:fs";
-import { copyFile, rename, stat } from "node:fs/promises";
+import { existsSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { keepCopies, mendState, saveSeconds } from "./anvil-state.ts";
 
 /** The embedded chain: one node at Istanbul rules, gas price 0, a block a second, its state kept over a restart. */
 export interface EmbeddedChain {
@@ -31,80 +31,24 @@ function program(): [string, string[]] {
   return ["npx", ["-y", `@foundry-rs/anvil@${VERSION}`]];
 }
 
-async function blockNumber(rpc: string): Promise<number | undefined> {
+async function request(rpc: string, method: string, params: unknown[]): Promise<unknown> {
   try {
     const response = await fetch(rpc, {
       method: "POST",
       headers: { "content-type": "application/json" },
-      body: JSON.stringify({ jsonrpc: "2.0", id: 1, method: "eth_blockNumber", params: [] }),
+      body: JSON.stringify({ jsonrpc: "2.0", id: 1, method, params }),
       signal: AbortSignal.timeout(2000),
     });
-    return Number(((await response.json()) as { result: string }).result);
+    return ((await response.json()) as { result?: unknown }).result;
   } catch {
     return undefined;
   }
 }
 
-/** Bytes of state that are saved a second: a longer history is saved less often, so that saving costs the same for ever. */
-const SAVED_PER_SECOND = 4 * 1024 * 1024;
-
-/** Seconds between two saves of a state file of this size, at least two. */
-function saveSeconds(state: string): number {
-  const size = existsSync(state) ? statSync(state).size : 0;
-  return 2 + Math.floor(size / SAVED_PER_SECOND);
-}
-
-const COPY_MS = 10_000;
-const QUIET_MS = 300;
-
-function isWhole(file: string): boolean {
-  try {
-    JSON.parse(readFileSync(file, "utf8"));
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** anvil writes its state in place, so that a SIGKILL may leave half of it: then the last copy takes its place. */
-function mendState(state: string, copy: string): void {
-  if (!existsSync(state) || isWhole(state)) return;
-  if (!isWhole(copy))
-    throw new Error(
-      `the chain's state ${state} is damaged, and there is no copy of it: restore it from a backup, or start a new city in another folder`,
-    );
-  copyFileSync(copy, state);
-}
-
-/** Copies the state between two of its writings, again and again, until the chain has ended. */
-async function keepCopies(state: string, copy: string, ended: () => boolean): Promise<void> {
-  const seen = () => stat(state).then(({ size, mtimeMs }) => `${size}/${mtimeMs}`);
-  for (let wait = 1000; !ended(); ) {
-    await sleep(wait, undefined, { ref: false });
-    try {
-      const before = await seen();
-      await sleep(QUIET_MS, undefined, { ref: false });
-      const started = Date.now();
-      if ((await seen()) === before) {
-        await copyFile(state, `${copy}.new`);
-        // Written again meanwhile, or cut short by a SIGKILL: not a copy to rely on.
-        if ((await seen()) === before && !ended()) {
-          await rename(`${copy}.new`, copy);
-          wait = Math.max(COPY_MS, 20 * (Date.now() - started));
-          continue;
-        }
-      }
-    } catch {
-      // Not there yet.
-    }
-    wait = 100;
-  }
-}
-
 /**
  * Starts the chain on a loopback port. Its state goes to `folder` every few seconds and at a clean stop, so a SIGKILL loses
- * at most that much, and while it is being written at most what came since the last copy, some ten seconds; whoever sent
- * transactions sends them again. Only the newest 256 states are kept, blocks and receipts all.
+ * at most that much, and where what was left is not whole at most what came since the last copy, some ten seconds; whoever
+ * sent transactions sends them again. Only the newest 256 states are kept, blocks and receipts all.
  */
 export async function startChain(folder: string, port: number): Promise<EmbeddedChain> {
   mkdirSync(folder, { recursive: true });
@@ -137,7 +81,7 @@ export async function startChain(folder: string, port: number): Promise<Embedded
       throw new Error(
         `the embedded chain did not start: ${readFileSync(join(folder, "chain.log"), "utf8").slice(-500)}`,
       );
-    if ((await blockNumber(rpc)) !== undefined) {
+    if ((await request(rpc, "eth_blockNumber", [])) !== undefined) {
       return {
         rpc,
         chainId: EMBEDDED_CHAIN_ID,
@@ -145,6 +89,8 @@ export async function startChain(folder: string, port: number): Promise<Embedded
         exited: ended,
         async stop() {
           if (exited) return;
+          // No block while the state is saved for the last time.
+          await request(rpc, "evm_setIntervalMining", [0]);
           child.kill("SIGINT");
           for (let waited = 0; waited < 200 && !exited; waited++) await sleep(50);
           if (!exited) child.kill("SIGKILL");

@@ -1,12 +1,13 @@
 import { createServer } from "node:http";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer as createTcp } from "node:net";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { addressOfKey, type Config, fromHex, type Hex, quorum } from "@msec/core";
 import { encodeBytes32String, id } from "ethers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { freePort } from "../../service/src/ports.ts";
 import { EMBEDDED_CHAIN_ID, type EmbeddedChain, startChain } from "./anvil.ts";
+import { isWhole } from "./anvil-state.ts";
 import { contractsAt, SOURCES } from "./contracts.ts";
 import { deployCity, type Founding, readDeployment, writeDeployment } from "./deploy.ts";
 import { describeError } from "./errors.ts";
@@ -17,6 +18,7 @@ const key = (n: number): Hex => `0x${n.toString(16).padStart(64, "0")}`;
 const address = (n: number) => addressOfKey(fromHex(key(n)));
 const organisation = (n: number): Hex => `0x${(0xa0 + n).toString(16).padStart(64, "0")}`;
 const DEPLOYER = key(1000);
+const POLL = { timeout: 30_000, interval: 100 };
 
 const members = [11, 12, 13, 14].map(address).sort();
 const founding: Founding = {
@@ -33,16 +35,6 @@ const founding: Founding = {
     { account: address(32), amount: 7n },
   ],
 };
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createTcp();
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
-}
 
 let folder: string;
 let port: number;
@@ -238,13 +230,43 @@ describe("the embedded chain", () => {
     expect((await sender.transact({ to: address(78), data: "0x" })).status).toBe(1);
   });
 
+  test("accounts of a later block than the last one are not started from: the copy before is", async () => {
+    const other = mkdtempSync(join(tmpdir(), "msec-chain-"));
+    const [state, copy] = [join(other, "state.json"), join(other, "state.copy.json")];
+    let second = await startChain(other, await freePort());
+    const reader = connectChain(embedded(second.rpc, second.chainId));
+    const sender = new Sender(key(3100), reader, second.chainId);
+    try {
+      const first = await sender.transact({ to: address(79), data: "0x" });
+      await expect.poll(() => isWhole(copy) && readFileSync(copy, "utf8").includes(first.hash), POLL).toBe(true);
+      const earlier = JSON.parse(readFileSync(copy, "utf8")) as { accounts: unknown };
+      const lost = await sender.transact({ to: address(79), data: "0x" });
+      const port = Number(new URL(second.rpc).port);
+      await second.stop();
+      expect(isWhole(state)).toBe(true);
+      const { accounts } = JSON.parse(readFileSync(state, "utf8")) as { accounts: unknown };
+      writeFileSync(state, JSON.stringify({ ...earlier, accounts }));
+      expect(isWhole(state)).toBe(false);
+      second = await startChain(other, port);
+      expect(await sender.nonce()).toBe(1);
+      expect((await reader.getTransactionReceipt(first.hash))?.status).toBe(1);
+      expect(await reader.getTransactionReceipt(lost.hash)).toBeNull();
+    } finally {
+      reader.destroy();
+      await second.stop();
+      rmSync(other, { recursive: true, force: true });
+    }
+  }, 60_000);
+
   test("a start that fails says why", async () => {
     const other = mkdtempSync(join(tmpdir(), "msec-chain-"));
-    writeFileSync(join(other, "state.json"), "this is no state");
-    await expect(startChain(other, await freePort())).rejects.toThrow(
-      /is damaged, and there is no copy of it: restore/,
-    );
-    writeFileSync(join(other, "state.json"), '{"block": 7}');
+    for (const damaged of ["this is no state", '{"block": 7}']) {
+      writeFileSync(join(other, "state.json"), damaged);
+      await expect(startChain(other, await freePort())).rejects.toThrow(
+        /is damaged, and there is no copy of it: restore/,
+      );
+    }
+    writeFileSync(join(other, "state.json"), '{"accounts": {}, "transactions": []}');
     await expect(startChain(other, await freePort())).rejects.toThrow(/the embedded chain did not start: ./);
     rmSync(other, { recursive: true, force: true });
   });

@@ -1,5 +1,4 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Hex } from "@msec/core";
@@ -12,6 +11,7 @@ import { type Deployment, deployCity, type Founding } from "./deploy.ts";
 import { checkManifest, type Manifest, manifestOf, readManifest, writeManifest } from "./manifest.ts";
 import { type ChainProvider, connectChain, embedded } from "./provider.ts";
 import { Sender } from "./sender.ts";
+import { freePort } from "../../service/src/ports.ts";
 
 const key = (n: number) => `0x${n.toString(16).padStart(64, "0")}` as Hex;
 const address = (n: number) => `0x${n.toString(16).padStart(40, "0")}` as Hex;
@@ -34,14 +34,7 @@ let manifest: Manifest;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "msec-manifest-"));
-  const port = await new Promise<number>((resolve) => {
-    const server = createServer();
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
-  chain = await startChain(folder, port);
+  chain = await startChain(folder, await freePort());
   provider = connectChain(embedded(chain.rpc, chain.chainId));
   sender = new Sender(DEPLOYER, provider, chain.chainId);
 });

@@ -21,7 +21,7 @@ let provider: ChainProvider;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "msec-seals-"));
-  chain = await startChain(folder, await freePort(new Set()));
+  chain = await startChain(folder, await freePort());
   provider = connectChain(embedded(chain.rpc, chain.chainId));
 });
 afterAll(async () => {

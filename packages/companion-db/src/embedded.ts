@@ -1,9 +1,9 @@
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { chownSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { freePort, isFreePort } from "@msec/service";
 import pg from "pg";
 import { createDatabase, type DatabaseServer } from "./server.ts";
 
@@ -44,22 +44,11 @@ async function binaries(): Promise<{ initdb: string; postgres: string }> {
   }
 }
 
-/** `wanted` if nobody listens on it, else any that is free; 0 wants any. */
-function freePort(wanted: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.on("error", (error) => (wanted === 0 ? reject(error) : resolve(freePort(0))));
-    server.listen(wanted, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
-}
-
 /** The same port at every start of one folder while it is free, so that a server that died is found again. */
 async function portOf(folder: string): Promise<number> {
   const file = join(folder, "port");
-  const port = await freePort(existsSync(file) ? Number(readFileSync(file, "utf8")) || 0 : 0);
+  const before = existsSync(file) ? Number(readFileSync(file, "utf8")) : 0;
+  const port = before > 0 && (await isFreePort(before)) ? before : await freePort();
   writeFileSync(file, String(port));
   return port;
 }

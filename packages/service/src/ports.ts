@@ -10,7 +10,7 @@ export function isFreePort(port: number): Promise<boolean> {
 }
 
 /** A port of loopback that is free and not among `taken`; below those that systems hand out by themselves. */
-export async function freePort(taken: ReadonlySet<number>): Promise<number> {
+export async function freePort(taken: ReadonlySet<number> = new Set()): Promise<number> {
   for (;;) {
     const port = 20_000 + Math.floor(Math.random() * 12_000);
     if (!taken.has(port) && (await isFreePort(port))) return port;

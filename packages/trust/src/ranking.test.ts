@@ -1,5 +1,4 @@
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -26,6 +25,7 @@ import {
   NO_OPINION,
   providerOf,
 } from "./ranking.ts";
+import { freePort } from "../../service/src/ports.ts";
 
 const key = (n: number) => `0x${n.toString(16).padStart(64, "0")}` as Hex;
 const address = (n: number) => `0x${n.toString(16).padStart(40, "0")}` as Hex;
@@ -40,14 +40,7 @@ let provider: ChainProvider;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "msec-trust-"));
-  const port = await new Promise<number>((resolve) => {
-    const server = createServer();
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
-  chain = await startChain(folder, port);
+  chain = await startChain(folder, await freePort());
   provider = connectChain(embedded(chain.rpc, chain.chainId));
 });
 afterAll(async () => {

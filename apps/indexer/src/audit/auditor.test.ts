@@ -51,7 +51,7 @@ let manifest: string;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "msec-audit-"));
-  chain = await startChain(folder, await freePort(new Set()));
+  chain = await startChain(folder, await freePort());
   provider = connectChain(embedded(chain.rpc, chain.chainId));
   deployment = await deployCity(provider, chain.chainId, DEPLOYER, founding);
   manifest = join(folder, "manifest.json");
