@@ -5,7 +5,7 @@ import { type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { accessibilityProblems, missingChromium, TestBrowser, writeFigures } from "../support/browser.ts";
 import { until } from "../support/city.ts";
-import { crowd, TestMarket } from "../support/market.ts";
+import { crowd, offerId, streamId, TestMarket } from "../support/market.ts";
 
 // The map of the offers in a real browser, with more streams and offers than one city will have.
 
@@ -189,6 +189,29 @@ describe.skipIf(missing)("the map", () => {
     await bad.getByTestId("map-seen").getByText("1,000 streams").waitFor();
     expect(await bad.getByTestId("offers").getByRole("listitem").count()).toBe(24);
     await bad.close();
+  });
+
+  test("what sellers write is text, wherever it stands", async () => {
+    const script = `<img src=x onerror="document.title='owned'"><script>document.title='owned'</script>`;
+    const [stream, offer] = [streamId(0), offerId(0)];
+    await market.store.db.query(
+      "update streams set description = jsonb_set(description, '{name}', to_jsonb($2::text)) where stream_id = $1",
+      [stream, script],
+    );
+    await market.store.putThing(stream, 9, {
+      title: script,
+      place: { latitude: 43.462, longitude: -3.82, name: script },
+      model: script,
+      calibration: { date: "2026-01-01", note: script },
+    });
+    const visitor = await browser.page();
+    await open(`/en?text=${encodeURIComponent(script.slice(0, 40))}`, visitor);
+    await visitor.getByText("<img src=x", { exact: false }).first().waitFor();
+    await visitor.goto(`${market.site}/en/offers/${offer}`);
+    await visitor.getByText(script, { exact: false }).first().waitFor();
+    expect(await visitor.locator("main img, main script").count()).toBe(0);
+    expect(await visitor.title()).not.toContain("owned");
+    await visitor.close();
   });
 
   test("where places can't be read the list is there, and the map says so and tries again", async () => {

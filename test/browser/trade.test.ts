@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Hex, type StreamPreimage } from "@msec/core";
+import { cover, type Hex, type SampleKeys, type StreamPreimage } from "@msec/core";
 import { stateOf } from "@msec/market";
 import { dealOf, nodesOf, PHASE } from "@msec/trade";
 import { type Page } from "playwright-core";
@@ -86,7 +86,7 @@ describe.skipIf(missing)("trade in the browser", () => {
   /** Asks for the newest pack of the square, at most for this much. */
   const ask = async (amount: string) => {
     await buyer.goto(`${site}/en/streams/${square}`);
-    await buyer.getByRole("button", { name: "A sample: the newest pack" }).click();
+    await buyer.getByRole("button", { name: "The newest pack" }).click();
     await buyer.getByLabel("At most (MSEC)").fill(amount);
     await buyer.getByRole("button", { name: "Leave the request" }).click();
     await buyer.getByTestId("asked").waitFor({ timeout: 30_000 });
@@ -167,7 +167,7 @@ describe.skipIf(missing)("trade in the browser", () => {
       async () => (await fetch(`${t.city.run.indexer}/offers/${offer.offerId}`)).ok,
     );
     await buyer.goto(`${site}/en/offers/${offer.offerId}`);
-    await buyer.getByRole("button", { name: "A sample: the newest pack" }).click();
+    await buyer.getByRole("button", { name: "The newest pack" }).click();
     await buyer.getByRole("button", { name: /^Pay/ }).click({ timeout: 30_000 });
     await buyer.waitForURL(/deals\/0x/, { timeout: 30_000 });
     const id = buyer.url().split("/").pop() as Hex;
@@ -193,7 +193,7 @@ describe.skipIf(missing)("trade in the browser", () => {
     browsers.buyer.expectError(/50[0-9]|Failed to load resource/);
     browsers.seller.expectError(/50[0-9]|Failed to load resource/);
     await buyer.goto(`${site}/en/streams/${square}`);
-    await buyer.getByRole("button", { name: "A sample: the newest pack" }).click();
+    await buyer.getByRole("button", { name: "The newest pack" }).click();
     await buyer.getByLabel("At most (MSEC)").waitFor();
     await t.kill("chain");
     await buyer.getByLabel("At most (MSEC)").fill("0.3");
@@ -249,7 +249,7 @@ describe.skipIf(missing)("trade in the browser", () => {
       const { address } = JSON.parse(kept) as { address: Hex };
       await page.getByRole("button", { name: new RegExp(address.slice(0, 6)) }).waitFor();
       await page.keyboard.press("Escape");
-      await page.getByRole("button", { name: "A sample: the newest pack" }).click();
+      await page.getByRole("button", { name: "The newest pack" }).click();
       await page.getByLabel("At most (MSEC)").fill("0.01");
       await page.getByRole("button", { name: "Leave the request" }).click();
       await until(
@@ -298,6 +298,42 @@ describe.skipIf(missing)("trade in the browser", () => {
     await offer.getByRole("button", { name: "Close" }).click();
     await expect.poll(() => offer.count(), { timeout: 30_000 }).toBe(0);
     expect((await Marketplace.offer(newest?.offerId ?? "")).state).toBe(2n);
+  });
+
+  test("the owner shows a period to everybody: opened and verified without a wallet, until it is taken back", async () => {
+    const alone = await TestBrowser.open();
+    try {
+      const visitor = await alone.page();
+      await visitor.goto(`${site}/en/streams/${square}`);
+      await visitor.getByRole("heading", { name: "As it comes in" }).waitFor();
+      expect(await visitor.getByTestId("sample").count()).toBe(0);
+      const given = () => t.get<{ sample: SampleKeys | null }>(1, `/streams/${square}/sample`);
+      expect(await given()).toEqual({ sample: null });
+
+      await seller.goto(`${site}/en/publish/${square}`);
+      const form = seller.getByRole("region", { name: "Let people look before they buy" });
+      const sent = wallets.seller.asked.filter((method) => method === "eth_sendTransaction").length;
+      await form.getByRole("button", { name: "Show it to everybody" }).click();
+      await form.getByText("4 of 4 operators have it.").waitFor({ timeout: 30_000 });
+      expect(wallets.seller.asked.filter((method) => method === "eth_sendTransaction")).toHaveLength(sent);
+
+      await visitor.reload();
+      await visitor.getByRole("button", { name: "Open the sample" }).click();
+      await visitor.getByTestId("verified").waitFor({ timeout: 60_000 });
+      await visitor.getByTestId("readings").getByRole("row").nth(1).waitFor();
+      await picture(visitor, "sample");
+      // The keys are those of the sample's slots, and of no others.
+      const { fromSlot, toSlot, nodes } = (await given()).sample as SampleKeys;
+      expect(nodes.map(({ depth, firstSlot }) => ({ depth, firstSlot }))).toEqual(cover(fromSlot, toSlot));
+
+      await seller.reload();
+      await form.getByRole("button", { name: "Take it back" }).click();
+      await form.getByText("4 of 4 operators have it.").waitFor({ timeout: 30_000 });
+      expect(await given()).toEqual({ sample: null });
+    } finally {
+      expect(alone.wrongs).toEqual([]);
+      await alone.close();
+    }
   });
 
   test("a live stream is subscribed to; each batch is verified; more is added, it pauses, goes on and ends", async () => {

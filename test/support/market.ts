@@ -81,7 +81,8 @@ export class TestMarket {
   }
 }
 
-const streamId = (n: number): Hex => word(5_000 + n);
+export const streamId = (n: number): Hex => word(5_000 + n);
+export const offerId = (n: number): Hex => word(100_000 + n);
 
 /** A city of many streams, each with offers of its own, spread over its streets. */
 export const crowd =
@@ -95,7 +96,7 @@ export const crowd =
     const published = Array.from({ length: streams * offersEach }, (_, n) => ({
       ...{ block: 2, index: n, tx: word(2), contract: "Marketplace", name: "OfferPublished" },
       args: {
-        ...{ offerId: word(100_000 + n), streamId: streamId(n % streams), seller: account(10 + (n % 50)) },
+        ...{ offerId: offerId(n), streamId: streamId(n % streams), seller: account(10 + (n % 50)) },
         stream: { deviceId: word(1 + (n % streams)), ownerEpoch: 1, slotSeconds: 60, mode: n % streams === 7 ? 1 : 0 },
         terms: { unitPrice: String(1_000 + n), token: account(4), deliverer: account(5), fromSlot: 0, toSlot: 99 },
       },

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Sender } from "@msec/chain";
-import { type Hex, type Place, type Thing } from "@msec/core";
+import { type Hex, MODE, type Place, type Thing } from "@msec/core";
 import {
   type Config,
   initCleared,
@@ -15,7 +15,7 @@ import {
 } from "@msec/device";
 import { connectService, type ElementService, SecureElementError, serviceOf } from "@msec/secure-element";
 import { readJson } from "@msec/service";
-import { describeStream, descriptionOf, thingOf } from "@msec/trade";
+import { describeStream, descriptionOf, type StreamInfo, thingOf } from "@msec/trade";
 import { Attestation, policyOf, type Registry, sendInOrder } from "./city/attestation.ts";
 import { published } from "./city/descriptions.ts";
 import { registration, signHolders } from "./city/devices.ts";
@@ -25,6 +25,7 @@ import { type Session } from "./context.ts";
 import { signerOf } from "./market/buy.ts";
 import { time } from "./output.ts";
 import { Problem } from "./problem.ts";
+import { slotsBetween } from "./slots.ts";
 
 /** What is done to a device of a city, by its owner, its registrars and the officer. */
 
@@ -236,6 +237,8 @@ export interface Description {
   place?: Place | null;
   model?: string;
   calibration?: NonNullable<Thing["calibration"]>;
+  /** A period of its open streams that anybody may open, by its times; null takes it back. */
+  sample?: [from: string, to: string] | null;
   /** Gives the place of a sealed stream as it is, not to about a kilometre. */
   precise: boolean;
 }
@@ -244,7 +247,7 @@ export interface Description {
 export async function describeDevice(
   session: Session,
   name: string,
-  { place, model, calibration, precise }: Description,
+  { place, model, calibration, sample, precise }: Description,
 ): Promise<{ stream: string; version: number; took: number; of: number; thing: Thing }[]> {
   const device = deviceOf(session, name);
   const owner = await ownerOf(session, device);
@@ -252,10 +255,17 @@ export async function describeDevice(
   const { operators, deployment } = session;
   const said = [];
   for (const { streamId, name: stream } of device.streams) {
-    const { preimage } = await operators.stream(streamId);
+    const info = await operators.stream(streamId);
+    const { preimage } = info;
     const known = await descriptionOf(operators, deployment, streamId, owner.address);
-    const { place: was, ...before } = thingOf(streamId, known) ?? {};
-    const given = { ...before, ...(model ? { model } : {}), ...(calibration ? { calibration } : {}) };
+    const { place: was, sample: shown, ...before } = thingOf(streamId, known) ?? {};
+    const next = sample === undefined ? shown : sampleOf(info, sample);
+    const given = {
+      ...before,
+      ...(model ? { model } : {}),
+      ...(calibration ? { calibration } : {}),
+      ...(next ? { sample: next } : {}),
+    };
     // A place that stands was rounded, or not, when it was said.
     const thing =
       place === undefined
@@ -265,6 +275,14 @@ export async function describeDevice(
     said.push({ stream, ...result, thing });
   }
   return said;
+}
+
+function sampleOf(info: StreamInfo, period: [from: string, to: string] | null): Thing["sample"] {
+  if (period === null) return undefined;
+  if (info.preimage.mode === MODE.sealed)
+    throw new Problem(`${info.preimage.name} is sealed: what is personal is not shown to everybody`);
+  const [fromSlot, toSlot] = slotsBetween(info, ...period);
+  return { fromSlot, toSlot };
 }
 
 export interface Finding {

@@ -316,6 +316,8 @@ deviceCommand("describe", "say where a device stands and what it is, signed by i
   .option("--model <TEXT>", "what kind of device it is")
   .option("--calibrated <DATE>", "day of the last calibration, such as 2026-05-31")
   .option("--note <TEXT>", "how it was calibrated")
+  .option("--sample <FROM/TO>", "a period of its open streams that anybody may open without paying")
+  .option("--no-sample", "take the sample back; whoever opened it keeps it")
   .action((name: string, options: Common & DescribeFlags) =>
     withSession(
       options,
@@ -323,7 +325,8 @@ deviceCommand("describe", "say where a device stands and what it is, signed by i
       (said) => {
         for (const { stream, version, took, of, thing } of said) {
           print(good(`${stream}: description ${version}, taken by ${took} of ${of} operators`));
-          const { place } = thing;
+          const { place, sample } = thing;
+          if (sample) print(`  anybody may open its slots ${sample.fromSlot} to ${sample.toSlot}`);
           if (place)
             print(
               `  ${place.latitude}, ${place.longitude}${place.accuracy === undefined ? "" : `, within ${place.accuracy} m`}`,

@@ -22,8 +22,19 @@ describe("the options of a description", () => {
     });
   });
 
+  test("show a period to everybody, or do so no longer", () => {
+    expect(descriptionFrom({ ...none, sample: "2004-03-10T18:00/2004-03-11" })).toEqual({
+      precise: false,
+      sample: ["2004-03-10T18:00", "2004-03-11"],
+    });
+    expect(descriptionFrom({ ...none, sample: false })).toEqual({ precise: false, sample: null });
+  });
+
   test.each([
     [{}, /say something/],
+    [{ sample: "2004-03-10" }, /is no period/],
+    [{ sample: "2004-03-10/" }, /is no period/],
+    [{ sample: "a/b/c" }, /is no period/],
     [{ at: "43.4" }, /is no place/],
     [{ at: "91,0" }, /is no place/],
     [{ at: "NaN,0" }, /is no place/],

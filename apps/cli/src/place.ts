@@ -12,22 +12,35 @@ export interface DescribeFlags {
   model?: string;
   calibrated?: string;
   note?: string;
+  /** `FROM/TO`; false takes it back. */
+  sample?: string | false;
 }
 
 /** What the options of `msec device describe` say. */
 export function descriptionFrom(given: DescribeFlags): Description {
-  const { at, nowhere, precise, model, calibrated, note } = given;
+  const { at, nowhere, precise, model, calibrated, note, sample } = given;
   const placed = placeFrom(given);
   if (nowhere && placed) throw new Problem("--nowhere takes the place back: leave out --at", 2);
   if (note !== undefined && calibrated === undefined) throw new Problem("--note needs --calibrated DATE", 2);
-  if (!nowhere && at === undefined && model === undefined && calibrated === undefined)
-    throw new Problem("say something of the device: --at LAT,LON, --model, --calibrated, or --nowhere", 2);
+  if (!nowhere && [at, model, calibrated, sample].every((said) => said === undefined))
+    throw new Problem(
+      "say something of the device: --at LAT,LON, --model, --calibrated, --sample FROM/TO, --nowhere or --no-sample",
+      2,
+    );
   return {
     precise,
     ...(nowhere ? { place: null } : placed ? { place: placed } : {}),
     ...(model ? { model } : {}),
+    ...(sample === undefined ? {} : { sample: sample === false ? null : periodFrom(sample) }),
     ...(calibrated ? { calibration: { date: calibrated, ...(note ? { note } : {}) } } : {}),
   };
+}
+
+function periodFrom(text: string): [from: string, to: string] {
+  const [from, to, ...more] = text.split("/");
+  if (!from || !to || more.length > 0)
+    throw new Problem(`${text} is no period: write --sample 2004-03-10T18:00/2004-03-11T18:00 (UTC)`, 2);
+  return [from, to];
 }
 
 function placeFrom({ at, altitude, accuracy, place: name }: DescribeFlags): Place | undefined {

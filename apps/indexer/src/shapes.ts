@@ -37,6 +37,7 @@ export const thing = z
       .optional(),
     model: text.optional(),
     calibration: z.object({ date: text, note: text.optional() }).optional(),
+    sample: z.object({ fromSlot: uint, toSlot: uint }).optional().describe("slots that anybody may open"),
   })
   .nullable()
   .describe("where and with what it is measured, as its owner signed it; null where nothing is said");

@@ -131,10 +131,6 @@ const toml = (plan: NetworkPlan, one: NodePlan) => `[Eth]
 NetworkId = ${plan.chainId}
 SyncMode = "full"
 EnableNodePermission = true
-DatabaseCache = 128
-TrieCleanCache = 32
-TrieDirtyCache = 64
-SnapshotCache = 0
 RPCGasCap = ${BLOCK_GAS}
 
 [Eth.Miner]

@@ -12,6 +12,7 @@ import { type Epochs } from "./epochs.ts";
 import { sections, status } from "./health.ts";
 import { type Ingest } from "./ingest.ts";
 import { type Line } from "./lines.ts";
+import { sampleKeys } from "./sample.ts";
 import { type PackRow } from "./store.ts";
 import { type Registration, registerStream, takeSeed } from "./streams.ts";
 import { type Watcher } from "./watcher.ts";
@@ -157,6 +158,7 @@ export async function startServer(
         await takeDescription(ctx, lineOf(params[0]), parse(bodies.thing, body));
         return new Reply(204, "");
       },
+      "GET /streams/:/sample": async ({ params }) => ({ sample: await sampleKeys(ctx, lineOf(params[0])) }),
       "POST /streams/:/seed": async ({ params, body }) => {
         const kept = await ingest.exclusive(() => takeSeed(ctx, bytes32(params[0]), parse(bodies.seed, body)));
         return kept

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import {
+  holesOf,
   batchNode,
   batchSlots,
   type CompactPoint,
@@ -29,7 +30,6 @@ import {
   type SubscriptionTerms,
   type TreeNode,
 } from "@msec/core";
-import { holesOf } from "@msec/trade";
 import { type Custody, type WindowPack } from "./custody.ts";
 
 async function keysOf(

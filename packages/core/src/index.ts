@@ -8,6 +8,7 @@ export * from "./decimal.ts";
 export * from "./delivery.ts";
 export * from "./epoch.ts";
 export * from "./errors.ts";
+export * from "./holes.ts";
 export * from "./keytree.ts";
 export * from "./merkle.ts";
 export * from "./native.ts";

@@ -2,6 +2,7 @@ import { sha256 } from "#native";
 import { recoverTyped } from "./account.ts";
 import { type Hex, toHex, utf8 } from "./bytes.ts";
 import { demand } from "./errors.ts";
+import { LAST_SLOT, type NodePlace } from "./keytree.ts";
 import { isIn, isPlace, type Place } from "./place.ts";
 import { isText } from "./stream.ts";
 import { type Domain } from "./struct.ts";
@@ -12,6 +13,9 @@ import { THING_DESCRIPTION } from "./types.ts";
 
 /** Bytes of a description's text. */
 export const MAX_THING_BYTES = 8192;
+/** Slots of a sample. */
+export const MAX_SAMPLE_SLOTS = 1440;
+
 export interface Thing {
   title: string;
   place?: Place;
@@ -19,6 +23,15 @@ export interface Thing {
   model?: string;
   /** Last calibration: `YYYY-MM-DD`, and who did it or how. */
   calibration?: { date: string; note?: string };
+  /** Slots, both included, whose keys operators give to anyone. Only an open stream has them. */
+  sample?: { fromSlot: number; toSlot: number };
+}
+
+/** What anybody may open of a stream, with the keys of what is not erased of it. */
+export interface SampleKeys {
+  fromSlot: number;
+  toSlot: number;
+  nodes: (NodePlace & { key: Hex })[];
 }
 
 /** A description as it goes over HTTP: the text is signed as it came. */
@@ -36,7 +49,7 @@ export const registryDomain = (chainId: number, deviceRegistry: Hex): Domain => 
 });
 
 /** The text of a description. */
-export function thingText(streamId: Hex, { title, place, model, calibration }: Thing): string {
+export function thingText(streamId: Hex, { title, place, model, calibration, sample }: Thing): string {
   const text = JSON.stringify({
     "@context": [
       "https://www.w3.org/2022/wot/td/v1.1",
@@ -49,6 +62,7 @@ export function thingText(streamId: Hex, { title, place, model, calibration }: T
     ...(place ? { location: place } : {}),
     ...(model ? { model } : {}),
     ...(calibration ? { calibration } : {}),
+    ...(sample ? { sample } : {}),
   });
   readThing(streamId, text);
   return text;
@@ -80,6 +94,17 @@ export function readThing(streamId: Hex, text: string): Thing {
       date,
     );
     thing.calibration = { date: day, ...(note === undefined ? {} : { note: textOf(note, "calibration.note", 500) }) };
+  }
+  if (document.sample !== undefined) {
+    const { fromSlot, toSlot } = recordOf(document.sample, "sample");
+    const isSlot = (slot: unknown): slot is number => isIn(slot, 0, LAST_SLOT) && Number.isInteger(slot);
+    demand(
+      isSlot(fromSlot) && isSlot(toSlot) && fromSlot <= toSlot && toSlot - fromSlot < MAX_SAMPLE_SLOTS,
+      "malformed",
+      `a sample is of 1 to ${MAX_SAMPLE_SLOTS} slots, from fromSlot to toSlot`,
+      document.sample,
+    );
+    thing.sample = { fromSlot, toSlot };
   }
   return thing;
 }

@@ -40,6 +40,22 @@ describe("a description", () => {
     expectRefusal("malformed", () => core.readThing(ID, changed({ location })));
   });
 
+  test("may name slots that anybody opens: some, and not more than a day of minutes", () => {
+    const sample = { fromSlot: 7, toSlot: 7 + core.MAX_SAMPLE_SLOTS - 1 };
+    expect(core.readThing(ID, core.thingText(ID, { ...THING, sample }))).toEqual({ ...THING, sample });
+    for (const wrong of [
+      { fromSlot: 8, toSlot: 7 },
+      { fromSlot: 7, toSlot: 7 + core.MAX_SAMPLE_SLOTS },
+      { fromSlot: -1, toSlot: 3 },
+      { fromSlot: 1.5, toSlot: 3 },
+      { fromSlot: core.LAST_SLOT, toSlot: core.LAST_SLOT + 1 },
+      { fromSlot: "1", toSlot: 3 },
+      { fromSlot: 1 },
+      [1, 2],
+    ])
+      expectRefusal("malformed", () => core.readThing(ID, changed({ sample: wrong })));
+  });
+
   test("that is too long, no JSON, without a title, of another stream or calibrated on no day is refused", () => {
     expectRefusal("oversize", () => core.readThing(ID, changed({ note: "é".repeat(4096) })));
     expectRefusal("malformed", () => core.readThing(ID, "{"));

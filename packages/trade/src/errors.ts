@@ -8,6 +8,8 @@ export type TradeCode =
   | "not-yet"
   /** The window holds more than is served or sold at once. */
   | "too-large"
+  /** There is nothing of the kind. */
+  | "none"
   /** The offer is closed. */
   | "closed"
   /** The stream is of a kind that is not sold in this way. */

@@ -1,4 +1,5 @@
 import {
+  holesOf,
   checkKeyNodes,
   type Deal,
   dealId,
@@ -25,7 +26,6 @@ import {
 import { abiStruct, type AbiStruct, type Call } from "./abi.ts";
 import { type Deployed } from "./deployed.ts";
 import { TradeError } from "./errors.ts";
-import { holesOf } from "./holes.ts";
 import { priceOf, unitsOf } from "./offer.ts";
 import { NO_PERMIT, type Permit } from "./permit.ts";
 import { abiStream, type AbiStream, endOf, type Wanted, windowKeys } from "./purchase.ts";

@@ -1,4 +1,5 @@
 import {
+  holesOf,
   cover,
   DEAL,
   DEAL_KEYS,
@@ -28,7 +29,6 @@ import { moody, wallet } from "../test/wallet.ts";
 import { structFrom } from "./abi.ts";
 import { dealOf, nodesOf } from "./deal-status.ts";
 import { openDelivery } from "./delivery.ts";
-import { holesOf } from "./holes.ts";
 import { type Offer } from "./offer.ts";
 import { NO_PERMIT, permitData, permitOf } from "./permit.ts";
 import { buyCall, type KeptDeal, planPurchase, recoverSecret, refundCall, type Wanted } from "./purchase.ts";

@@ -1,4 +1,5 @@
 import {
+  holesOf,
   buyerNodes,
   cover,
   DEAL,
@@ -25,7 +26,6 @@ import {
 import { abiStruct, type AbiStruct, type Call } from "./abi.ts";
 import { type Status } from "./deal-status.ts";
 import { type Deployed } from "./deployed.ts";
-import { holesOf } from "./holes.ts";
 import { checkOpen, type Offer, priceOf, termsOf } from "./offer.ts";
 import { type Permit } from "./permit.ts";
 import { TradeError } from "./errors.ts";

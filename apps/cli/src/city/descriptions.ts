@@ -28,7 +28,16 @@ export async function describeDevice(
     }
     if (await descriptionOf(operators, run.deployment, streamId, owner.address)) continue;
     const signer = { address: owner.address, sign: signerOf(owner) };
-    await describeStream(operators, run.deployment, streamId, published(preimage, plan.thing), signer);
+    const thing = published(preimage, plan.thing);
+    await describeStream(operators, run.deployment, streamId, thing, signer);
+    if (!plan.sampleSlots || preimage.mode !== MODE.open) continue;
+    let first: number | null;
+    while ((first = (await operators.stream(streamId)).firstSlot) === null) {
+      if (stopped()) return;
+      await sleep(WAIT_MS);
+    }
+    const sample = { fromSlot: first, toSlot: first + plan.sampleSlots - 1 };
+    await describeStream(operators, run.deployment, streamId, { ...thing, sample }, signer);
   }
 }
 

@@ -41,6 +41,8 @@ export interface DevicePlan {
   unitPrice: bigint;
   /** Where it stands, and what it is. */
   thing?: Omit<Thing, "title">;
+  /** Slots of its open streams, from the first, that anybody may open. */
+  sampleSlots?: number;
 }
 
 export interface DeviceStream {

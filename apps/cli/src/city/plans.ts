@@ -32,6 +32,7 @@ function park(name: string, file: string, speed: number | "max", place: Place): 
     owner: "city",
     unitPrice: 1_000n,
     thing: { place, model: "Air quality station (replayed)", calibration: { date: "2004-03-01" } },
+    sampleSlots: 24,
     streams: [
       {
         name: `${name}/air`,

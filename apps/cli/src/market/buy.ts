@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type ChainProvider, type Contracts, type Deployment, describeError, Sender } from "@msec/chain";
 import {
+  holesOf,
   type Deal,
   decodeBundle,
   decodeCose,
@@ -25,7 +26,6 @@ import {
   deliveryFrom,
   downloadWindow,
   type Fault,
-  holesOf,
   isClosed,
   type KeptDeal,
   type Offer,

@@ -19,6 +19,7 @@ export const NAMESPACES = [
   "stream",
   "requests",
   "publish",
+  "sample",
   "subscriptions",
 ] as const;
 export type Namespace = (typeof NAMESPACES)[number];

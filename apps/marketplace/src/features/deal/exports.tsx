@@ -4,6 +4,7 @@ import { type Format, FORMATS } from "@msec/trade";
 import { useTranslations } from "next-intl";
 import { useState } from "react";
 import { inWorker } from "@/features/trade/work.ts";
+import { fileName } from "./file-name.ts";
 
 const NAMES: Record<Format, string> = {
   csv: "CSV",
@@ -11,13 +12,6 @@ const NAMES: Record<Format, string> = {
   "ngsi-ld": "NGSI-LD",
   sensorthings: "SensorThings",
 };
-
-/** A name that is safe as a file's on every system, whatever a stream is called. */
-export const fileName = (name: string) =>
-  name
-    .replace(/[^\p{L}\p{N}]+/gu, "-")
-    .replace(/^-+|-+$/g, "")
-    .slice(0, 60) || "data";
 
 function saveBlob(blob: Blob, name: string) {
   const url = URL.createObjectURL(blob);

@@ -1,4 +1,5 @@
 import {
+  holesOf,
   decodeBundle,
   encodeBundle,
   verify,
@@ -16,12 +17,12 @@ import {
   exportWindow,
   faultOfBatch,
   type Format,
-  holesOf,
   type KeptDeal,
   type KeptSubscription,
   keysOfBatch,
   openBatch,
   openDelivery,
+  openSample,
   Operators,
   TradeError,
   verifyWindow,
@@ -54,6 +55,12 @@ export interface Work {
     kept: KeptSubscription;
     batch: Batch;
   }) => Promise<BatchOpened>;
+  sample: (input: {
+    operators: string[];
+    deployed: Deployed;
+    streamId: Hex;
+    erasures: SlotRange[];
+  }) => Promise<{ bundle: WindowBundle; report: WindowReport }>;
   verify: (input: { text: string; committee?: Hex; validators?: Hex[] }) => Promise<ReturnType<typeof verify>>;
   save: (input: { bundle: WindowBundle }) => Promise<Blob>;
   export: (input: { format: Format; mediaType: string; bundle: WindowBundle }) => Promise<Blob>;
@@ -116,6 +123,10 @@ const work: {
       if (error instanceof TradeError) return { notYet: error.message };
       throw error;
     }
+  },
+  async sample({ operators: urls, deployed, streamId, erasures }, progress) {
+    const operators = new Operators(urls);
+    return openSample(operators, deployed, await operators.stream(streamId), erasures, progress);
   },
   async verify({ text, committee, validators }, progress) {
     const bundle = decodeBundle(text);

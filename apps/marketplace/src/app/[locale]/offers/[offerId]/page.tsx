@@ -1,9 +1,11 @@
 import { type Hex, MODE, slotTimes } from "@msec/core";
+import { thingOf } from "@msec/trade";
 import { notFound } from "next/navigation";
 import { getTranslations, setRequestLocale } from "next-intl/server";
 import { AssuranceBadge, ModeBadge, ScoreBadge } from "@/features/offers/badges.tsx";
 import { WhereCard } from "@/features/offers/where-card.tsx";
 import { Live } from "@/features/streams/live.tsx";
+import { SampleCard } from "@/features/sample/sample-card.tsx";
 import { BuyPanel } from "@/features/trade/buy-panel.tsx";
 import { Messages } from "@/i18n/messages.tsx";
 import { Link } from "@/i18n/navigation.ts";
@@ -37,9 +39,10 @@ export default async function OfferPage({ params }: Props) {
   const terms = offer.terms as Record<string, string>;
   const name = (address: string) =>
     config().markets.find((market) => market.address === address.toLowerCase())?.name ?? `${address.slice(0, 10)}…`;
+  const sample = info && thingOf(offer.streamId as Hex, info.thing ?? undefined)?.sample;
   const sold = info && info.firstSlot !== null && info.lastSlot !== null && info.head;
   return (
-    <Messages of={["offer", "requests", "stream", "errors"]}>
+    <Messages of={["offer", "requests", "stream", "sample", "proof", "readings", "errors"]}>
       <div className="page">
         <div className="stack tight">
           <h1>{offer.description?.name ?? t("unnamed")}</h1>
@@ -113,6 +116,7 @@ export default async function OfferPage({ params }: Props) {
                 <p className="note warn">{info ? t("nothingAnchored") : t("operatorsAway")}</p>
               )}
             </section>
+            {sample ? <SampleCard streamId={offer.streamId as Hex} stream={stream} sample={sample} /> : null}
             {info && stream.mode !== MODE.dataset ? (
               <Live streamId={offer.streamId as Hex} stream={info.preimage} />
             ) : null}

@@ -1,7 +1,8 @@
-import { type Hex } from "@msec/core";
+import { type Hex, MODE } from "@msec/core";
 import { notFound } from "next/navigation";
 import { getTranslations, setRequestLocale } from "next-intl/server";
 import { Wizard } from "@/features/publish/wizard.tsx";
+import { SampleForm } from "@/features/sample/sample-form.tsx";
 import { Messages } from "@/i18n/messages.tsx";
 import { streamInfo } from "@/server/operators.ts";
 
@@ -18,14 +19,19 @@ export default async function PublishPage({ params }: Props) {
   const info = /^0x[0-9a-f]{64}$/.test(streamId) ? await streamInfo(streamId as Hex) : undefined;
   if (!info) notFound();
   const t = await getTranslations("publish");
+  const { firstSlot, lastSlot } = info;
+  const { mode } = info.preimage;
   return (
-    <Messages of={["publish", "errors"]}>
+    <Messages of={["publish", "sample", "errors"]}>
       <div className="page">
         <div className="stack tight">
           <h1>{t("title")}</h1>
           <p className="lead">{info.preimage.name}</p>
         </div>
         <Wizard streamId={streamId as Hex} info={info} />
+        {mode === MODE.open && firstSlot !== null && lastSlot !== null ? (
+          <SampleForm streamId={streamId as Hex} info={info} bounds={{ first: firstSlot, last: lastSlot }} />
+        ) : null}
       </div>
     </Messages>
   );

@@ -1,9 +1,11 @@
 import { type Hex, MODE } from "@msec/core";
+import { thingOf } from "@msec/trade";
 import { notFound } from "next/navigation";
 import { getTranslations, setRequestLocale } from "next-intl/server";
 import { ModeBadge } from "@/features/offers/badges.tsx";
 import { AskPanel } from "@/features/requests/ask-panel.tsx";
 import { Live } from "@/features/streams/live.tsx";
+import { SampleCard } from "@/features/sample/sample-card.tsx";
 import { Subscribe } from "@/features/subscriptions/subscribe.tsx";
 import { Messages } from "@/i18n/messages.tsx";
 import { Link } from "@/i18n/navigation.ts";
@@ -29,10 +31,11 @@ export default async function StreamPage({ params }: Props) {
   const info = await find(streamId);
   if (!info) notFound();
   const t = await getTranslations("stream");
-  const { preimage, firstSlot, lastSlot } = info;
+  const { preimage, firstSlot, lastSlot, thing } = info;
+  const sample = thingOf(streamId as Hex, thing ?? undefined)?.sample;
   const offers = await findInIndexer<Page<IndexedOffer>>(`/offers?stream=${streamId}&open=true&limit=20`);
   return (
-    <Messages of={["stream", "offer", "requests", "subscriptions", "errors"]}>
+    <Messages of={["stream", "offer", "requests", "subscriptions", "sample", "proof", "readings", "errors"]}>
       <div className="page">
         <div className="stack tight">
           <h1>{preimage.name}</h1>
@@ -63,6 +66,7 @@ export default async function StreamPage({ params }: Props) {
                 <p className="soft">{t("noOffers")}</p>
               )}
             </section>
+            {sample ? <SampleCard streamId={streamId as Hex} stream={preimage} sample={sample} /> : null}
             {preimage.mode === MODE.dataset ? null : <Live streamId={streamId as Hex} stream={preimage} />}
             {preimage.mode === MODE.dataset ? null : <Subscribe streamId={streamId as Hex} />}
           </div>

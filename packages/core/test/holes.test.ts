@@ -1,7 +1,6 @@
-import { cover, type SlotRange } from "@msec/core";
+import { cover, holesOf, type SlotRange } from "../src/index.ts";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { holesOf } from "./holes.ts";
 
 describe("holesOf", () => {
   test("clips to the window, merges what overlaps or touches, drops what is outside", () => {

@@ -1,4 +1,4 @@
-import { type SlotRange } from "@msec/core";
+import { type SlotRange } from "./keytree.ts";
 
 /** Erased ranges of a window, merged and clipped: the holes of a deal that counts so many erasures. */
 export function holesOf(erasures: readonly SlotRange[], fromSlot: number, toSlot: number): SlotRange[] {
