@@ -101,6 +101,7 @@ export async function certify(
   operators: Operators,
   { end, anchoring }: Pick<WindowBundle, "end" | "anchoring">,
   claims: ChainClaims,
+  pinned?: readonly Hex[],
 ): Promise<{ certificate: Certificate; certified: Certified } | null> {
   const { deviceId, keyEpoch } = claims.deviceKey;
   const epochs = [...new Set([anchoring.epoch.number, ...(end.kind === "head" ? [end.epoch.number] : [])])];
@@ -110,6 +111,6 @@ export async function certify(
     const complete = certificate.epochs.length === epochs.length;
     if (!(complete && certificate.device) && Date.now() < until) continue;
     if (!complete) throw new TradeError("not-yet", `no operator has it within ${CERTIFICATE_MS / 1000} s`);
-    return { certificate, certified: checkCertificate(certificate, claims) };
+    return { certificate, certified: checkCertificate(certificate, claims, pinned) };
   }
 }

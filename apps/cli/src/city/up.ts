@@ -312,7 +312,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
       processes.start({
         name: "marketplace",
         script: script("apps/marketplace/src/main.ts"),
-        args: [writeMarketplace(layout, ports, run, profile)],
+        args: [writeMarketplace(layout, ports, run, profile, chain.nodeAccounts)],
         ...env("marketplace"),
       });
     progress("devices: keys, enrolment, seeds");
@@ -434,7 +434,7 @@ async function writeIndexer(
   return layout.indexer;
 }
 
-function writeMarketplace(layout: Layout, ports: Ports, run: Run, profile: Profile): string {
+function writeMarketplace(layout: Layout, ports: Ports, run: Run, profile: Profile, validators: Hex[]): string {
   mkdirSync(layout.marketplace, { recursive: true, mode: 0o700 });
   const file = join(layout.marketplace, "config.json");
   writeJson(file, {
@@ -446,6 +446,7 @@ function writeMarketplace(layout: Layout, ports: Ports, run: Run, profile: Profi
     operators: run.operators,
     markets: run.markets,
     purposes: [RESEARCH],
+    ...(validators.length > 0 ? { validators } : {}),
     organisations: Object.fromEntries(
       ["city", ...run.operators.map(({ name }) => name)].map((name) => [organisationId(name), name]),
     ),

@@ -62,7 +62,10 @@ export function Proof({
     {
       name: "chain",
       text: certified
-        ? t("certified", { seals: certified.seals, validators: certified.validators.length })
+        ? t(certified.pinned ? "certified" : "sealed", {
+            seals: certified.seals,
+            validators: certified.validators.length,
+          })
         : t("askChain", { anchor: report.claims.anchor }),
       evidence: [
         [t("anchor"), report.claims.anchor],

@@ -38,7 +38,14 @@ export function useOpened(story: DealStory): { opened: OpenedState; again: () =>
       tell({ step: "opening", kept, done: 0, of: 0 });
       try {
         const draft = { ...kept.bundle, nodes: [] };
-        const input = { operators: operatorUrls(city), deployed: deployedOf(city), kept, draft, delivery };
+        const input = {
+          operators: operatorUrls(city),
+          deployed: deployedOf(city),
+          kept,
+          draft,
+          delivery,
+          validators: city.validators,
+        };
         const opened = await inWorker("open", input, (done, of) => tell({ step: "opening", kept, done, of }));
         if (opened.fault) return tell({ step: "fault", kept, fault: opened.fault });
         if (!kept.opened) await keepPurchase({ ...kept, bundle: opened.bundle, opened: true });

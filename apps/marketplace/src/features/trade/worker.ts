@@ -2,6 +2,7 @@ import {
   holesOf,
   decodeBundle,
   encodeBundle,
+  ProtocolError,
   verify,
   type Hex,
   type SlotRange,
@@ -48,6 +49,7 @@ export interface Work {
     kept: KeptDeal;
     draft: WindowBundle;
     delivery: Delivery;
+    validators: Hex[] | null;
   }) => Promise<Opened>;
   batch: (input: {
     operators: string[];
@@ -97,14 +99,21 @@ const work: {
     const bundle = await downloadWindow(operators, deployed, info, window, progress);
     return { bundle, before: await verifyWindow(bundle, { withoutKeys: true }, progress) };
   },
-  async open({ operators, deployed, kept, draft, delivery }, progress) {
+  async open({ operators, deployed, kept, draft, delivery, validators }, progress) {
     const opened = await openDelivery(deployed, kept, draft, delivery, progress);
     if (opened.fault) return { fault: opened.fault };
     const { bundle } = opened;
     const started = performance.now();
     const report = await verifyWindow(bundle, {}, progress);
     const milliseconds = performance.now() - started;
-    const certified = await certify(new Operators(operators), bundle, report.claims).catch(() => null);
+    // Seals that do not hold are an alarm; a certificate that is not there yet is none.
+    const notYet = (error: Error) => {
+      if (error instanceof ProtocolError) throw error;
+      return null;
+    };
+    const certified = await certify(new Operators(operators), bundle, report.claims, validators ?? undefined).catch(
+      notYet,
+    );
     if (certified) {
       bundle.certificate = certified.certificate;
       report.certified = certified.certified;
@@ -130,7 +139,10 @@ const work: {
   },
   async verify({ text, committee, validators }, progress) {
     const bundle = decodeBundle(text);
-    const options = { ...(committee ? { committee } : {}), ...(validators ? { validators } : {}) };
+    const options = {
+      ...(committee ? { committee } : {}),
+      ...(validators && bundle.certificate ? { validators } : {}),
+    };
     return bundle.format === "msec.window/1" ? verifyWindow(bundle, options, progress) : verify(bundle, options);
   },
   save: async ({ bundle }) => new Blob([encodeBundle(bundle)], { type: "application/json" }),
