@@ -78,6 +78,8 @@ export class Committee {
   #view = 0;
   #busy = false;
   #sentAt = 0;
+  /** Since when an anchoring that was sent here is not seen on the chain. */
+  unconfirmedSince: number | undefined;
   #excluded = new Set<Hex>();
   #failures = 0;
 
@@ -100,6 +102,7 @@ export class Committee {
     this.#excluded.clear();
     this.#failures = 0;
     this.#sentAt = 0;
+    this.unconfirmedSince = undefined;
   }
 
   /** To be called when an epoch was confirmed. */
@@ -245,6 +248,7 @@ export class Committee {
     await store.putCandidate({ epoch, hash, headerDigests });
     step("close");
     this.#ctx.metrics.epochsProposed.inc();
+    this.#ctx.metrics.signedEpoch.set(epoch.number);
     const signature = signTyped(this.#ctx.key, domainOf(this.#ctx), EPOCH, epoch);
     const signatures = await this.#collect({ epoch, headerDigests, signature });
     if (signatures.size < config.q) {
@@ -348,6 +352,7 @@ export class Committee {
       await store.putSigned(hash, signatures, signed.raw, signed.nonce);
       step("send");
       await sender.broadcast(signed.raw);
+      this.unconfirmedSince ??= Date.now();
       step("sent");
       log.debug({ epoch: epoch.number, packs: epoch.packs, readings: epoch.readings }, "epoch sent");
     } catch (error) {
@@ -399,6 +404,7 @@ export class Committee {
       });
       step("sign");
       metrics.epochsSigned.inc();
+      metrics.signedEpoch.set(proposal.epoch.number);
       return { signature: signTyped(this.#ctx.key, domainOf(this.#ctx), EPOCH, proposal.epoch) };
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;

@@ -1,9 +1,11 @@
+import { type Hex } from "@msec/core";
 import { expect, test } from "vitest";
 import { type Certificates } from "./certificates.ts";
 import { type Committee } from "./committee.ts";
 import { type Context } from "./context.ts";
 import { sections, status } from "./health.ts";
 import { Metrics } from "./metrics.ts";
+import { type ValidatorSeen } from "./validators.ts";
 import { type Watcher } from "./watcher.ts";
 
 interface Change {
@@ -12,6 +14,8 @@ interface Change {
   view?: number;
   uncertified?: string;
   root?: "tpm";
+  brokerAway?: boolean;
+  validators?: { seen: ValidatorSeen[]; missing: Hex[] };
 }
 
 /** An operator of n, of whose others so many answer. */
@@ -31,7 +35,10 @@ function state(n: number, up: number, change: Change = {}) {
   const committee = { next: 8, chainNumber: 7, block: 70, view: change.view ?? 0, leader: () => "0x02" };
   const { chainUp = true, chainStill = false } = change;
   const certificates = { problem: change.uncertified } as Certificates;
-  return status(ctx, committee as unknown as Committee, { chainUp, chainStill } as Watcher, certificates);
+  const watcher = { chainUp, chainStill } as Watcher;
+  const validators = change.validators ?? { seen: null, missing: [] };
+  const broker = { connected: !change.brokerAway };
+  return status(ctx, committee as unknown as Committee, watcher, certificates, validators, broker);
 }
 
 test("an operator is well while enough others answer to sign an epoch", async () => {
@@ -64,6 +71,20 @@ test("a chain that is away, one that stands still, certificates that are not tak
     expect.stringMatching(/^the chain makes no blocks, .* nothing is lost$/),
   ]);
   expect((await state(4, 3, { view: 1 })).problems).toEqual(["the leader is silent: operator 0x02 takes over"]);
+});
+
+test("a broker that is away and a validator that seals nothing are said, and what it all takes is told", async () => {
+  expect((await state(4, 3, { brokerAway: true })).problems).toEqual([expect.stringMatching(/^the broker cannot be/)]);
+  const [a, b]: Hex[] = [`0x${"0a".repeat(20)}`, `0x${"0b".repeat(20)}`];
+  const seen = [a, b].map((address, i) => ({ address: address as Hex, lastBlock: i === 0 ? 70 : null }));
+  const said = await state(4, 3, { validators: { seen, missing: [b as Hex] } });
+  expect(said.problems).toEqual([expect.stringMatching(`^the validator ${b} seals no blocks`)]);
+  expect(said).toMatchObject({ broker: true, validators: seen, unconfirmedSeconds: null, signedEpoch: 0 });
+  const validators = sections(said).find(({ title }) => title === "Validators");
+  expect(validators?.rows).toEqual([
+    [a, 70],
+    [b, "no block yet"],
+  ]);
 });
 
 test("the page shows the numbers of the status", async () => {

@@ -2,6 +2,7 @@ import { type Section } from "@msec/service";
 import { type Certificates } from "./certificates.ts";
 import { type Committee } from "./committee.ts";
 import { type Context, needed } from "./context.ts";
+import { type Validators, type ValidatorSeen } from "./validators.ts";
 import { type Watcher } from "./watcher.ts";
 
 /** An operator's state in one object: what the health page shows and `msec status` reads. */
@@ -25,6 +26,18 @@ export interface Status {
   refusedProposals: { operator: string; reason: string; times: number }[];
   refusedPacks: { reason: string; times: number }[];
   equivocations: number;
+  /** Seconds from held to seen anchored of the newest epoch's slowest pack; null before the first. */
+  anchorLagSeconds: number | null;
+  /** Newest epoch that this operator signed or proposed since its start. */
+  signedEpoch: number;
+  /** How long the anchoring that it sent is not seen on the chain; null where none waits. */
+  unconfirmedSeconds: number | null;
+  /** Whether it is connected to the broker. */
+  broker: boolean;
+  /** What the database took to answer. */
+  databaseSeconds: number;
+  /** Who seals the chain's blocks, and when last; null where blocks carry no seals. */
+  validators: ValidatorSeen[] | null;
   /** Where the root of the erasure keys is. */
   erasureRoot: "file" | "tpm";
 }
@@ -34,6 +47,8 @@ export async function status(
   committee: Committee,
   watcher: Watcher,
   certificates: Certificates,
+  validators: Pick<Validators, "seen" | "missing">,
+  broker: { connected: boolean },
 ): Promise<Status> {
   const { metrics, lines, config, peers } = ctx;
   const problems: string[] = [];
@@ -52,7 +67,16 @@ export async function status(
     );
   if (committee.view > 0)
     problems.push(`the leader is silent: operator ${committee.leader(committee.view)} takes over`);
+  for (const address of validators.missing)
+    problems.push(`the validator ${address} seals no blocks: the chain stops when too many more do so`);
+  if (!broker.connected) problems.push("the broker cannot be reached: nothing arrives over it until it can");
+  metrics.brokerUp.set(broker.connected ? 1 : 0);
+  const asked = performance.now();
   const totals = await ctx.store.totals();
+  metrics.databaseSeconds.set((performance.now() - asked) / 1000);
+  const since = committee.unconfirmedSince;
+  metrics.unconfirmed.set(since === undefined ? 0 : (Date.now() - since) / 1000);
+  const valueOf = async (gauge: typeof metrics.epoch) => (await gauge.get()).values[0]?.value ?? 0;
   const refused = (await metrics.proposalsRefused.get()).values;
   const packs = (await metrics.packsRefused.get()).values;
   return {
@@ -81,6 +105,12 @@ export async function status(
     })),
     refusedPacks: packs.map((v) => ({ reason: String(v.labels.reason), times: v.value })),
     equivocations: [...lines.byId.values()].reduce((sum, line) => sum + line.equivocal.size, 0),
+    anchorLagSeconds: committee.next === 1 ? null : await valueOf(metrics.anchorLag),
+    signedEpoch: await valueOf(metrics.signedEpoch),
+    unconfirmedSeconds: since === undefined ? null : await valueOf(metrics.unconfirmed),
+    broker: broker.connected,
+    databaseSeconds: await valueOf(metrics.databaseSeconds),
+    validators: validators.seen,
     erasureRoot: config.erasureRoot.kind,
   };
 }
@@ -103,10 +133,26 @@ export function sections(s: Status): Section[] {
         ["Readings anchored", s.readings],
         ["Packs waiting for an epoch", s.pending],
         ["Sealed packs waiting for a seed holder", s.waitingForHolders],
+        ["Seconds to the chain, newest epoch's slowest pack", s.anchorLagSeconds ?? "none yet"],
+        ["Newest epoch signed here", s.signedEpoch],
+        ["Seconds that an anchoring waits for its block", s.unconfirmedSeconds ?? "none waits"],
+        ["Broker", s.broker ? "connected" : "away"],
+        ["Seconds of the database's last answer", s.databaseSeconds],
         ["Sequence numbers signed twice by devices", s.equivocations],
         ["Root of the erasure keys", ROOT[s.erasureRoot]],
       ],
     },
+    ...(s.validators
+      ? [
+          {
+            title: "Validators",
+            rows: s.validators.map(({ address, lastBlock }): [string, string | number] => [
+              address,
+              lastBlock ?? "no block yet",
+            ]),
+          },
+        ]
+      : []),
     { title: "Operators", rows: s.peers.map((p) => [p.address, p.up ? "answers" : "does not answer"]) },
     { title: "Proposals refused", rows: s.refusedProposals.map((r) => [r.operator, `${r.reason}: ${r.times}`]) },
     { title: "Packs refused", rows: s.refusedPacks.map((r) => [r.reason, r.times]) },

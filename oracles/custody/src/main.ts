@@ -25,6 +25,7 @@ import { expire } from "./retention.ts";
 import { startServer } from "./server.ts";
 import { Store } from "./store.ts";
 import { learnStream } from "./streams.ts";
+import { Validators } from "./validators.ts";
 import { Verifier } from "./verifier.ts";
 import { Watcher } from "./watcher.ts";
 
@@ -148,7 +149,9 @@ async function main(file: string): Promise<void> {
   committee.refresh = () => watcher.tick();
   const token = Buffer.from(secretFile(config.dataDir, "token")).toString("hex");
   const certificates = new Certificates(ctx);
-  const server = await startServer(ctx, { committee, ingest, epochs, watcher, certificates, token });
+  const validators = new Validators(provider);
+  const parts = { committee, ingest, epochs, watcher, certificates, validators, broker: client, token };
+  const server = await startServer(ctx, parts);
   log.info(
     { address, port: config.port, streams: ctx.lines.byId.size, epoch: committee.next - 1 },
     "custody oracle runs",
@@ -159,6 +162,7 @@ async function main(file: string): Promise<void> {
   loops.every(TICK_MS, "committee", () => committee.tick());
   loops.every(1000, "receipts", () => receipts.tick());
   loops.every(1000, "certificates", () => certificates.tick());
+  loops.every(1000, "validators", () => validators.tick());
   loops.every(2000, "peers", () => askPeers(ctx, ingest));
   // Also at the start, else an operator that starts again every so often would never rotate.
   loops.every(ROOT_ROTATION_MS, "root rotation", async () => void (await erasureKeys.rotateRoot()));

@@ -24,6 +24,17 @@ export class Metrics {
   readonly epoch = this.#gauge("msec_epoch", "Newest confirmed epoch");
   readonly pending = this.#gauge("msec_packs_pending", "Packs held and not anchored");
   readonly oldestPending = this.#gauge("msec_oldest_pending_seconds", "Age of the oldest pack that is not anchored");
+  readonly anchorLag = this.#gauge(
+    "msec_newest_anchor_seconds",
+    "Seconds from held to seen anchored of the newest epoch's slowest pack",
+  );
+  readonly signedEpoch = this.#gauge("msec_signed_epoch", "Newest epoch that this operator signed or proposed");
+  readonly unconfirmed = this.#gauge(
+    "msec_unconfirmed_seconds",
+    "How long the anchoring that this operator sent has not been seen on the chain",
+  );
+  readonly brokerUp = this.#gauge("msec_broker_up", "1 while this operator is connected to the broker");
+  readonly databaseSeconds = this.#gauge("msec_database_seconds", "What the database took to answer the last status");
   readonly peersUp = this.#gauge("msec_peers_up", "Other operators that answered last");
   readonly anchorSeconds = new Histogram({
     name: "msec_anchor_seconds",

@@ -15,6 +15,7 @@ import { type Line } from "./lines.ts";
 import { sampleKeys } from "./sample.ts";
 import { type PackRow } from "./store.ts";
 import { type Registration, registerStream, takeSeed } from "./streams.ts";
+import { type Validators } from "./validators.ts";
 import { type Watcher } from "./watcher.ts";
 
 const PAGE = 500;
@@ -48,11 +49,14 @@ export async function startServer(
     epochs: Epochs;
     watcher: Watcher;
     certificates: Certificates;
+    validators: Validators;
+    broker: { connected: boolean };
     token: string;
   },
 ): Promise<Server> {
   const { store, lines, config } = ctx;
-  const { committee, ingest, epochs, watcher, certificates, token } = parts;
+  const { committee, ingest, epochs, watcher, certificates, validators, broker, token } = parts;
+  const now = () => status(ctx, committee, watcher, certificates, validators, broker);
 
   // Answered from what is known here: asking on would go round among the operators for ever.
   const lineOf = (id: unknown): Line => {
@@ -100,14 +104,14 @@ export async function startServer(
   return serve(
     {
       "GET /health": async () => {
-        const now = await status(ctx, committee, watcher, certificates);
+        const said = await now();
         return new Reply(
           200,
-          healthPage(`Operator ${now.name}`, now.problems, sections(now)),
+          healthPage(`Operator ${said.name}`, said.problems, sections(said)),
           "text/html; charset=utf-8",
         );
       },
-      "GET /status": () => status(ctx, committee, watcher, certificates),
+      "GET /status": now,
       "GET /metrics": async () =>
         new Reply(200, await ctx.metrics.registry.metrics(), ctx.metrics.registry.contentType),
       "GET /info": () => ({

@@ -262,12 +262,16 @@ export class Watcher {
     await this.#ingest.exclusive(async () => {
       await store.confirm(row);
       const anchored = new Set(headerDigests);
+      let slowest = 0;
       for (const line of lines.byId.values())
         for (const pending of lines.advance(line, anchored)) {
           metrics.packsAnchored.inc();
           metrics.readingsAnchored.inc(pending.pack.count);
-          metrics.anchorSeconds.observe((Date.now() - pending.receivedAt) / 1000);
+          const seconds = (Date.now() - pending.receivedAt) / 1000;
+          metrics.anchorSeconds.observe(seconds);
+          slowest = Math.max(slowest, seconds);
         }
+      metrics.anchorLag.set(slowest);
     });
     log.info(
       { epoch: number, packs: row.epoch.packs, readings: row.epoch.readings, proposer: row.proposer },

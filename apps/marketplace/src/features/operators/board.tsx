@@ -1,7 +1,7 @@
 "use client";
 import { useQuery } from "@tanstack/react-query";
 import { useFormatter, useTranslations } from "next-intl";
-import { type ReactNode } from "react";
+import { Fragment, type ReactNode } from "react";
 import { useCity } from "@/features/city/context.tsx";
 import {
   askIndexer,
@@ -74,6 +74,7 @@ export function Board() {
           {t("lastEpoch")} <Ago ms={newest.at * 1000} />
         </p>
       ) : null}
+      {city.validators ? <Validators block={indexer.data?.chainHead} /> : null}
       <section className="stack" aria-labelledby="operators">
         <h2 id="operators">{t("custody")}</h2>
         <div className="tiles">
@@ -129,11 +130,37 @@ function Age({ at, failed }: { at: number; failed: boolean }) {
   );
 }
 
+type Fact = [
+  label: Parameters<ReturnType<typeof useTranslations<"operators">>>[0],
+  metric: string,
+  value: string | number,
+];
+
+/** Figures of a service, each with the name of its metric. */
+function Facts({ of }: { of: Fact[] }) {
+  const t = useTranslations("operators");
+  return (
+    <dl className="facts small">
+      {of.map(([label, metric, value]) => (
+        <Fragment key={label}>
+          <dt title={metric}>{t(label)}</dt>
+          <dd>{value}</dd>
+        </Fragment>
+      ))}
+    </dl>
+  );
+}
+
+const total = (counts: readonly { times: number }[]) => counts.reduce((sum, { times }) => sum + times, 0);
+
 function Operator({ n, name, address }: { n: number; name: string; address: string }) {
   const t = useTranslations("operators");
+  const format = useFormatter();
   const status = useFigure(`custody-${n}`, () => readJson<CustodyStatus>(`/api/operators/${n}/status`));
   const s = status.data;
   const up = s && !status.isError;
+  const inSeconds = (seconds: number | null) =>
+    seconds === null ? t("none") : format.number(seconds, { style: "unit", unit: "second", maximumFractionDigits: 2 });
   return (
     <article className="card" aria-label={name} data-operator={name} data-healthy={up ? s.healthy : false}>
       <div className="row apart">
@@ -151,28 +178,23 @@ function Operator({ n, name, address }: { n: number; name: string; address: stri
         : null}
       {status.isError ? <p className="note bad small">{t("awayHint")}</p> : null}
       {s ? (
-        <dl className="facts small">
-          <dt>{t("confirmed")}</dt>
-          <dd>
-            {s.epoch} / {s.chainEpoch}
-          </dd>
-          <dt>{t("backlog")}</dt>
-          <dd>{s.pending}</dd>
-          <dt>{t("waitingForHolders")}</dt>
-          <dd>{s.waitingForHolders}</dd>
-          <dt>{t("peers")}</dt>
-          <dd>
-            {s.peers.filter(({ up: answers }) => answers).length} / {s.peers.length}
-          </dd>
-          <dt>{t("disagreements")}</dt>
-          <dd>{s.refusedProposals.reduce((sum, { times }) => sum + times, 0)}</dd>
-          <dt>{t("refusedPacks")}</dt>
-          <dd>{s.refusedPacks.reduce((sum, { times }) => sum + times, 0)}</dd>
-          <dt>{t("doubleSignatures")}</dt>
-          <dd>{s.equivocations}</dd>
-          <dt>{t("leads")}</dt>
-          <dd>{s.leader.toLowerCase() === address ? t("yes") : t("no")}</dd>
-        </dl>
+        <Facts
+          of={[
+            ["confirmed", "msec_epoch", `${s.epoch} / ${s.chainEpoch}`],
+            ["lag", "msec_newest_anchor_seconds", inSeconds(s.anchorLagSeconds)],
+            ["backlog", "msec_packs_pending", s.pending],
+            ["waitingForHolders", "status waitingForHolders", s.waitingForHolders],
+            ["signed", "msec_signed_epoch", s.signedEpoch],
+            ["unconfirmed", "msec_unconfirmed_seconds", inSeconds(s.unconfirmedSeconds)],
+            ["peers", "msec_peers_up", `${s.peers.filter(({ up: answers }) => answers).length} / ${s.peers.length}`],
+            ["broker", "msec_broker_up", t(s.broker ? "connected" : "notConnected")],
+            ["database", "msec_database_seconds", inSeconds(s.databaseSeconds)],
+            ["disagreements", "msec_proposals_refused_total", total(s.refusedProposals)],
+            ["refusedPacks", "msec_packs_refused_total", total(s.refusedPacks)],
+            ["doubleSignatures", "msec_equivocations_total", s.equivocations],
+            ["leads", "status leader", t(s.leader.toLowerCase() === address ? "yes" : "no")],
+          ]}
+        />
       ) : null}
       <div className="row apart small">
         <Hash value={address} label={name} />
@@ -203,20 +225,53 @@ function Deliverer({ n, name, address }: { n: number; name: string; address: str
           ))
         : null}
       {s ? (
-        <dl className="facts small">
-          <dt>{t("openDeals")}</dt>
-          <dd>{s.deals.open ?? 0}</dd>
-          <dt>{t("subscriptions")}</dt>
-          <dd>{s.subscriptions}</dd>
-          <dt>{t("bond")}</dt>
-          <dd>{(Number(s.bond) / 1e6).toFixed(2)} MSEC</dd>
-        </dl>
+        <Facts
+          of={[
+            ["openDeals", "status deals.open", s.deals.open ?? 0],
+            ["subscriptions", "status subscriptions", s.subscriptions],
+            ["bond", "msec_bond_free", `${(Number(s.bond) / 1e6).toFixed(2)} MSEC`],
+          ]}
+        />
       ) : null}
       <div className="row apart small">
         <Hash value={address} label={name} />
         <Age at={status.dataUpdatedAt} failed={status.isError} />
       </div>
     </article>
+  );
+}
+
+/** Who seals the chain's blocks, as the first operator that answers sees it. */
+function Validators({ block }: { block: number | undefined }) {
+  const t = useTranslations("operators");
+  const city = useCity();
+  const seen = useFigure("validators", async () => {
+    for (const n of city.operators.keys()) {
+      const status = await readJson<CustodyStatus>(`/api/operators/${n}/status`).catch(() => undefined);
+      if (status?.validators) return status.validators;
+    }
+    throw new Error("no operator answers");
+  });
+  return (
+    <section className="card" aria-labelledby="validators">
+      <div className="row apart">
+        <h2 id="validators">{t("validators")}</h2>
+        <Age at={seen.dataUpdatedAt} failed={seen.isError} />
+      </div>
+      <ul className="plain" title="status validators">
+        {seen.data?.map(({ address, lastBlock }) => (
+          <li key={address} className="row apart" data-validator={address}>
+            <Hash value={address} label={t("validators")} />
+            <span>
+              {lastBlock === null ? t("noBlock") : t("lastSealed", { block: lastBlock })}
+              {block !== undefined && lastBlock !== null && block > lastBlock
+                ? ` · ${t("blocksAgo", { blocks: block - lastBlock })}`
+                : ""}
+            </span>
+          </li>
+        ))}
+      </ul>
+    </section>
   );
 }
 
@@ -228,6 +283,17 @@ function Devices() {
   return (
     <section className="card" aria-labelledby="devices">
       <h2 id="devices">{t("devices")}</h2>
+      <p className="row" data-testid="devices-by-status">
+        {STATUS.map(
+          (name, status) => [name, devices.data?.items.filter((d) => d.status === status).length ?? 0] as const,
+        )
+          .filter(([, count]) => count > 0)
+          .map(([name, count]) => (
+            <span key={name} className={`badge ${name === "active" ? "good" : "bad"}`}>
+              {t(`state.${name}`)}: {count}
+            </span>
+          ))}
+      </p>
       <div className="scroll" role="region" aria-labelledby="devices" tabIndex={0}>
         <table>
           <thead>

@@ -80,6 +80,8 @@ const status = (change: Partial<CustodyStatus> = {}): CustodyStatus => ({
   ...{ name: "", address: "", healthy: true, problems: [], epoch: 100, chainEpoch: 100, block: 1, leader: "", view: 0 },
   ...{ pending: 0, waitingForHolders: 0, streams: 1, packs: 1, readings: 1, peers: [], refusedProposals: [] },
   ...{ refusedPacks: [], equivocations: 0, erasureRoot: "file" },
+  ...{ anchorLagSeconds: 1, signedEpoch: 100, unconfirmedSeconds: null, broker: true, databaseSeconds: 0.01 },
+  validators: null,
   ...change,
 });
 const address = (n: number) => `0x${String(n).padStart(40, "0")}`;
