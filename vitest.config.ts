@@ -11,6 +11,7 @@ export default defineConfig({
       "apps/**/*.test.ts",
       "test/**/*.test.ts",
     ],
+    setupFiles: ["test/support/ports.ts"],
     // Most files wait for other processes.
     maxWorkers: Math.max(2, availableParallelism() - 1),
     // Longer than what a test waits for by itself: that says what did not happen.

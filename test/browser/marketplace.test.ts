@@ -68,7 +68,8 @@ describe.skipIf(missing)("the marketplace", () => {
   };
 
   afterEach(async ({ task }) => {
-    if (task.result?.state === "fail") console.log(`${page.url()} says:\n${await page.locator("main").innerText()}`);
+    if (task.result?.state === "fail" && page.url().startsWith("http"))
+      console.log(`${page.url()} says:\n${await page.locator("main").innerText()}`);
     expect(browser.wrongs.splice(0)).toEqual([]);
   });
 

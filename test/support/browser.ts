@@ -122,16 +122,23 @@ export async function vitals(page: Page, url: string): Promise<Vitals> {
   return seen;
 }
 
-/** Bytes that came over the network for a page, compressed as they came. */
+/** Bytes that came over the network for a page, compressed as they came. What it asks again and again counts once. */
 export async function weigh(page: Page, url: string): Promise<{ kilobytes: number }> {
   const devtools = await page.context().newCDPSession(page);
   await devtools.send("Network.enable");
   await devtools.send("Network.setCacheDisabled", { cacheDisabled: true });
-  let bytes = 0;
-  devtools.on("Network.loadingFinished", ({ encodedDataLength }) => (bytes += encodedDataLength));
+  const asked = new Map<string, string>();
+  const weights = new Map<string, number>();
+  devtools.on("Network.requestWillBeSent", ({ requestId, request: { url: to, postData = "" } }) => {
+    asked.set(requestId, `${to} ${postData.replace(/"id":\d+/g, "")}`);
+  });
+  devtools.on("Network.loadingFinished", ({ requestId, encodedDataLength }) => {
+    const what = asked.get(requestId) ?? requestId;
+    if (!weights.has(what)) weights.set(what, encodedDataLength);
+  });
   await page.goto(url, { waitUntil: "networkidle" });
   await devtools.detach();
-  return { kilobytes: Math.round(bytes / 1024) };
+  return { kilobytes: Math.round([...weights.values()].reduce((sum, bytes) => sum + bytes, 0) / 1024) };
 }
 
 /** Adds what was measured to the file that is asked for. */

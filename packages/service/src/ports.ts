@@ -9,10 +9,13 @@ export function isFreePort(port: number): Promise<boolean> {
   });
 }
 
+/** Cities that are started at the same time look in places of their own: MSEC_PORTS_FROM, and 3,000 from there. */
+const [FROM, SPAN] = process.env.MSEC_PORTS_FROM ? [Number(process.env.MSEC_PORTS_FROM), 3_000] : [20_000, 12_000];
+
 /** A port of loopback that is free and not among `taken`; below those that systems hand out by themselves. */
 export async function freePort(taken: ReadonlySet<number> = new Set()): Promise<number> {
   for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    const port = FROM + Math.floor(Math.random() * SPAN);
     if (!taken.has(port) && (await isFreePort(port))) return port;
   }
 }

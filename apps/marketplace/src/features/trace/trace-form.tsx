@@ -83,6 +83,7 @@ export function TraceForm({ start }: { start: Start }) {
             type="datetime-local"
             step={60}
             defaultValue={when}
+            disabled={!info.data}
             required
           />
         )}
