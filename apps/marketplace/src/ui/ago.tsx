@@ -5,7 +5,8 @@ import { useNow, useFormatter } from "next-intl";
 export function Ago({ ms }: { ms: number }) {
   const now = useNow({ updateInterval: 10_000 });
   const format = useFormatter();
-  const date = new Date(ms);
+  // A block's clock may be ahead of this one.
+  const date = new Date(Math.min(ms, now.getTime()));
   return (
     <time
       dateTime={date.toISOString()}

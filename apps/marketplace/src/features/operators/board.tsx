@@ -140,7 +140,7 @@ type Fact = [
 function Facts({ of }: { of: Fact[] }) {
   const t = useTranslations("operators");
   return (
-    <dl className="facts small">
+    <dl className="facts figures small">
       {of.map(([label, metric, value]) => (
         <Fragment key={label}>
           <dt title={metric}>{t(label)}</dt>

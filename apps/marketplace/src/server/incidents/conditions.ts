@@ -49,8 +49,8 @@ export interface Seen {
   blockAtMs: number;
   epoch: number;
   epochAtMs: number;
-  /** Counters that only rise, with when they rose last. */
-  rises: Map<string, { count: number; roseAtMs: number }>;
+  /** Counters that only rise: where they stood at the start of a minute, and until when a rise counts. */
+  rises: Map<string, { count: number; atMs: number; untilMs: number }>;
 }
 
 export const nothingSeen = (atMs: number): Seen => ({
@@ -66,8 +66,10 @@ const BEHIND_EPOCHS = 5;
 const BEHIND_BLOCKS = 20;
 const BACKLOG = 2_000;
 const STUCK_MS = 20_000;
-/** A count that rose counts as long as this. */
+/** A count that rose within so long counts for so long. */
 const RISE_MS = 60_000;
+/** Proposals refused within that time by an operator: a few are refused whenever two operators see things a moment apart. */
+const REFUSALS = 10;
 const STILL_BLOCKS = 10;
 const STILL_MS = 15_000;
 
@@ -111,20 +113,22 @@ export function conditionsOf(city: Observed, seen: Seen): Condition[] {
   }
   const waiting = Math.max(0, ...up.map(({ status }) => status.pending - status.waitingForHolders));
   if (up.length > 0 && waiting > 0 && atMs - seen.epochAtMs > STUCK_MS) add("stuck", "epochs", `${waiting}`);
-  const rose = (key: string, count: number): boolean => {
-    const before = seen.rises.get(key);
-    // The first look says nothing, and a process that started anew counts from nothing.
-    const roseAtMs = before && count > before.count ? atMs : (before?.roseAtMs ?? -Infinity);
-    seen.rises.set(key, { count, roseAtMs });
-    return atMs - roseAtMs < RISE_MS;
+  const rose = (key: string, count: number, least: number): boolean => {
+    const { count: from, atMs: since, untilMs } = seen.rises.get(key) ?? { count, atMs, untilMs: -Infinity };
+    const enough = count - from >= least;
+    // A process that started anew counts from nothing.
+    const anew = enough || count < from || atMs - since > RISE_MS;
+    const next = { count: anew ? count : from, atMs: anew ? atMs : since, untilMs: enough ? atMs + RISE_MS : untilMs };
+    seen.rises.set(key, next);
+    return atMs < next.untilMs;
   };
   const total = (counts: readonly { times: number }[]) => counts.reduce((all, { times }) => all + times, 0);
   for (const { name, status } of up) {
     if (newest - status.epoch > BEHIND_EPOCHS) add("behind", name, `${newest - status.epoch}`);
     if (status.pending > BACKLOG) add("backlog", name, `${status.pending}`);
     const refused = status.refusedProposals.map(({ operator, reason }) => `${operator}: ${reason}`).join("; ");
-    if (rose(`${name} proposals`, total(status.refusedProposals))) add("disagreement", name, refused);
-    if (rose(`${name} equivocations`, status.equivocations)) add("doubleSignature", name, `${status.equivocations}`);
+    if (rose(`${name} proposals`, total(status.refusedProposals), REFUSALS)) add("disagreement", name, refused);
+    if (rose(`${name} equivocations`, status.equivocations, 1)) add("doubleSignature", name, `${status.equivocations}`);
   }
   for (const { name, address } of city.operators) {
     const blind = up.filter(({ status }) =>

@@ -123,7 +123,7 @@ test.each<[string, Observed[]]>([
     "disagreement operator-1",
     [
       city(1, {}, { refusedProposals: [{ operator: "b", reason: "root", times: 1 }] }),
-      city(2, {}, { refusedProposals: [{ operator: "b", reason: "root", times: 2 }] }),
+      city(2, {}, { refusedProposals: [{ operator: "b", reason: "root", times: 11 }] }),
     ],
   ],
   ["doubleSignature operator-3", [city(1), city(2, {}, {}, {}, { equivocations: 1 })]],
@@ -138,7 +138,14 @@ test("old counts are not taken for new ones: at the first look, after a restart,
   const refused = (times: number) => ({ refusedProposals: [{ operator: "b", reason: "root", times }] });
   expect(kinds(city(1, {}, refused(9)))).toEqual([]);
   expect(kinds(city(1, {}, refused(9)), city(2, {}, refused(0)))).toEqual([]);
-  expect(kinds(city(1, {}, refused(1)), city(2, {}, refused(2)), city(70_000, {}, refused(2)))).toEqual([]);
+  expect(kinds(city(1, {}, refused(1)), city(2, {}, refused(11)), city(70_000, {}, refused(11)))).toEqual([]);
+});
+
+test("a few refused proposals are everyday, ten within a minute are not", () => {
+  const refused = (times: number) => ({ refusedProposals: [{ operator: "b", reason: "root", times }] });
+  const eachSecond = (step: number) => Array.from({ length: 240 }, (_, i) => city(1_000 * i, {}, refused(step * i)));
+  expect(kinds(...eachSecond(0.1))).toEqual([]);
+  expect(kinds(...eachSecond(0.5))).toEqual(["disagreement operator-1"]);
 });
 
 test("what has never answered may be starting, for a minute", () => {
