@@ -71,8 +71,8 @@ await suite("contracts (Solidity, Istanbul)", async () => {
 
 for (const [name, filters, ...options] of [
   ["units", ["packages", "oracles", "deploy", "device-firmware", "apps"]],
-  ["browser", ["test/browser"]],
   // One after the other: each starts a city, and asks for times that two at once would not keep.
+  ["browser", ["test/browser"], "--maxWorkers=1"],
   ["whole system", ["test/interop", "test/integration", "test/faults"], "--maxWorkers=1"],
 ])
   await suite(name, async () => {

@@ -122,8 +122,8 @@ export async function vitals(page: Page, url: string): Promise<Vitals> {
   return seen;
 }
 
-/** Bytes that came over the network for a page, compressed as they came. What it asks again and again counts once. */
-export async function weigh(page: Page, url: string): Promise<{ kilobytes: number }> {
+/** Bytes that came over the network for a page until its last part stands, compressed as they came. What it asks again and again counts once. */
+export async function weigh(page: Page, url: string, last: string): Promise<{ kilobytes: number }> {
   const devtools = await page.context().newCDPSession(page);
   await devtools.send("Network.enable");
   await devtools.send("Network.setCacheDisabled", { cacheDisabled: true });
@@ -137,6 +137,8 @@ export async function weigh(page: Page, url: string): Promise<{ kilobytes: numbe
     if (!weights.has(what)) weights.set(what, encodedDataLength);
   });
   await page.goto(url, { waitUntil: "networkidle" });
+  await page.locator(last).waitFor();
+  await page.waitForLoadState("networkidle");
   await devtools.detach();
   return { kilobytes: Math.round([...weights.values()].reduce((sum, bytes) => sum + bytes, 0) / 1024) };
 }

@@ -4,10 +4,14 @@ import { fileURLToPath } from "node:url";
 import { onStop, runMain } from "@msec/service";
 import next from "next";
 import { pino } from "pino";
+import sirv from "sirv";
 import { readConfig } from "./config.ts";
 import { Incidents } from "./server/incidents/incidents.ts";
 import { watch } from "./server/incidents/watch.ts";
 import { shared } from "./server/shared.ts";
+
+const BUILT = "/_next/static/";
+const YEAR_SECONDS = 31_536_000;
 
 /** Serves the built pages for one city. */
 async function main(file: string): Promise<void> {
@@ -20,12 +24,22 @@ async function main(file: string): Promise<void> {
   const app = next({ dev: false, dir, hostname: config.host, port: config.port });
   await app.prepare();
   const handle = app.getRequestHandler();
+  // What the build made and compressed: its names change with its contents.
+  const built = sirv(join(dir, ".next/static"), { brotli: true, immutable: true, maxAge: YEAR_SECONDS });
   const server = createServer((request, response) => {
     // What a client claims to be is not what it is limited by.
     request.headers["x-msec-from"] = request.socket.remoteAddress;
-    handle(request, response).catch((error: Error) => {
-      log.error({ error: error.message }, "a request failed");
-      response.destroy();
+    const answer = () =>
+      handle(request, response).catch((error: Error) => {
+        log.error({ error: error.message }, "a request failed");
+        response.destroy();
+      });
+    if (!request.url?.startsWith(BUILT)) return void answer();
+    const whole = request.url;
+    request.url = whole.slice(BUILT.length - 1);
+    built(request, response, () => {
+      request.url = whole;
+      void answer();
     });
   });
   await new Promise<void>((resolve, reject) => {

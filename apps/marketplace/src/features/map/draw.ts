@@ -1,8 +1,7 @@
-import { geoGraticule, geoPath } from "d3-geo";
 import type { MultiPolygon } from "geojson";
 import { type Spot } from "./clusters.ts";
 import { type Box } from "./types.ts";
-import { boxOf, gridStep, metresPerPixel, pixelOf, projectionOf, type Size, type Transform } from "./view.ts";
+import { boxOf, gridStep, metresPerPixel, pixelOf, type Size, type Transform } from "./view.ts";
 
 /** The city's land, and the box that it was cut out of: beyond it nothing is known of land and water. */
 export type Land = MultiPolygon & { bbox: Box };
@@ -42,9 +41,6 @@ export function draw(context: CanvasRenderingContext2D, scene: Scene): void {
   const { transform, size, inks, land, chosen } = scene;
   context.fillStyle = land ? inks.unknown : inks.water;
   context.fillRect(0, 0, size.width, size.height);
-  const projection = projectionOf(transform, size);
-  const path = geoPath(projection, context);
-  const seen = boxOf(transform, size);
   if (land) {
     const box = rectangle(transform, land.bbox);
     context.save();
@@ -54,25 +50,34 @@ export function draw(context: CanvasRenderingContext2D, scene: Scene): void {
     context.fillStyle = inks.water;
     context.fillRect(...box);
     context.beginPath();
-    path(land);
+    for (const ring of land.coordinates.flat()) {
+      for (const [n, at] of ring.entries()) {
+        const [x, y] = pixelOf(transform, at[0] as number, at[1] as number);
+        if (n === 0) context.moveTo(x, y);
+        else context.lineTo(x, y);
+      }
+      context.closePath();
+    }
     context.fillStyle = inks.land;
-    context.fill();
+    context.fill("evenodd");
     context.strokeStyle = inks.coast;
     context.lineWidth = 1.25;
     context.stroke();
     context.restore();
   }
-  const step = gridStep(seen);
+  const [west, south, east, north] = boxOf(transform, size);
+  const step = gridStep([west, south, east, north]);
   context.beginPath();
-  path(
-    geoGraticule()
-      .step([step, step])
-      .extent([
-        [Math.floor(seen[0] / step) * step, Math.floor(seen[1] / step) * step],
-        [Math.ceil(seen[2] / step) * step + 1e-6, Math.ceil(seen[3] / step) * step + 1e-6],
-      ])
-      .precision(90)(),
-  );
+  for (let i = Math.ceil(west / step); i * step <= east; i++) {
+    const [x] = pixelOf(transform, i * step, 0);
+    context.moveTo(x, 0);
+    context.lineTo(x, size.height);
+  }
+  for (let i = Math.ceil(south / step); i * step <= north; i++) {
+    const [, y] = pixelOf(transform, 0, i * step);
+    context.moveTo(0, y);
+    context.lineTo(size.width, y);
+  }
   context.strokeStyle = inks.grid;
   context.lineWidth = 0.6;
   context.stroke();

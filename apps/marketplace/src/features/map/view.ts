@@ -1,4 +1,3 @@
-import { geoMercator, type GeoProjection } from "d3-geo";
 import { type Box } from "./types.ts";
 
 // The map as Web Mercator has it: at zoom z the Earth is 256 · 2^z pixels wide. d3-zoom's k is that width.
@@ -26,19 +25,25 @@ export interface Size {
 
 export const zoomOf = ({ k }: Transform) => Math.log2(k / TILE);
 
-const UNIT = geoMercator()
-  .scale(1 / (2 * Math.PI))
-  .translate([0.5, 0.5]);
+/** Where Web Mercator's square ends. */
+const MOST_LATITUDE = 85.051_128_78;
+
+/** A place on an Earth of width 1. */
+function unitOf(longitude: number, latitude: number): [number, number] {
+  const phi = (Math.max(-MOST_LATITUDE, Math.min(MOST_LATITUDE, latitude)) * Math.PI) / 180;
+  return [(longitude + 180) / 360, 0.5 - Math.log(Math.tan(Math.PI / 4 + phi / 2)) / (2 * Math.PI)];
+}
 
 /** A place in pixels. */
 export function pixelOf({ k, x, y }: Transform, longitude: number, latitude: number): [number, number] {
-  const [u, v] = UNIT([longitude, latitude]) as [number, number];
+  const [u, v] = unitOf(longitude, latitude);
   return [k * u + x, k * v + y];
 }
 
 /** What lies at a pixel: longitude and latitude. */
 export function placeOf({ k, x, y }: Transform, px: number, py: number): [number, number] {
-  const [longitude, latitude] = UNIT.invert?.([(px - x) / k, (py - y) / k]) as [number, number];
+  const longitude = (360 * (px - x)) / k - 180;
+  const latitude = (360 / Math.PI) * Math.atan(Math.exp(2 * Math.PI * (0.5 - (py - y) / k))) - 90;
   return [Math.max(-180, Math.min(180, longitude)), latitude];
 }
 
@@ -52,8 +57,8 @@ export function boxOf(transform: Transform, { width, height }: Size): Box {
 /** The whole of a box in the middle, with room around it. */
 export function fit([west, south, east, north]: Box, { width, height }: Size): Transform {
   const room = ROOM * Math.min(width, height);
-  const [x0, y0] = UNIT([west, north]) as [number, number];
-  const [x1, y1] = UNIT([east, south]) as [number, number];
+  const [x0, y0] = unitOf(west, north);
+  const [x1, y1] = unitOf(east, south);
   const wanted = Math.min(
     Math.max(1, width - 2 * room) / Math.max(1e-12, x1 - x0),
     Math.max(1, height - 2 * room) / Math.max(1e-12, y1 - y0),
@@ -61,16 +66,6 @@ export function fit([west, south, east, north]: Box, { width, height }: Size): T
   const k = Math.max(EXTENT[0], Math.min(NEAREST, wanted));
   return { k, x: width / 2 - (k * (x0 + x1)) / 2, y: height / 2 - (k * (y0 + y1)) / 2 };
 }
-
-/** For d3-geo's paths. */
-export const projectionOf = ({ k, x, y }: Transform, { width, height }: Size): GeoProjection =>
-  geoMercator()
-    .scale(k / (2 * Math.PI))
-    .translate([k / 2 + x, k / 2 + y])
-    .clipExtent([
-      [-20, -20],
-      [width + 20, height + 20],
-    ]);
 
 /** Metres that a pixel covers at a latitude. */
 export const metresPerPixel = ({ k }: Transform, latitude: number) =>
