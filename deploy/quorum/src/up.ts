@@ -100,6 +100,7 @@ export async function upNetwork(
         }),
       );
     }
+    await settled(nodes.map(tesseraAnswers));
     progress(`${nodes.length} nodes of GoQuorum ${binary.version}`);
     await settled(
       nodes.flatMap((one) => [
@@ -158,6 +159,13 @@ async function restart(stopping: () => boolean, waitMs: number, start: () => Pro
     )
       return;
   }
+}
+
+/** A node ends at its start while its manager is away, and a Tessera is its operator's to start. */
+async function tesseraAnswers({ name, tessera }: NodePlan): Promise<void> {
+  if (!tessera) return;
+  const answer = await fetch(`${tessera.q2t}/upcheck`, { signal: AbortSignal.timeout(3000) }).catch(() => undefined);
+  if (!answer?.ok) throw new NetworkProblem(`the Tessera of ${name} does not answer at ${tessera.q2t}: start it first`);
 }
 
 /** Waits for all, then throws the first error: nothing is left half started behind it. */
