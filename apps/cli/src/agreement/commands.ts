@@ -12,7 +12,7 @@ import { checkSigned, Desk } from "./desk.ts";
 import { type AgreementState, stateName, type Version } from "./replay.ts";
 
 const NO_PRIVATE_STATE =
-  "No private contract stands behind this: on this network the privacy managers hold terms and signatures, the chain the digest.";
+  "No private contract stands behind this, on any network: the privacy managers hold terms and signatures, the chain the digest.";
 const DAY_MS = 86_400_000;
 
 interface ChainOptions {

@@ -55,7 +55,8 @@ const keysOf = (cards: readonly Card[]) => [...new Set(cards.map(({ key }) => ke
 
 /**
  * The agreements of one account. Terms and signatures go from privacy manager to privacy manager and never to the chain;
- * on it stand the keys of the payloads and, once all have signed, the digest. No private state exists on this network.
+ * on it stand the keys of the payloads and, once all have signed, the digest. So it is on every network: GoQuorum's private
+ * state is not used, and the contract PrivateAgreement, whose rules these are, is not deployed.
  */
 export class Desk {
   readonly #manager: PrivacyManager;
