@@ -137,7 +137,7 @@ export function addNetworkCommands(program: Command): void {
       }
       const running = await upNetwork(resolve(dir), (line) => !json && print(dim(`  ${line}`)), node);
       if (json) printJson({ rpcs: running.rpcs, pids: running.pids() });
-      else print(good(`the chain makes blocks: ${running.rpcs.join(", ")}`));
+      else print(good(node ? `${node} runs` : `the chain makes blocks: ${running.rpcs.join(", ")}`));
     });
 
   command("status", "how each node is: exit 1 if one does not answer or is behind").action(

@@ -24,6 +24,8 @@ import {
 } from "./run.ts";
 
 const FIRST_BLOCK_MS = 60_000;
+/** One node alone makes no block: it is not waited for, for longer, where the others are not there yet. */
+const ONE_NODE_MS = 20_000;
 const RESTART_MS = 1000;
 
 /** A network whose processes this one started. */
@@ -42,7 +44,7 @@ export interface RunningNetwork {
 
 /**
  * Starts every process, managers before their nodes, and waits until the chain makes blocks. With `only`, what does not run of
- * one node and what is beside it.
+ * one node and what is beside it, and goes on without a block: others may come later, in any order.
  */
 export async function upNetwork(
   root: string,
@@ -109,7 +111,9 @@ export async function upNetwork(
         ...(plan.directory ? [beginNew(partOf(one.name, "keeper"), () => startKeeper(folder, one))] : []),
       ]),
     );
-    await firstBlocks(nodes, progress);
+    if (only === undefined) await firstBlocks(nodes, progress);
+    else if (!(await newBlocks(nodes, ONE_NODE_MS))[0])
+      progress(`${only} runs and has no new block yet: more than two thirds of the validators must reach one another`);
   } catch (error) {
     await stop();
     throw error;
@@ -179,21 +183,26 @@ async function settled(work: Promise<void>[]): Promise<void> {
  * blocks before, and leads no round until it has fetched them. Whoever takes longer is named and goes on by itself.
  */
 async function firstBlocks(nodes: readonly NodePlan[], progress: (line: string) => void): Promise<void> {
-  const height = async ({ rpc }: NodePlan) => Number(await ask<string>(`http://127.0.0.1:${rpc}`, "eth_blockNumber"));
-  const before = await Promise.all(nodes.map(height));
-  const end = Date.now() + FIRST_BLOCK_MS;
-  const grows = async (i: number) => {
-    for (; Date.now() < end; await sleep(100))
-      if ((await height(nodes[i] as NodePlan).catch(() => 0)) > (before[i] as number)) return true;
-    return false;
-  };
-  const [first, ...others] = await Promise.all(nodes.map((_, i) => grows(i)));
+  const [first, ...others] = await newBlocks(nodes, FIRST_BLOCK_MS);
   if (!first)
     throw new NetworkProblem(
       `the nodes are up and make no block within ${FIRST_BLOCK_MS / 1000} s: more than two thirds of the validators must reach one another`,
     );
   const late = nodes.slice(1).filter((_, i) => !others[i]);
   if (late.length > 0) progress(`without a new block so far: ${late.map(({ name }) => name).join(", ")}`);
+}
+
+/** Whether each node has a block within a time that it has not now. */
+async function newBlocks(nodes: readonly NodePlan[], withinMs: number): Promise<boolean[]> {
+  const height = async ({ rpc }: NodePlan) => Number(await ask<string>(`http://127.0.0.1:${rpc}`, "eth_blockNumber"));
+  const before = await Promise.all(nodes.map(height));
+  const end = Date.now() + withinMs;
+  const grows = async (one: NodePlan, i: number) => {
+    for (; Date.now() < end; await sleep(100))
+      if ((await height(one).catch(() => 0)) > (before[i] as number)) return true;
+    return false;
+  };
+  return Promise.all(nodes.map(grows));
 }
 
 /** Has a network that is up follow a Directory: starts the keeper of every node that runs without one. */
