@@ -32,6 +32,8 @@ export interface InitOptions {
   blockSeconds: number;
   /** Where each node is reached by others, in their order; loopback if left out. */
   hosts?: string[];
+  /** Ports that somebody else of this machine is to have, and may not listen on yet. */
+  taken?: ReadonlySet<number>;
 }
 
 /** Writes a complete network into a folder that holds none. */
@@ -50,7 +52,7 @@ export async function initNetwork(root: string, options: InitOptions): Promise<N
   refuseMixture(members, tesseras.length);
   if (hosts && (hosts.length !== count || !hosts.every(isIPv4)))
     throw new NetworkProblem(`give an IPv4 address for each of the ${count} nodes`);
-  const ports = await freePorts(PORTS * count);
+  const ports = await freePorts(PORTS * count, options.taken);
   const nodes: NodePlan[] = [];
   for (let i = 0; i < count; i++)
     nodes.push(
@@ -187,8 +189,8 @@ BootstrapNodesV5 = []
 ListenAddr = "${one.host}:${one.p2p}"
 `;
 
-async function freePorts(count: number): Promise<number[]> {
+async function freePorts(count: number, taken: ReadonlySet<number> = new Set()): Promise<number[]> {
   const ports = new Set<number>();
-  while (ports.size < count) ports.add(await freePort(ports));
+  while (ports.size < count) ports.add(await freePort(new Set([...taken, ...ports])));
   return [...ports];
 }

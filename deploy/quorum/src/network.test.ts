@@ -128,6 +128,19 @@ describe("init", () => {
     expect(() => readPlan(folder)).toThrow(never);
   });
 
+  it("leaves ports to whoever is to have them", async () => {
+    const from = Number(process.env.MSEC_PORTS_FROM ?? 20_000);
+    // All but every seventh of the range.
+    const taken = new Set(Array.from({ length: 12_000 }, (_, i) => from + i).filter((port) => port % 7 !== 0));
+    const { nodes } = await initNetwork(root, { ...options, taken });
+    const ports = nodes.flatMap(({ p2p, rpc, ws, edge, manager }) => [
+      ...[p2p, rpc, ws],
+      ...Object.values(edge ?? {}),
+      ...Object.values(manager ?? {}),
+    ]);
+    expect(ports.filter((port) => port % 7 !== 0)).toEqual([]);
+  });
+
   it("names only the validators in the genesis block", async () => {
     const { nodes } = await initNetwork(root, options);
     const { extraData } = json(new NetworkFolder(root).genesis) as { extraData: string };

@@ -37,8 +37,8 @@ export interface RunningNetwork {
   pids(): NetworkRun;
   /** Starts what ends by itself again, until {@link stop}; `onChange` once it runs. */
   keep(onExit: (name: string) => void, onChange: () => void): void;
-  /** From now on every node lets in those whose account is in an organisation of this Directory. */
-  follow(directory: Hex): Promise<void>;
+  /** From now on every node lets in those whose account is in an organisation of this Directory; `taken` are others' ports. */
+  follow(directory: Hex, taken: ReadonlySet<number>): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -139,9 +139,9 @@ export async function upNetwork(
     plan,
     rpcs: plan.nodes.map(({ rpc }) => `http://127.0.0.1:${rpc}`),
     pids,
-    async follow(directory) {
+    async follow(directory, taken) {
       if (following === directory) return;
-      const { nodes: planned } = await planToFollow(root, directory);
+      const { nodes: planned } = await planToFollow(root, directory, taken);
       following = directory;
       await settled(planned.map((one) => begin(partOf(one.name, "keeper"), () => startKeeper(folder, one))));
     },
