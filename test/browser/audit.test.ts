@@ -37,6 +37,8 @@ describe.skipIf(missing)("auditors and operators", () => {
     if (!built) throw new Error("the pages are not built: npm run setup does it, or node apps/marketplace/build.mjs");
     t = await TestCity.up((root) => [openPlan("square", csvFile(root, "square.csv", 4_000, 1_000).file, 60, "max")], {
       pages: true,
+      // Whose state can be set.
+      network: "embedded",
     });
     site = t.city.run.marketplace as string;
     stream = t.streamOf("square");

@@ -35,7 +35,8 @@ describe.skipIf(missing)("trade in the browser", () => {
     if (!built) throw new Error("the pages are not built: npm run setup does it, or node apps/marketplace/build.mjs");
     t = await TestCity.up(
       (root) => [openPlan("square", csvFile(root, "square.csv", 12_000, 1_000).file, 60, "max"), livePlan(root)],
-      { pages: true },
+      // Whose one process is killed.
+      { pages: true, network: "embedded" },
     );
     site = t.city.run.marketplace as string;
     [square, live] = [t.streamOf("square"), t.streamOf("live")];

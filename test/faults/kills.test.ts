@@ -31,7 +31,8 @@ beforeAll(async () => {
       rows = made.rows;
       return [openPlan("device", made.file, SLOT_SECONDS, 15)];
     },
-    { silenceMs: 2000 },
+    // The chain that is killed is the embedded one; validators are killed in test/quorum.
+    { silenceMs: 2000, network: "embedded" },
   );
   stream = t.streamOf("device");
   await goesOn("the city");

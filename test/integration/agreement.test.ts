@@ -92,6 +92,12 @@ let id: string;
 let digest: string;
 
 describe("two parties agree", () => {
+  test("without a private contract behind it, since this chain has no private state", async () => {
+    const refused = await msec("alpha", "propose", "--contract", "--terms", "terms.txt", "--with", cards.beta);
+    expect([refused.code, refused.json.error]).toEqual([1, expect.stringMatching(/takes a node of GoQuorum/)]);
+    expect((await msec("alpha", "list")).json).toEqual([]);
+  }, 240_000);
+
   test("a manager that dies in the middle is named, nothing is announced, and the retry has one effect", async () => {
     await manager("beta").stop("SIGKILL");
     const propose = ["propose", "--terms", "terms.txt", "--with", cards.beta, "--auditor", cards.audit];

@@ -194,10 +194,13 @@ describe("msec agreement", () => {
     json: any;
   }
 
-  function msec(n: number, ...args: string[]): Promise<Ran> {
+  const msec = (n: number, ...args: string[]): Promise<Ran> => msecAt(n, n, ...args);
+
+  /** By one side's manager and account, and another's node. */
+  function msecAt(n: number, nodeOf: number, ...args: string[]): Promise<Ran> {
     const { node } = side(n);
     const ports = node.manager as NonNullable<NodePlan["manager"]>;
-    const { rpc } = profileOf(plan, node);
+    const { rpc } = profileOf(plan, side(nodeOf).node);
     const flags = ["--rpc", rpc, "--digests", digestsAddress, "--json"];
     const env = {
       ...process.env,
@@ -233,5 +236,68 @@ describe("msec agreement", () => {
     expect((await msec(3, "list")).json).toEqual([]);
     await msec(0, "show", id, "--out", "agreement.json");
     expect(JSON.parse(readFileSync(join(root, "agreement.json"), "utf8"))).toMatchObject({ terms: TERMS });
+    expect((await msec(0, "show", id)).json.contract).toBeNull();
+  });
+
+  describe("with a contract behind it", () => {
+    let id: Hex;
+    let cards: string[];
+    const isLevel = (now: string) => ({ contract: { state: now, level: true } });
+
+    test("has it in the private state of its parties and auditor, level with what was signed; the fourth has none", async () => {
+      cards = await Promise.all([0, 1, 2].map(async (n) => (await msec(n, "card")).json.card as string));
+      const [, beta, audit] = cards as [string, string, string];
+      const proposed = await msec(
+        0,
+        "propose",
+        "--contract",
+        "--terms",
+        "terms.txt",
+        "--with",
+        beta,
+        "--auditor",
+        audit,
+      );
+      expect(proposed.json).toMatchObject(isLevel("proposed"));
+      const { open } = proposed.json;
+      id = proposed.json.id as Hex;
+      await level();
+      const signed = await msec(1, "sign", id, "--digest", open.digest);
+      expect(signed.json).toMatchObject({ state: "active", ...isLevel("active") });
+      await level();
+      for (const n of [0, 1, 2]) {
+        expect(await read(side(n), id, "state")).toBe(ACTIVE);
+        expect(await read(side(n), id, "digestOf", 1)).toBe(open.digest);
+        expect((await msec(n, "show", id)).json).toMatchObject({ state: "active", ...isLevel("active") });
+      }
+      expect(await side(3).provider.getCode(id)).toBe("0x");
+      expect(await contractPrivacyOf(side(1).provider, id)).toMatchObject({
+        flag: PRIVACY.mandatoryParties,
+        mandatory: [side(2).party],
+      });
+    });
+
+    test("takes an amendment, what was signed through another's node once a party resumes, and a notice", async () => {
+      const [alpha, , audit] = cards as [string, string, string];
+      writeFileSync(join(root, "amended.txt"), `${TERMS} Six from May on.`);
+      const with_ = ["--with", alpha, "--auditor", audit];
+      const amended = await msec(1, "propose", "--amend", id, "--terms", "amended.txt", "--notice", "10", ...with_);
+      expect(amended.json).toMatchObject({ state: "amending", ...isLevel("amending") });
+      await level();
+      // The fourth node has no such contract: the message counts, and the contract does not know of it.
+      const signed = await msecAt(0, 3, "sign", id, "--digest", amended.json.open.digest);
+      expect(signed.json).toMatchObject({ state: "active", contract: null });
+      await level();
+      expect((await msec(1, "show", id)).json).toMatchObject({ contract: { state: "amending", level: false } });
+      expect((await msec(1, "resume")).code).toBe(0);
+      await level();
+      expect((await msec(2, "show", id)).json).toMatchObject({ active: { version: 2 }, ...isLevel("active") });
+      const before = await endOf(side(0), id);
+      expect((await msec(0, "notice", id)).code).toBe(0);
+      await level();
+      const ends = await Promise.all([0, 1, 2].map((n) => endOf(side(n), id)));
+      expect(new Set(ends).size).toBe(1);
+      expect(ends[0]).toBeLessThan(before);
+    });
   });
 });

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
-import { demo } from "../../apps/cli/src/demo.ts";
+import { demo, type Step } from "../../apps/cli/src/demo.ts";
 import { verifyFile } from "../../apps/cli/src/verify.ts";
 
 const out = mkdtempSync(join(tmpdir(), "msec-quorum-demo-"));
@@ -11,6 +11,9 @@ afterAll(() => rmSync(out, { recursive: true, force: true }));
 it("the whole city runs on four GoQuorum validators, and its proof stands when they are gone", async () => {
   const summary = await demo({ out, network: "quorum", quiet: true });
   expect(summary.ok).toBe(true);
+  const steps = new Map((summary.steps as Step[]).map(({ step, shown }) => [step, shown]));
+  expect(steps.get("a city of its own")).toMatch(/^four GoQuorum validators, 3 of them with a privacy manager, /);
+  expect(steps.get("the same contracts")).toMatch(/^\d\d contracts have this build's bytecode/);
   const bundle = JSON.parse(readFileSync(join(out, "proof.json"), "utf8")) as { chain: { chainId: number } };
   expect(bundle.chain.chainId).toBe(20_261);
   // The network is gone: nobody can be asked, and the validators' seals say it all.

@@ -4,12 +4,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { startPostgres } from "@msec/companion-db";
 import { toHex } from "@msec/core";
 import {
   ask,
   backupNetwork,
   downNetwork,
   initNetwork,
+  isNode,
   NetworkFolder,
   partOf,
   restoreNetwork,
@@ -20,6 +22,7 @@ import {
 import { Wallet } from "ethers";
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { isAlive } from "../../apps/cli/src/city/processes.ts";
 import { missingSkew, skewClock } from "../support/clock.ts";
 import { Nodes, until } from "../support/network.ts";
 
@@ -32,7 +35,7 @@ const CHAIN = 20_261;
 let nodes: Nodes;
 
 beforeAll(async () => {
-  const plan = await initNetwork(root, { chainId: CHAIN, validators: 4, observers: 0, members: 0, blockSeconds: 1 });
+  const plan = await initNetwork(root, { chainId: CHAIN, validators: 4, observers: 0, members: 3, blockSeconds: 1 });
   nodes = new Nodes(folder, plan);
   await upNetwork(root, () => undefined);
 });
@@ -121,38 +124,62 @@ it.each([
     .map((n) => [Math.random(), n] as const)
     .sort(([a], [b]) => a - b)
     .map(([, n]) => n);
-  await Promise.all(order.map((n) => nodes.kill(n, signal)));
+  // Whole machines: nodes, managers, edges, the managers' database.
+  const all = Object.entries(runningProcesses(folder));
+  expect(all).toHaveLength(4 + 3 + 4);
+  const database = (await startPostgres(folder.postgres)).pid;
+  for (const [name, pid] of [...all, ["postgres", database] as const].sort(() => Math.random() - 0.5))
+    process.kill(pid, isNode(name) || signal === "SIGKILL" ? signal : "SIGTERM");
+  await until(() => Promise.resolve(Object.keys(runningProcesses(folder)).length === 0), 60);
+  await until(() => Promise.resolve(!isAlive(database)), 60);
   const started = performance.now();
+  await startPostgres(folder.postgres);
+  const starts = [];
   for (const n of order) {
-    await nodes.start(n);
-    await sleep(1000);
+    starts.push(upNetwork(root, () => undefined, `node-${n}`));
+    await sleep(2000);
   }
+  await Promise.all(starts);
   await until(async () => (await nodes.height(1)) > before + 2, 180);
   console.log(
     `order ${order.join(" ")} after ${signal}: blocks again ${Math.round((performance.now() - started) / 1000)} s after the first start`,
   );
+  expect(Object.keys(runningProcesses(folder)).sort()).toEqual(all.map(([name]) => name).sort());
   for (const n of [1, 2, 3, 4]) {
     await nodes.level(n, 1);
     expect(await nodes.hash(n, last)).toBe(hash);
   }
 });
 
+it("goes on after the whole network was down and came up", async () => {
+  const before = await nodes.height(1);
+  const hash = await nodes.hash(1, before - 1);
+  expect(await downNetwork(root)).toHaveLength(4 + 3 + 4);
+  expect(runningProcesses(folder)).toEqual({});
+  await upNetwork(root, () => undefined);
+  for (const n of [1, 2, 3, 4]) {
+    await nodes.level(n, 1);
+    expect(await nodes.hash(n, before - 1)).toBe(hash);
+  }
+});
+
 it("takes back a validator whose machine was lost, from a backup", async () => {
   const [out, wrapping] = [join(home, "backup"), join(home, "wrapping.json")];
-  await backupNetwork(root, out, { nodes: ["node-2"], wrappingOut: wrapping, chainData: false });
-  await nodes.kill(2);
-  const edge = runningProcesses(folder)[partOf("node-2", "edge")] as number;
+  // One without a manager; with one, and what that holds: private.test.ts.
+  await backupNetwork(root, out, { nodes: ["node-4"], wrappingOut: wrapping, chainData: false });
+  await nodes.kill(4);
+  const edge = runningProcesses(folder)[partOf("node-4", "edge")] as number;
   process.kill(edge, "SIGKILL");
-  await until(() => Promise.resolve(runningProcesses(folder)[partOf("node-2", "edge")] === undefined), 10);
-  rmSync(folder.node("node-2"), { recursive: true });
-  await expect(upNetwork(root, () => undefined, "node-2")).rejects.toThrow("msec network restore");
-  await restoreNetwork(root, out, wrapping, ["node-2"]);
+  await until(() => Promise.resolve(runningProcesses(folder)[partOf("node-4", "edge")] === undefined), 10);
+  rmSync(folder.node("node-4"), { recursive: true });
+  await expect(upNetwork(root, () => undefined, "node-4")).rejects.toThrow("msec network restore");
+  await restoreNetwork(root, out, wrapping, ["node-4"]);
   const started = performance.now();
-  await upNetwork(root, () => undefined, "node-2");
-  await nodes.level(2, 1);
+  await upNetwork(root, () => undefined, "node-4");
+  await nodes.level(4, 1);
   console.log(`level ${Math.round((performance.now() - started) / 1000)} s after it was started from the backup`);
-  expect(await validatorsOf(folder, "node-2")).toContain(nodes.plan(2).address);
-  expect(runningProcesses(folder)).toHaveProperty(partOf("node-2", "edge"));
+  expect(await validatorsOf(folder, "node-4")).toContain(nodes.plan(4).address);
+  expect(Object.keys(runningProcesses(folder))).toContain(partOf("node-4", "edge"));
 });
 
 it("runs a node in the foreground, which ends with it and stops it when told to", async () => {

@@ -17,6 +17,8 @@ import {
 import { connectChain, embedded, proveSlots, type RawHeader, sealedHeader, validatorChanges } from "@msec/chain";
 import {
   type Certificate,
+  type DeviceCertificate,
+  deviceSlots,
   epochHash,
   type EpochCertificate,
   epochSlot,
@@ -68,10 +70,22 @@ async function certify({
   };
 }
 
+/** The certificate of the device's key, by a block that has it. */
+async function certifyDevice(
+  { provider, chain, stream }: Awaited<ReturnType<typeof anchorOn>>,
+  header: RawHeader,
+): Promise<DeviceCertificate> {
+  const slots = deviceSlots(stream.preimage.deviceId, 1);
+  const { account, storage } = await proveSlots(provider, chain.registry, [slots.key, slots.state], header.number);
+  const [key, state] = storage.map((nodes) => nodes.map(toBase64)) as [string[], string[]];
+  return { header: toBase64(header.bytes), account: account.map(toBase64), key, state };
+}
+
 async function four() {
   const { root, rpc, validators } = await network(4);
   try {
     const city = await anchorOn(rpc, CHAIN_ID);
+    await city.enrol();
     await city.next();
     const first = await certify(city);
     await addNode(root, true);
@@ -86,6 +100,7 @@ async function four() {
     const certificate: Certificate = {
       changes: (found.changes ?? []).map(({ headers }) => headers.map(({ bytes }) => toBase64(bytes))),
       epochs: [first.epoch, second.epoch, third.epoch],
+      device: await certifyDevice(city, third.header),
     };
     const { stream, epochs, chain } = city;
     const bundle: WindowBundle = {

@@ -1,12 +1,12 @@
 import { renameSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Hex } from "@msec/core";
-import { NetworkFolder } from "@msec/quorum";
+import { isManager, managerOf, managerUrl, NetworkFolder, readPlan } from "@msec/quorum";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { anchoredPacks, anchoredReadings } from "../support/anchored.ts";
 import { csvFile, openPlan, TestCity, until } from "../support/city.ts";
 
-// The city on four GoQuorum validators, an operator at each, when one and then two of them are killed. A device measures all
+// The city on four GoQuorum validators with three privacy managers, an operator at each, when one and then two of them are killed. A device measures all
 // the while. What the tests ask is asked of the first validator, which lives.
 
 const ROWS = 6000;
@@ -53,6 +53,14 @@ beforeAll(async () => {
 }, 240_000);
 
 afterAll(async () => t?.stop(), 120_000);
+
+test("three of its nodes have a privacy manager that answers", async () => {
+  const { nodes } = readPlan(new NetworkFolder(t.city.layout.network));
+  const managers = nodes.flatMap((one) => (one.manager ? [managerUrl(one.manager)] : []));
+  expect(Object.keys(t.city.run.chain.pids).filter(isManager).sort()).toEqual([1, 2, 3].map((n) => managerOf(node(n))));
+  const answers = await Promise.all(managers.map(async (url) => (await fetch(`${url}/upcheck`)).status));
+  expect(answers).toEqual([200, 200, 200]);
+});
 
 test("one of four is killed: no effect on what is anchored", async () => {
   away(4);

@@ -5,9 +5,10 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type ChainProvider, connectChain, PrivacyManager, PrivateSender, type Profile } from "@msec/chain";
+import { type ChainProvider, connectChain, PrivacyManager, PrivateSender, type Profile, Sender } from "@msec/chain";
 import { type Hex, toHex } from "@msec/core";
 import {
+  ask,
   downNetwork,
   initNetwork,
   managerUrl,
@@ -18,6 +19,7 @@ import {
   upNetwork,
 } from "@msec/quorum";
 import { readJson, writeJson } from "@msec/service";
+import { decodeRlp, toUtf8String } from "ethers";
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { npmTool } from "../support/npm-tool.ts";
@@ -34,7 +36,8 @@ const THEIRS = {
   to: "QfeDAys9MPDs2XHExtc84jKGHxZg/aj52DTh0vtA3Xc=",
 };
 /** Keeps one word: a call with data writes it. */
-const WORD = "0x6018600c60003960186000f33615600c57600035600055005b60005460005260206000f3";
+const CODE = "3615600c57600035600055005b60005460005260206000f3";
+const WORD = `0x6018600c60003960186000f3${CODE}`;
 const GAS = 1_000_000;
 
 /** Its packages, or undefined where npm can't install them. */
@@ -78,6 +81,8 @@ let asked: Call[] = [];
 let heads: WebSocket;
 /** When the node announced a block. */
 const announcedAt = new Map<number, number>();
+/** Their client as a folder of packages has it, asking the first node. */
+let theirsIn: (folder: string) => Theirs;
 let theirs: Theirs;
 let provider: ChainProvider;
 let manager: PrivacyManager;
@@ -128,10 +133,13 @@ beforeAll(async () => {
   );
   manager = new PrivacyManager(managerUrl(portsOf(0)), `http://127.0.0.1:${portsOf(0).thirdParty}`);
   provider = connectChain({ ...profile, rpc: url } satisfies Profile);
-  const load = createRequire(join(tool, "package.json"));
-  const Web3 = load("web3") as new (url: string) => object;
-  const web3Quorum = load("web3js-quorum") as (web3: object, options: object, isQuorum: boolean) => Theirs;
-  theirs = web3Quorum(new Web3(url), { privateUrl: `http://127.0.0.1:${portsOf(0).thirdParty}` }, true);
+  theirsIn = (folder) => {
+    const load = createRequire(join(folder, "package.json"));
+    const Web3 = load("web3") as new (url: string) => object;
+    const web3Quorum = load("web3js-quorum") as (web3: object, options: object, isQuorum: boolean) => Theirs;
+    return web3Quorum(new Web3(url), { privateUrl: `http://127.0.0.1:${portsOf(0).thirdParty}` }, true);
+  };
+  theirs = theirsIn(tool);
 });
 
 afterAll(async () => {
@@ -149,14 +157,14 @@ const requests = (method: string, hash: Hex) => asked.filter((c) => c.method ===
 const late = (block: number) => performance.now() - (announcedAt.get(block) as number);
 
 /** A private contract by their client; how late after its block the caller is told. */
-async function byTheirs(change: object = {}) {
+async function byTheirs(change: object = {}, client = theirs) {
   const options = {
     ...{ gasPrice: 0, gasLimit: GAS, to: "", value: 0, data: WORD, nonce: 0 },
     ...{ from: { privateKey: random() }, isPrivate: true, privateFrom: keys[0], privateFor: [keys[1]] },
     ...change,
   };
   const said = vi.spyOn(console, "log").mockImplementation(() => undefined);
-  const receipt = await theirs.priv.generateAndSendRawTransaction(options).finally(() => said.mockRestore());
+  const receipt = await client.priv.generateAndSendRawTransaction(options).finally(() => said.mockRestore());
   return { hash: receipt.transactionHash, status: receipt.status, ms: late(receipt.blockNumber) };
 }
 
@@ -196,11 +204,29 @@ describe.skipIf(!tool)("beside web3js-quorum", () => {
     expect(median(ran.ours)).toBeLessThan(median(ran.theirs));
   });
 
-  test("isPrivate: false puts a second 0x before the data and throws; ours sends a public transaction by another class", async () => {
-    await expect(byTheirs({ isPrivate: false })).rejects.toThrow();
-    expect(
-      asked.some(({ method, params }) => method.startsWith("eth_send") && String(params[0]).startsWith("0x0x")),
-    ).toBe(false);
+  test("isPrivate: false sends, as a private transaction, the text of the data after a second 0x, which the node refuses; ours sends a public one by another class", async () => {
+    asked = [];
+    await expect(byTheirs({ isPrivate: false })).rejects.toThrow(/Returned error: /);
+    const [sent] = asked.filter(({ method }) => method.startsWith("eth_send"));
+    expect(sent?.method).toBe("eth_sendRawPrivateTransaction");
+    const fields = decodeRlp(sent?.params[0] as string) as string[];
+    expect(toUtf8String(fields[5] as string)).toBe(`0x${WORD}`);
+    expect(["0x25", "0x26"]).toContain(fields[6]);
+
+    const { contractAddress } = await new Sender(random(), provider, plan.chainId).transact({ data: WORD });
+    const { rpc } = profileOf(plan, plan.nodes[3] as NodePlan);
+    await vi.waitFor(
+      async () => expect(await ask<string>(rpc, "eth_getCode", [contractAddress, "latest"])).toBe(`0x${CODE}`),
+      20_000,
+    );
+  });
+
+  test("as npm installs it, it can't make a contract; with a dependency held back it can", async () => {
+    const plain = theirsIn(npmTool("web3js-quorum-plain", { "web3js-quorum": VERSION, web3: "1.10.4" }));
+    asked = [];
+    await expect(byTheirs({}, plain)).rejects.toThrow(/^Cannot convert string to buffer\. toBuffer only supports 0x-/);
+    expect(asked.filter(({ method }) => method.startsWith("eth_send"))).toEqual([]);
+    expect((await byTheirs()).status).toBe(true);
   });
 
   test("it does not tell the node which party sends; ours does", async () => {

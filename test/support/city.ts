@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { type Hex } from "@msec/core";
 import { freePort, writeJson } from "@msec/service";
+import { type Network, NETWORKS } from "../../apps/cli/src/city/chain.ts";
 import { type DevicePlan } from "../../apps/cli/src/city/devices.ts";
 import { isAlive } from "../../apps/cli/src/city/processes.ts";
 import { type City, up, type UpOptions } from "../../apps/cli/src/city/up.ts";
@@ -65,6 +66,13 @@ export function openPlan(name: string, file: string, slotSeconds: number, speed:
   };
 }
 
+/** What MSEC_NETWORK says that cities of tests live on, where the test does not. */
+function networkAsked(): Network | undefined {
+  const { MSEC_NETWORK: asked } = process.env;
+  if (asked === undefined || NETWORKS.some((known) => known === asked)) return asked as Network | undefined;
+  throw new Error(`MSEC_NETWORK is ${NETWORKS.join(" or ")}, not ${asked}`);
+}
+
 /** A city in a folder of its own, with what tests do to it. */
 export class TestCity {
   readonly root: string;
@@ -87,6 +95,7 @@ export class TestCity {
   ): Promise<TestCity> {
     const root = mkdtempSync(join(tmpdir(), "msec-test-"));
     const exits: string[] = [];
+    const network = options.network ?? networkAsked();
     const made = plans(root);
     // Not where people look for theirs: several cities are tested at once, and one may be in use.
     if (options.pages) writeJson(join(root, "ports.json"), { marketplace: await freePort() });
@@ -104,7 +113,7 @@ export class TestCity {
         onExit: (name) => void exits.push(name),
         epochMs: options.epochMs ?? 500,
         ...(options.silenceMs ? { silenceMs: options.silenceMs } : {}),
-        ...(options.network ? { network: options.network } : {}),
+        ...(network ? { network } : {}),
         ...(options.software ? { software: true } : {}),
         ...(options.pages ? { pages: true } : {}),
         env,

@@ -1,13 +1,14 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { decodeBundle, encodeBundle, FLAG, type Hex, MODE, ProtocolError, verify } from "@msec/core";
-import { NetworkFolder, readPlan } from "@msec/quorum";
+import { isManager, NetworkFolder, readPlan } from "@msec/quorum";
 import { writeJson } from "@msec/service";
 import { csvOf, headerOf, Operators, type StreamInfo, TradeError } from "@msec/trade";
 import { type Network } from "./city/chain.ts";
 import { type City, up } from "./city/up.ts";
+import { checkContracts } from "./contracts.ts";
 import { ownCsvPlan } from "./city/own-csv.ts";
 import { cityPlans } from "./city/plans.ts";
 import { buy, type Purchase, type Shop } from "./market/buy.ts";
@@ -16,6 +17,8 @@ import { bold, dim, good, print, time } from "./output.ts";
 import { seriesOf, svgPlot, textPlot } from "./plot.ts";
 import { Problem } from "./problem.ts";
 import { verifyFile } from "./verify.ts";
+
+const MANIFEST_MS = 60_000;
 
 /** What one step of a demonstration showed. */
 export interface Step {
@@ -166,6 +169,22 @@ export interface DemoOptions {
   quiet?: boolean;
 }
 
+function chainIn({ run: { chain } }: City): string {
+  if (chain.network !== "quorum") return "chain";
+  const managers = Object.keys(chain.pids).filter(isManager).length;
+  return `four GoQuorum validators, ${managers} of them with a privacy manager`;
+}
+
+/** The contracts of a city beside its manifest, this build and the table of roles. Refuses what differs. */
+async function contractsStory(city: City, story: Story): Promise<void> {
+  // Written beside everything else.
+  for (const end = Date.now() + MANIFEST_MS; !existsSync(city.layout.manifest) && Date.now() < end; ) await sleep(200);
+  const { contracts, differences } = await checkContracts(city.run.chain.rpc, city.layout.manifest);
+  const [first] = differences;
+  if (first) throw new Problem(`the contracts are not those of this build: ${JSON.stringify(first)}`);
+  story.tell("the same contracts", `${contracts} contracts have this build's bytecode, and roles as the table says`);
+}
+
 /** One pass in a city of its own, which is gone afterwards; the results stay in `out`. */
 export async function demo(options: DemoOptions): Promise<Record<string, unknown>> {
   const out = resolve(options.out);
@@ -191,7 +210,7 @@ export async function demo(options: DemoOptions): Promise<Record<string, unknown
     });
     story.tell(
       "a city of its own",
-      `${city.run.chain.network === "quorum" ? "four GoQuorum validators" : "chain"}, database, broker, ${city.run.operators.length} operators, ${city.run.markets.length} deliverers, ${city.devices.length} device${city.devices.length === 1 ? "" : "s"}`,
+      `${chainIn(city)}, database, broker, ${city.run.operators.length} operators, ${city.run.markets.length} deliverers, ${city.devices.length} device${city.devices.length === 1 ? "" : "s"}`,
     );
     if (own)
       story.tell(
@@ -204,6 +223,7 @@ export async function demo(options: DemoOptions): Promise<Record<string, unknown
     showRefusals(purchase.bundle, story);
     const { basis } = await verifyFile(join(out, "proof.json"), { rpc: [city.run.chain.rpc], offline: false });
     story.tell("checked against the chain", basis[0] as string);
+    await contractsStory(city, story);
     if (city.run.chain.network === "quorum") {
       const { nodes } = readPlan(new NetworkFolder(city.layout.network));
       const validators = join(out, "validators.json");

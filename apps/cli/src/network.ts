@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import {
   addNode,
@@ -5,10 +6,13 @@ import {
   downNetwork,
   followDirectory,
   initNetwork,
-  managerUrl,
+  NetworkFolder,
   networkStatus,
+  privacyOf,
+  readPlan,
   recoverPayloads,
   removeValidator,
+  requireBinary,
   restoreNetwork,
   upNetwork,
 } from "@msec/quorum";
@@ -27,6 +31,33 @@ function whole(text: string, option: string, least: number, most: number): numbe
   return value;
 }
 
+type Tessera = { q2t: string; thirdParty: string };
+
+function tesseras(text: string, before: Tessera[] = []): Tessera[] {
+  const [q2t, thirdParty, ...more] = text.split(",");
+  const isUrl = (url: string | undefined): url is string => /^https?:/.test(url ?? "") && URL.canParse(url as string);
+  if (!isUrl(q2t) || !isUrl(thirdParty) || more.length > 0)
+    throw new Problem(`--tessera takes the URLs of its Q2T and ThirdParty servers with a comma, not ${text}`, 2);
+  return [...before, { q2t, thirdParty }];
+}
+
+/** Makes the network that is to come up, unless it is there as it is asked for. Nothing is made that could not run. */
+async function makeFirst(root: string, validators: number, members: number): Promise<void> {
+  const folder = new NetworkFolder(root);
+  if (existsSync(folder.plan)) {
+    const { nodes } = readPlan(folder);
+    const [makers, parties] = [nodes.filter((n) => n.validator).length, nodes.filter(privacyOf).length];
+    if (makers === validators && parties === members) return;
+    throw new Problem(
+      `the network in ${root} has ${makers} validators and ${parties} members: leave --validators and --members out, or use --dir for another`,
+      2,
+    );
+  }
+  requireBinary();
+  const chain = { chainId: QUORUM_CHAIN_ID, blockSeconds: 1 };
+  await initNetwork(root, { ...chain, validators, members, observers: 0 });
+}
+
 /** Adds the commands that make and keep a GoQuorum network. */
 export function addNetworkCommands(program: Command): void {
   const network = program.command("network").description("make and run a private GoQuorum network").exitOverride();
@@ -41,9 +72,15 @@ export function addNetworkCommands(program: Command): void {
   command("init", "write a complete network: keys, genesis block, whom each node dials and lets in")
     .option("--validators <N>", "nodes that make blocks, at least 4", "4")
     .option("--observers <N>", "further nodes, which only follow", "0")
-    .option("--members <N>", "how many of the nodes, the first ones, have a privacy manager", "0")
+    .option("--members <N>", "how many of the nodes, the first ones, have a privacy manager; none if left out")
     .option("--block-seconds <N>", "seconds between blocks", "1")
     .option("--chain-id <N>", "chain id, not 1", String(QUORUM_CHAIN_ID))
+    .option("--hosts <ADDRESSES>", "for machines of their own: where each node is reached, IPv4, by commas")
+    .option(
+      "--tessera <Q2T,THIRDPARTY>",
+      "for each member once: URLs of its Tessera, in place of our manager",
+      tesseras,
+    )
     .action(
       async ({
         dir,
@@ -53,11 +90,20 @@ export function addNetworkCommands(program: Command): void {
         members,
         blockSeconds,
         chainId,
-      }: Common & Record<"validators" | "observers" | "members" | "blockSeconds" | "chainId", string>) => {
+        hosts,
+        tessera,
+      }: Common &
+        Record<"validators" | "observers" | "blockSeconds" | "chainId", string> & {
+          members?: string;
+          hosts?: string;
+          tessera?: Tessera[];
+        }) => {
         const plan = await initNetwork(resolve(dir), {
           validators: whole(validators, "--validators", 4, 64),
           observers: whole(observers, "--observers", 0, 64),
-          members: whole(members, "--members", 0, 128),
+          members: members === undefined ? (tessera?.length ?? 0) : whole(members, "--members", 0, 128),
+          ...(tessera ? { tesseras: tessera } : {}),
+          ...(hosts === undefined ? {} : { hosts: hosts.split(",") }),
           blockSeconds: whole(blockSeconds, "--block-seconds", 1, 60),
           chainId: whole(chainId, "--chain-id", 2, Number.MAX_SAFE_INTEGER),
         });
@@ -71,7 +117,7 @@ export function addNetworkCommands(program: Command): void {
               n.address,
               n.validator ? "yes" : "",
               `http://127.0.0.1:${n.rpc}`,
-              n.manager ? managerUrl(n.manager) : "",
+              privacyOf(n)?.q2t ?? "",
             ]),
           );
           print(dim(`bring it up with ${bold(`msec network up --dir ${dir}`)}`));
@@ -81,10 +127,17 @@ export function addNetworkCommands(program: Command): void {
 
   command("up", "start every node, and wait until the chain makes blocks; the nodes go on without this command")
     .option("--node <NODE>", "start this one alone, beside those that run")
-    .action(async ({ dir, json, node }: Common & { node?: string }) => {
+    .option("--validators <N>", "make the network first, of N validators, where there is none yet")
+    .option("--members <N>", "how many of them have a privacy manager, if it is made first; none if left out")
+    .action(async ({ dir, json, node, ...made }: Common & { node?: string; validators?: string; members?: string }) => {
+      if (made.validators ?? made.members) {
+        if (node) throw new Problem("--node starts one of a network that is there: leave it or --validators out", 2);
+        const validators = whole(made.validators ?? "4", "--validators", 4, 64);
+        await makeFirst(resolve(dir), validators, whole(made.members ?? "0", "--members", 0, validators));
+      }
       const running = await upNetwork(resolve(dir), (line) => !json && print(dim(`  ${line}`)), node);
       if (json) printJson({ rpcs: running.rpcs, pids: running.pids() });
-      else print(good(`the chain makes blocks: ${running.rpcs.join(", ")}`));
+      else print(good(node ? `${node} runs` : `the chain makes blocks: ${running.rpcs.join(", ")}`));
     });
 
   command("status", "how each node is: exit 1 if one does not answer or is behind").action(

@@ -187,10 +187,8 @@ export async function restoreNetwork(
     }
     step("restore-checked");
     if (present) for (const one of nodes) renameSync(stage.node(one.name), folder.node(one.name));
-    else {
-      renameSync(stage.root, folder.root);
-      writeUnits(folder, plan);
-    }
+    else renameSync(stage.root, folder.root);
+    writeUnits(folder, present ?? plan);
   } finally {
     rmSync(stage.root, { recursive: true, force: true });
   }

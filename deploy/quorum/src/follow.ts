@@ -10,9 +10,13 @@ import { writeUnits } from "./units.ts";
 
 /**
  * Has the nodes of a network follow a Directory from now on: notes it in the plan, with a port for the keeper of each. The first
- * node must run. Refuses a Directory that names too few of the validators.
+ * node must run, and `others` are ports that somebody else is to have. Refuses a Directory that names too few of the validators.
  */
-export async function planToFollow(root: string, directory: Hex): Promise<NetworkPlan> {
+export async function planToFollow(
+  root: string,
+  directory: Hex,
+  others: ReadonlySet<number> = new Set(),
+): Promise<NetworkPlan> {
   const folder = new NetworkFolder(root);
   const plan = readPlan(folder);
   const [asked] = plan.nodes as [NetworkPlan["nodes"][number]];
@@ -23,7 +27,7 @@ export async function planToFollow(root: string, directory: Hex): Promise<Networ
     throw new NetworkProblem(
       `the Directory puts too few validators into an organisation; missing are the accounts ${spared.map((one) => `${one.address} (${one.name})`).join(", ")}`,
     );
-  const taken = new Set<number>();
+  const taken = new Set(others);
   const nodes = [];
   for (const one of plan.nodes) {
     const keeper = one.keeper ?? (await freePort(taken));

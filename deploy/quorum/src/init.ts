@@ -1,11 +1,20 @@
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { isIPv4 } from "node:net";
 import { join } from "node:path";
 import { addressOfKey, toHex } from "@msec/core";
 import { freePort, writeJson } from "@msec/service";
 import { SigningKey } from "ethers";
 import { writeEdge } from "./companions.ts";
 import { writeManagers } from "./manager.ts";
-import { enodeOf, NetworkFolder, type NetworkPlan, type NodePlan, putNodeKey, readPlan } from "./network.ts";
+import {
+  enodeOf,
+  NetworkFolder,
+  type NetworkPlan,
+  type NodePlan,
+  putNodeKey,
+  readPlan,
+  refuseMixture,
+} from "./network.ts";
 import { drawNodeKey } from "./order.ts";
 import { NetworkProblem } from "./problem.ts";
 import { BLOCK_GAS, genesis, RECOMMIT_SECONDS } from "./qbft.ts";
@@ -18,7 +27,13 @@ export interface InitOptions {
   observers: number;
   /** How many of the nodes, the first ones, have a privacy manager. */
   members: number;
+  /** Servers of a Tessera for each member, which then has no manager of this project's. */
+  tesseras?: NonNullable<NodePlan["tessera"]>[];
   blockSeconds: number;
+  /** Where each node is reached by others, in their order; loopback if left out. */
+  hosts?: string[];
+  /** Ports that somebody else of this machine is to have, and may not listen on yet. */
+  taken?: ReadonlySet<number>;
 }
 
 /** Writes a complete network into a folder that holds none. */
@@ -29,16 +44,26 @@ export async function initNetwork(root: string, options: InitOptions): Promise<N
   if (options.validators < 4)
     throw new NetworkProblem("at least four validators: with fewer the chain stops when one of them does");
   const count = options.validators + options.observers;
-  if (options.members > count || options.members === 1)
+  const { members, tesseras = [], hosts } = options;
+  if (members > count || members === 1)
     throw new NetworkProblem(`from two to ${count} of the nodes can have a privacy manager, or none`);
-  const ports = await freePorts(PORTS * count);
+  if (tesseras.length > members)
+    throw new NetworkProblem(`there are ${tesseras.length} Tesseras and ${members} members: one each`);
+  refuseMixture(members, tesseras.length);
+  if (hosts && (hosts.length !== count || !hosts.every(isIPv4)))
+    throw new NetworkProblem(`give an IPv4 address for each of the ${count} nodes`);
+  const ports = await freePorts(PORTS * count, options.taken);
   const nodes: NodePlan[] = [];
   for (let i = 0; i < count; i++)
     nodes.push(
       planNode(
         folder,
         i + 1,
-        { validator: i < options.validators, member: i < options.members },
+        {
+          validator: i < options.validators,
+          host: hosts?.[i] ?? LOOPBACK,
+          ...(tesseras[i] ? { tessera: tesseras[i] } : { member: i < members }),
+        },
         ports.slice(PORTS * i, PORTS * (i + 1)),
         nodes,
       ),
@@ -54,11 +79,12 @@ export async function initNetwork(root: string, options: InitOptions): Promise<N
 }
 
 const PORTS = 9;
+const LOOPBACK = "127.0.0.1";
 
 function planNode(
   folder: NetworkFolder,
   number: number,
-  { validator, member }: { validator: boolean; member: boolean },
+  given: { validator: boolean; host: string; member?: boolean; tessera?: NodePlan["tessera"] },
   ports: number[],
   others: readonly NodePlan[],
 ): NodePlan {
@@ -78,15 +104,16 @@ function planNode(
   ];
   return {
     name,
-    validator,
+    validator: given.validator,
     address: addressOfKey(key),
     publicKey: new SigningKey(toHex(key)).publicKey.slice(4),
-    host: "127.0.0.1",
+    host: given.host,
     p2p,
     rpc,
     ws,
     edge: { port: edge, health: edgeHealth },
-    ...(member ? { manager: { q2t, thirdParty, p2p: managerP2p, health } } : {}),
+    ...(given.member ? { manager: { q2t, thirdParty, p2p: managerP2p, health } } : {}),
+    ...(given.tessera ? { tessera: given.tessera } : {}),
   };
 }
 
@@ -96,7 +123,7 @@ export async function planNextNode(folder: NetworkFolder, validator: boolean): P
   const last = Math.max(...plan.nodes.map(({ name }) => Number(name.slice("node-".length))));
   const [keeper, ...ports] = (await freePorts(PORTS + 1)) as [number, ...number[]];
   const added = {
-    ...planNode(folder, last + 1, { validator, member: false }, ports, plan.nodes),
+    ...planNode(folder, last + 1, { validator, host: LOOPBACK }, ports, plan.nodes),
     ...(plan.directory ? { keeper } : {}),
   };
   const next = { ...plan, nodes: [...plan.nodes, added] };
@@ -126,7 +153,7 @@ export function writePeers(folder: NetworkFolder, plan: NetworkPlan, one: NodePl
   writeJson(join(folder.data(one.name), "permissioned-nodes.json"), enodes);
 }
 
-/** Settings that two cores carry, and ports on loopback only. */
+/** Settings that two cores carry. Only the other nodes reach it beyond loopback, where it was asked for. */
 const toml = (plan: NetworkPlan, one: NodePlan) => `[Eth]
 NetworkId = ${plan.chainId}
 SyncMode = "full"
@@ -159,11 +186,11 @@ MaxPeers = 50
 NoDiscovery = true
 BootstrapNodes = []
 BootstrapNodesV5 = []
-ListenAddr = "127.0.0.1:${one.p2p}"
+ListenAddr = "${one.host}:${one.p2p}"
 `;
 
-async function freePorts(count: number): Promise<number[]> {
+async function freePorts(count: number, taken: ReadonlySet<number> = new Set()): Promise<number[]> {
   const ports = new Set<number>();
-  while (ports.size < count) ports.add(await freePort(ports));
+  while (ports.size < count) ports.add(await freePort(new Set([...taken, ...ports])));
   return [...ports];
 }

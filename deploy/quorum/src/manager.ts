@@ -1,13 +1,14 @@
 import { spawn } from "node:child_process";
-import { closeSync, mkdirSync, openSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { identityKey, KeyRing, makeKeys, partyEntry } from "@msec/privacy";
 import { startPostgres } from "@msec/companion-db";
 import { readJson, writeJson } from "@msec/service";
 import { managerUrl, NetworkFolder, type NetworkPlan, type NodePlan, readPlan } from "./network.ts";
-import { answering, type Running } from "./node.ts";
+import { type Running } from "./node.ts";
 import { NetworkProblem } from "./problem.ts";
+import { programOf, startProgram } from "./program.ts";
 import { runningProcesses } from "./run.ts";
 
 // The privacy managers of a network: the project's own, which no Tessera can exchange payloads with.
@@ -16,22 +17,20 @@ type Ports = NonNullable<NodePlan["manager"]>;
 
 const KEY = "main";
 /** Stands for a database of the server that `network up` starts, and hands over in DATABASE_URL. */
-const OWN_DATABASE = "postgres://127.0.0.1/privacy";
+export const OWN_DATABASE = "postgres://127.0.0.1/privacy";
 /** Name of a manager's database on that server. */
 export const databaseName = (node: string): string => node.replace("-", "_");
 const RECOVER = fileURLToPath(new URL("../../../oracles/privacy/src/recover.ts", import.meta.url));
 export const MANAGER = fileURLToPath(new URL("../../../oracles/privacy/src/main.ts", import.meta.url));
-/** Compiled code of every process: a node ends when its manager takes five seconds to come back. */
-const NODE_COMPILE_CACHE = fileURLToPath(new URL("../../../node_modules/.cache/msec", import.meta.url));
 
 /** Makes the keys and the configuration of each manager, and the list by which they know one another. */
 export function writeManagers(folder: NetworkFolder, plan: NetworkPlan): void {
-  const members = plan.nodes.flatMap(({ name, manager }) => (manager ? [{ name, manager }] : []));
-  const entries = members.map(({ name, manager }) => {
+  const members = plan.nodes.flatMap(({ name, host, manager }) => (manager ? [{ name, host, manager }] : []));
+  const entries = members.map(({ name, host, manager }) => {
     const dataDir = folder.manager(name);
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
     makeKeys(dataDir, [KEY]);
-    const url = `https://127.0.0.1:${manager.p2p}`;
+    const url = `https://${host}:${manager.p2p}`;
     writeJson(folder.managerConfig(name), {
       name,
       dataDir,
@@ -40,7 +39,7 @@ export function writeManagers(folder: NetworkFolder, plan: NetworkPlan): void {
       keys: [KEY],
       q2t: { port: manager.q2t },
       thirdParty: { port: manager.thirdParty },
-      p2p: { port: manager.p2p, url },
+      p2p: { host, port: manager.p2p, url },
       port: manager.health,
     });
     return partyEntry(name, url, identityKey(dataDir), KeyRing.open(dataDir, [KEY]).publicKeys);
@@ -49,23 +48,14 @@ export function writeManagers(folder: NetworkFolder, plan: NetworkPlan): void {
 }
 
 /** Starts a node's manager and waits until it answers. */
-export async function startManager(folder: NetworkFolder, one: NodePlan, databaseUrl: string): Promise<Running> {
-  const ports = one.manager as Ports;
-  const file = `${folder.manager(one.name)}/manager.log`;
-  const log = openSync(file, "a", 0o600);
-  try {
-    const args = ["--disable-warning=ExperimentalWarning", MANAGER, folder.managerConfig(one.name)];
-    const child = spawn(process.execPath, args, {
-      stdio: ["ignore", log, log],
-      detached: true,
-      env: { ...process.env, NODE_COMPILE_CACHE, DATABASE_URL: databaseUrl },
-    });
-    const answers = () => fetch(`${managerUrl(ports)}/upcheck`, { signal: AbortSignal.timeout(1000) });
-    return await answering(`the privacy manager of ${one.name}`, child, file, answers);
-  } finally {
-    closeSync(log);
-  }
-}
+export const startManager = (folder: NetworkFolder, one: NodePlan, databaseUrl: string): Promise<Running> =>
+  startProgram(
+    `the privacy manager of ${one.name}`,
+    programOf("manager", MANAGER, folder.managerConfig(one.name)),
+    folder.managerLog(one.name),
+    `${managerUrl(one.manager as Ports)}/upcheck`,
+    { DATABASE_URL: databaseUrl },
+  );
 
 /** Does something with the database that a manager's configuration names; the network's own server runs for as long. */
 export async function withDatabase<T>(
@@ -87,13 +77,12 @@ export async function withDatabase<T>(
 export async function recoverPayloads(root: string, name: string, progress: (line: string) => void): Promise<void> {
   const folder = new NetworkFolder(root);
   const one = readPlan(folder).nodes.find((node) => node.name === name);
-  if (!one?.manager) throw new NetworkProblem(`${name} has no privacy manager`);
+  if (!one?.manager) throw new NetworkProblem(`${name} has no privacy manager of this project's`);
   const { databaseUrl } = readJson<{ databaseUrl: string }>(folder.managerConfig(name)) as { databaseUrl: string };
   await withDatabase(folder, databaseUrl, name, async (url) => {
-    const args = ["--disable-warning=ExperimentalWarning", RECOVER, folder.managerConfig(name)];
-    const child = spawn(process.execPath, args, {
+    const child = spawn(process.execPath, programOf("manager", RECOVER, folder.managerConfig(name)), {
       stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, NODE_COMPILE_CACHE, DATABASE_URL: url },
+      env: { ...process.env, DATABASE_URL: url },
     });
     let errors = "";
     child.stderr.on("data", (part: Buffer) => (errors += part.toString()));

@@ -1,4 +1,13 @@
-import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { computeAddress, SigningKey } from "ethers";
@@ -6,7 +15,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { toHex } from "@msec/core";
 import { findBinary } from "./binary.ts";
 import { initNetwork, planNextNode } from "./init.ts";
-import { enodeOf, NetworkFolder, openNodeKey, readPlan } from "./network.ts";
+import { enodeOf, NetworkFolder, openNodeKey, privacyOf, profileOf, readPlan } from "./network.ts";
 import { hasOnePlace } from "./order.ts";
 
 const options = { chainId: 20_261, validators: 4, observers: 1, members: 3, blockSeconds: 1 };
@@ -60,6 +69,76 @@ describe("init", () => {
     expect(new Set(parties.flatMap(({ keys }) => keys)).size).toBe(3);
     expect(json(folder.managerConfig("node-2"))).toMatchObject({ partyList: folder.parties, keys: ["main"] });
     expect(statSync(join(folder.manager("node-1"), "identity.sealed")).mode & 0o077).toBe(0);
+  });
+
+  it("has nodes listen for each other, and managers for theirs, where it was asked for, and for nobody else", async () => {
+    const hosts = [1, 2, 3, 4, 5].map((n) => `10.0.0.${n}`);
+    const plan = await initNetwork(root, { ...options, hosts });
+    const folder = new NetworkFolder(root);
+    for (const [i, one] of plan.nodes.entries()) {
+      expect(enodeOf(one)).toContain(`@${hosts[i]}:${one.p2p}`);
+      expect(readFileSync(folder.config(one.name), "utf8").match(/(?:\w*Host|ListenAddr) = "([^":]*)/g)).toEqual([
+        'HTTPHost = "127.0.0.1',
+        'WSHost = "127.0.0.1',
+        `ListenAddr = "${hosts[i]}`,
+      ]);
+      expect(profileOf(plan, one)).toMatchObject({ rpc: `http://127.0.0.1:${one.rpc}` });
+    }
+    const { p2p, ...others } = json(folder.managerConfig("node-2")) as { p2p: object };
+    expect(p2p).toMatchObject({ host: "10.0.0.2", url: `https://10.0.0.2:${plan.nodes[1]?.manager?.p2p}` });
+    expect(JSON.stringify(others)).not.toContain("10.0.0.");
+    expect((json(folder.parties) as { url: string }[]).map(({ url }) => new URL(url).hostname)).toEqual(
+      hosts.slice(0, 3),
+    );
+  });
+
+  it.each([[["10.0.0.1"]], [["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "node-5.example"]]])(
+    "takes an address for every node or for none: not %j",
+    async (hosts) => {
+      await expect(initNetwork(root, { ...options, hosts })).rejects.toThrow("an IPv4 address for each of the 5 nodes");
+      expect(readdirSync(root)).toEqual([]);
+    },
+  );
+
+  it("gives each member the Tessera that it has, and none of our managers", async () => {
+    const servers = [1, 2, 3].map((n) => ({ q2t: `http://127.0.0.1:910${n}`, thirdParty: `http://127.0.0.1:908${n}` }));
+    const { nodes } = await initNetwork(root, { ...options, tesseras: servers });
+    const folder = new NetworkFolder(root);
+    expect(nodes.map(privacyOf)).toEqual([...servers, undefined, undefined]);
+    expect(readPlan(folder).nodes).toEqual(nodes);
+    expect(existsSync(folder.parties) || existsSync(folder.manager("node-1"))).toBe(false);
+    expect(json(folder.edgeConfig("node-1"))).toMatchObject({ privateState: true });
+    expect(readFileSync(folder.compose, "utf8")).toContain(servers[0]?.q2t);
+    expect(readFileSync(folder.startScript("node-1"), "utf8")).not.toContain("databaseUrl");
+  });
+
+  it("refuses to mix Tesseras with our managers, when made and when changed by hand", async () => {
+    const one = { q2t: "http://127.0.0.1:9101", thirdParty: "http://127.0.0.1:9081" };
+    const never = /can't exchange payloads: give each of the 3 members a Tessera, or none/;
+    await expect(initNetwork(root, { ...options, tesseras: [one] })).rejects.toThrow(never);
+    await expect(initNetwork(root, { ...options, tesseras: [one, one, one, one] })).rejects.toThrow("one each");
+    expect(readdirSync(root)).toEqual([]);
+    const plan = await initNetwork(root, options);
+    const { manager: _, ...first } = plan.nodes[0] as (typeof plan.nodes)[0];
+    const folder = new NetworkFolder(root);
+    writeFileSync(
+      folder.plan,
+      JSON.stringify({ ...plan, nodes: [{ ...first, tessera: one }, ...plan.nodes.slice(1)] }),
+    );
+    expect(() => readPlan(folder)).toThrow(never);
+  });
+
+  it("leaves ports to whoever is to have them", async () => {
+    const from = Number(process.env.MSEC_PORTS_FROM ?? 20_000);
+    // All but every seventh of the range.
+    const taken = new Set(Array.from({ length: 12_000 }, (_, i) => from + i).filter((port) => port % 7 !== 0));
+    const { nodes } = await initNetwork(root, { ...options, taken });
+    const ports = nodes.flatMap(({ p2p, rpc, ws, edge, manager }) => [
+      ...[p2p, rpc, ws],
+      ...Object.values(edge ?? {}),
+      ...Object.values(manager ?? {}),
+    ]);
+    expect(ports.filter((port) => port % 7 !== 0)).toEqual([]);
   });
 
   it("names only the validators in the genesis block", async () => {

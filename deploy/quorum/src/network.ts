@@ -17,12 +17,17 @@ const node = z.strictObject({
   address: hex(20),
   /** Uncompressed point of the node key, without its first byte. */
   publicKey: z.string().regex(/^[0-9a-f]{128}$/),
-  host: z.string(),
+  /** Where the other nodes, and its manager's peers, reach it. All else is on loopback. */
+  host: z.ipv4(),
   p2p: port,
   rpc: port,
   ws: port,
   /** Ports of the privacy manager beside it, if it has one. */
   manager: z.strictObject({ q2t: port, thirdParty: port, p2p: port, health: port }).optional(),
+  /** In place of one: the servers of a Tessera that its operator runs, for the node and for applications. */
+  tessera: z
+    .strictObject({ q2t: z.url({ protocol: /^https?$/ }), thirdParty: z.url({ protocol: /^https?$/ }) })
+    .optional(),
   /** Ports of the edge, where users reach it. */
   edge: z.strictObject({ port, health: port }).optional(),
   /** Port of the keeper of its peers, once the network follows a Directory. */
@@ -82,6 +87,9 @@ export class NetworkFolder {
   managerConfig(name: string) {
     return join(this.manager(name), "config.json");
   }
+  managerLog(name: string) {
+    return join(this.manager(name), "manager.log");
+  }
   /** Who the managers are, as each of them has it. */
   get parties() {
     return join(this.root, "parties.json");
@@ -104,6 +112,9 @@ export class NetworkFolder {
   }
   log(name: string) {
     return join(this.node(name), "node.log");
+  }
+  startScript(name: string) {
+    return join(this.node(name), "start.sh");
   }
 }
 
@@ -130,11 +141,23 @@ export function openNodeKey(folder: NetworkFolder, name: string): Uint8Array {
 export const enodeOf = ({ publicKey, host, p2p }: NodePlan): string => `enode://${publicKey}@${host}:${p2p}?discport=0`;
 
 /** How a node of the network is spoken to. */
-export const profileOf = ({ chainId, blockSeconds }: NetworkPlan, { host, rpc, ws }: NodePlan): Profile =>
-  quorum(`http://${host}:${rpc}`, `ws://${host}:${ws}`, chainId, blockSeconds);
+export const profileOf = ({ chainId, blockSeconds }: NetworkPlan, { rpc, ws }: NodePlan): Profile =>
+  quorum(`http://127.0.0.1:${rpc}`, `ws://127.0.0.1:${ws}`, chainId, blockSeconds);
 
 /** Where a node asks its manager. Whoever reaches it reads everything of this organisation's. */
 export const managerUrl = ({ q2t }: NonNullable<NodePlan["manager"]>): string => `http://127.0.0.1:${q2t}`;
+
+/** Servers of a node's privacy manager, whichever it is: for the node, and for applications. */
+export const privacyOf = ({ manager, tessera }: NodePlan): { q2t: string; thirdParty: string } | undefined =>
+  manager ? { q2t: managerUrl(manager), thirdParty: `http://127.0.0.1:${manager.thirdParty}` } : tessera;
+
+/** Throws where members have managers of both kinds: a payload would never reach those at the other kind. */
+export function refuseMixture(members: number, tesseras: number): void {
+  if (tesseras > 0 && tesseras < members)
+    throw new NetworkProblem(
+      `a Tessera and this project's privacy manager can't exchange payloads: give each of the ${members} members a Tessera, or none (here ${tesseras})`,
+    );
+}
 
 /** Reads the plan of a network. Throws {@link NetworkProblem} where there is none or it is damaged. */
 export function readPlan(folder: NetworkFolder): NetworkPlan {
@@ -145,9 +168,13 @@ export function readPlan(folder: NetworkFolder): NetworkPlan {
 
 /** Reads a plan that is there, such as a backup's. */
 export function parsePlan(file: string): NetworkPlan {
+  let plan: NetworkPlan;
   try {
-    return network.parse(JSON.parse(readFileSync(file, "utf8")));
+    plan = network.parse(JSON.parse(readFileSync(file, "utf8")));
   } catch (error) {
     throw new NetworkProblem(`${file} is damaged (${(error as Error).message}): restore it from a backup`);
   }
+  const members = plan.nodes.filter(privacyOf);
+  refuseMixture(members.length, members.filter(({ tessera }) => tessera).length);
+  return plan;
 }

@@ -1,12 +1,13 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, openSync, closeSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, closeSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { toHex } from "@msec/core";
 import { type Binary } from "./binary.ts";
 import { ipcPath } from "./ipc.ts";
-import { managerUrl, type NetworkFolder, type NodePlan, openNodeKey } from "./network.ts";
+import { openLog } from "./log.ts";
+import { type NetworkFolder, type NodePlan, openNodeKey, privacyOf } from "./network.ts";
 import { NetworkProblem } from "./problem.ts";
 
 const START_MS = 120_000;
@@ -64,13 +65,13 @@ const transient = () => (existsSync("/dev/shm") ? "/dev/shm" : tmpdir());
  */
 export async function startNode(folder: NetworkFolder, one: NodePlan, binary: Binary): Promise<Running> {
   const cwd = folder.node(one.name);
-  const manager = one.manager && managerUrl(one.manager);
+  const manager = privacyOf(one)?.q2t;
   const key = toHex(openNodeKey(folder, one.name)).slice(2);
   initialise(folder, one, binary);
   const secret = mkdtempSync(join(transient(), "msec-node-"));
   const keyFile = join(secret, "key");
   writeFileSync(keyFile, key, { mode: 0o600 });
-  const log = openSync(folder.log(one.name), "a", 0o600);
+  const log = openLog(folder.log(one.name));
   let child: ChildProcess;
   try {
     child = spawn(

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { onStop } from "@msec/service";
 import { requireBinary } from "./binary.ts";
-import { managerUrl, NetworkFolder, readPlan } from "./network.ts";
+import { NetworkFolder, privacyOf, readPlan } from "./network.ts";
 import { type Running, startNode } from "./node.ts";
 import { NetworkProblem } from "./problem.ts";
 import { noteProcess } from "./run.ts";
@@ -20,7 +20,8 @@ async function main(root: string, name: string): Promise<void> {
     stopping = true;
     await (await starting)?.stop();
   });
-  if (one.manager) await answersSoon(`${managerUrl(one.manager)}/upcheck`, `the privacy manager of ${name}`);
+  const privacy = privacyOf(one);
+  if (privacy) await answersSoon(`${privacy.q2t}/upcheck`, `the privacy manager of ${name}`);
   if (stopping) return;
   const running = await (starting = startNode(folder, one, requireBinary()));
   await noteProcess(folder, name, running.pid);

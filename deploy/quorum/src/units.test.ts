@@ -62,7 +62,11 @@ describe("systemd units", () => {
     expect(units["msec-node-1.service"]).toContain("After=msec-node-1-manager.service");
     for (const text of Object.values(units)) {
       expect(text).toMatch(/^Restart=always$/m);
-      expect(text).toMatch(/^MemoryMax=\d+M$/m);
+      const limit = Number(/^MemoryMax=(\d+)M$/m.exec(text)?.[1]);
+      if (!text.includes("run-node.ts")) {
+        expect(Number(/--max-old-space-size=(\d+)"/.exec(text)?.[1])).toBeLessThan(limit);
+        expect(limit).toBeGreaterThan(0);
+      }
     }
     expect(units["msec-node-1.service"]).toContain(`50%% of \\"it's\\" $$HOME`);
     const edge = units["msec-node-1-edge.service"] as string;
@@ -101,6 +105,40 @@ describe("the compose file", () => {
       expect(sources.includes(folder.manager(node))).toBe(name === `${node}-manager`);
       expect(sources).not.toContain(root);
     }
+  });
+});
+
+describe("a start script", () => {
+  const script = (name: string) => readFileSync(folder.startScript(name), "utf8");
+
+  it("is a program of its own for each node, that a shell understands, and starts the manager before it", () => {
+    for (const { name } of plan.nodes) {
+      expect(statSync(folder.startScript(name)).mode & 0o111).toBe(0o111);
+      expect(spawnSync("sh", ["-n", folder.startScript(name)], { encoding: "utf8" })).toMatchObject({
+        ...{ status: 0, stderr: "" },
+      });
+    }
+    const [manager, node] = ["privacy/src/main.ts", "run-node.ts"].map((part) => script("node-1").indexOf(part));
+    expect(manager).toBeGreaterThan(0);
+    expect(node).toBeGreaterThan(manager as number);
+    expect(script("node-4")).not.toContain("privacy/src/main.ts");
+    expect(script("node-1")).toContain("edge/src/main.ts");
+  });
+
+  it("says so where nobody has named the manager's database", () => {
+    const { DATABASE_URL: _, ...env } = process.env;
+    const { status, stderr } = spawnSync(folder.startScript("node-1"), { encoding: "utf8", env });
+    expect(status).toBe(1);
+    expect(stderr).toContain(`in DATABASE_URL or as databaseUrl in ${folder.managerConfig("node-1")}`);
+  });
+
+  it("ends what it started, and with 1, where there is no node to run", () => {
+    const { status, stderr } = spawnSync(folder.startScript("node-4"), {
+      encoding: "utf8",
+      env: { ...process.env, GOQUORUM_BIN: "/nowhere/geth" },
+    });
+    expect(status).toBe(1);
+    expect(stderr).toContain("GOQUORUM_BIN is /nowhere/geth");
   });
 });
 

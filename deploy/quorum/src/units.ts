@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -6,21 +6,21 @@ import { findBinary } from "./binary.ts";
 import { EDGE, KEEPER } from "./companions.ts";
 import { ipcPath } from "./ipc.ts";
 import { MANAGER } from "./manager.ts";
-import { managerUrl, type NetworkFolder, type NetworkPlan, type NodePlan } from "./network.ts";
+import { type NetworkFolder, type NetworkPlan, type NodePlan, privacyOf } from "./network.ts";
 import { NODE_FLAGS } from "./node.ts";
+import { MEMORY, programOf } from "./program.ts";
 import { partOf } from "./run.ts";
+import { quoted } from "./shell.ts";
+import { PLAIN, RUN_NODE, startScript } from "./start-script.ts";
 import { type Yaml, yaml } from "./yaml.ts";
 
-// A network for machines that start their processes themselves: systemd units, and a compose file for the official images. Both
-// run what `network up` runs, on the same ports of loopback, but for the managers' PostgreSQL, which is the operator's own.
+// A network for machines that start their processes themselves: systemd units, a script for each node, and a compose file for the
+// official images. All run what `network up` runs, on the same ports, but for the managers' PostgreSQL, which is the operator's own.
 
-const RUN_NODE = fileURLToPath(new URL("./run-node.ts", import.meta.url));
 const UNSEAL = fileURLToPath(new URL("./unseal.ts", import.meta.url));
 const CHECKOUT = fileURLToPath(new URL("../../..", import.meta.url)).replace(/\/$/, "");
 const DEFAULT_BINARY = "/usr/local/bin/geth";
 const IMAGE = { node: "quorumengineering/quorum:24.4.1", javascript: "node:24-bookworm-slim" };
-/** MiB: a node keeps to 900 by itself (GOMEMLIMIT). */
-const MEMORY = { node: 1200, manager: 400, edge: 250, keeper: 200 };
 
 type Unit = Record<string, Record<string, string | string[]>>;
 
@@ -53,7 +53,7 @@ function service({ description, memory, exec, writes }: Program): Unit {
     Service: {
       Type: "exec",
       User: userInfo().username,
-      ExecStart: words([process.execPath, "--disable-warning=ExperimentalWarning", ...exec]),
+      ExecStart: words([process.execPath, ...exec]),
       Restart: "always",
       RestartSec: "2",
       MemoryMax: `${memory}M`,
@@ -74,7 +74,7 @@ export function unitsOf(folder: NetworkFolder, plan: NetworkPlan, one: NodePlan)
   const node = service({
     description: `GoQuorum ${one.name}`,
     memory: MEMORY.node,
-    exec: [RUN_NODE, folder.root, one.name],
+    exec: [PLAIN, RUN_NODE, folder.root, one.name],
     // The node's socket for its operator is in /tmp, its key for a moment in /dev/shm.
     writes: [folder.root, "/tmp", "/dev/shm"],
   });
@@ -91,7 +91,7 @@ export function unitsOf(folder: NetworkFolder, plan: NetworkPlan, one: NodePlan)
       service({
         description: `privacy manager of ${one.name}`,
         memory: MEMORY.manager,
-        exec: [MANAGER, folder.managerConfig(one.name)],
+        exec: programOf("manager", MANAGER, folder.managerConfig(one.name)),
         writes: [folder.manager(one.name)],
       }),
     ]);
@@ -99,7 +99,7 @@ export function unitsOf(folder: NetworkFolder, plan: NetworkPlan, one: NodePlan)
     const edge = service({
       description: `edge of ${one.name}`,
       memory: MEMORY.edge,
-      exec: [EDGE, folder.edgeConfig(one.name)],
+      exec: programOf("edge", EDGE, folder.edgeConfig(one.name)),
       writes: [],
     });
     // The one process that strangers reach sees no key, no state and no socket of the node's.
@@ -117,7 +117,7 @@ export function unitsOf(folder: NetworkFolder, plan: NetworkPlan, one: NodePlan)
       service({
         description: `keeper of ${one.name}`,
         memory: MEMORY.keeper,
-        exec: [KEEPER, folder.keeperConfig(one.name)],
+        exec: programOf("keeper", KEEPER, folder.keeperConfig(one.name)),
         writes: [folder.data(one.name), "/tmp"],
       }),
     ]);
@@ -151,18 +151,19 @@ function servicesOf(folder: NetworkFolder, plan: NetworkPlan, one: NodePlan): Re
   const script = (memory: number, args: string[], volumes: Yaml[]) => ({
     image: IMAGE.javascript,
     ...common(memory),
-    command: ["node", "--disable-warning=ExperimentalWarning", ...args].map(plain),
+    command: ["node", ...args].map(plain),
     volumes: [bind(CHECKOUT, true), ...volumes],
   });
   const key = join("/dev/shm", `${ipcPath(folder, one.name).split("/").at(-1)}.key`);
   const manager = partOf(one.name, "manager").replace("/", "-");
   const data = folder.data(one.name);
+  const privacy = privacyOf(one);
   const run = `test -d data/geth/chaindata || geth --datadir data init ${quoted(folder.genesis)} && exec geth "$@"`;
   const services: Record<string, Yaml> = {
     [`${one.name}-key`]: {
       ...script(
         MEMORY.keeper,
-        [UNSEAL, folder.root, one.name, key],
+        [PLAIN, UNSEAL, folder.root, one.name, key],
         [bind(folder.node(one.name), true), bind("/dev/shm")],
       ),
       restart: "no",
@@ -175,9 +176,9 @@ function servicesOf(folder: NetworkFolder, plan: NetworkPlan, one: NodePlan): Re
       command: [
         ...["--config", folder.config(one.name), "--nodekey", key, "--ipcpath", ipcPath(folder, one.name)],
         ...NODE_FLAGS,
-        ...(one.manager ? ["--ptm.url", managerUrl(one.manager)] : []),
+        ...(privacy ? ["--ptm.url", privacy.q2t] : []),
       ].map(plain),
-      environment: { GOMEMLIMIT: "900MiB", ...(one.manager ? {} : { PRIVATE_CONFIG: "ignore" }) },
+      environment: { GOMEMLIMIT: "900MiB", ...(privacy ? {} : { PRIVATE_CONFIG: "ignore" }) },
       volumes: [
         bind(data),
         bind(folder.config(one.name), true),
@@ -194,41 +195,39 @@ function servicesOf(folder: NetworkFolder, plan: NetworkPlan, one: NodePlan): Re
     },
   };
   if (one.manager) {
-    const answers = `fetch("${managerUrl(one.manager)}/upcheck").then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))`;
+    const answers = `fetch("${privacy?.q2t}/upcheck").then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))`;
     services[manager] = {
-      ...script(
-        MEMORY.manager,
-        [MANAGER, folder.managerConfig(one.name)],
-        [bind(folder.manager(one.name)), bind(folder.parties, true)],
-      ),
+      ...script(MEMORY.manager, programOf("manager", MANAGER, folder.managerConfig(one.name)), [
+        bind(folder.manager(one.name)),
+        bind(folder.parties, true),
+      ]),
       healthcheck: { test: ["CMD", "node", "-e", answers], interval: "2s", timeout: "5s", retries: 30 },
     };
   }
   if (one.edge)
-    services[`${one.name}-edge`] = script(
-      MEMORY.edge,
-      [EDGE, folder.edgeConfig(one.name)],
-      [bind(folder.edgeConfig(one.name), true)],
-    );
+    services[`${one.name}-edge`] = script(MEMORY.edge, programOf("edge", EDGE, folder.edgeConfig(one.name)), [
+      bind(folder.edgeConfig(one.name), true),
+    ]);
   if (plan.directory)
-    services[`${one.name}-keeper`] = script(
-      MEMORY.keeper,
-      [KEEPER, folder.keeperConfig(one.name)],
-      [bind(folder.keeperConfig(one.name), true), bind(folder.plan, true), bind(folder.data(one.name)), bind("/tmp")],
-    );
+    services[`${one.name}-keeper`] = script(MEMORY.keeper, programOf("keeper", KEEPER, folder.keeperConfig(one.name)), [
+      bind(folder.keeperConfig(one.name), true),
+      bind(folder.plan, true),
+      bind(folder.data(one.name)),
+      bind("/tmp"),
+    ]);
   return services;
 }
-
-const quoted = (path: string): string => `'${path.replaceAll("'", `'\\''`)}'`;
 
 export const composeOf = (folder: NetworkFolder, plan: NetworkPlan): string =>
   yaml({ services: Object.assign({}, ...plan.nodes.map((one) => servicesOf(folder, plan, one))) as Yaml });
 
-/** Writes units and compose file for the plan as it is now. */
+/** Writes units, compose file and the start scripts of the nodes that are here, for the plan as it is now. */
 export function writeUnits(folder: NetworkFolder, plan: NetworkPlan): void {
   mkdirSync(folder.units, { recursive: true });
   for (const one of plan.nodes)
     for (const [name, text] of Object.entries(unitsOf(folder, plan, one)))
       writeFileSync(join(folder.units, name), text);
+  for (const one of plan.nodes.filter(({ name }) => existsSync(folder.node(name))))
+    writeFileSync(folder.startScript(one.name), startScript(folder, plan, one), { mode: 0o755 });
   writeFileSync(folder.compose, composeOf(folder, plan));
 }

@@ -24,6 +24,8 @@ import {
 } from "./run.ts";
 
 const FIRST_BLOCK_MS = 60_000;
+/** One node alone makes no block: it is not waited for, for longer, where the others are not there yet. */
+const ONE_NODE_MS = 20_000;
 const RESTART_MS = 1000;
 
 /** A network whose processes this one started. */
@@ -35,14 +37,14 @@ export interface RunningNetwork {
   pids(): NetworkRun;
   /** Starts what ends by itself again, until {@link stop}; `onChange` once it runs. */
   keep(onExit: (name: string) => void, onChange: () => void): void;
-  /** From now on every node lets in those whose account is in an organisation of this Directory. */
-  follow(directory: Hex): Promise<void>;
+  /** From now on every node lets in those whose account is in an organisation of this Directory; `taken` are others' ports. */
+  follow(directory: Hex, taken: ReadonlySet<number>): Promise<void>;
   stop(): Promise<void>;
 }
 
 /**
  * Starts every process, managers before their nodes, and waits until the chain makes blocks. With `only`, what does not run of
- * one node and what is beside it.
+ * one node and what is beside it, and goes on without a block: others may come later, in any order.
  */
 export async function upNetwork(
   root: string,
@@ -100,6 +102,7 @@ export async function upNetwork(
         }),
       );
     }
+    await settled(nodes.map(tesseraAnswers));
     progress(`${nodes.length} nodes of GoQuorum ${binary.version}`);
     await settled(
       nodes.flatMap((one) => [
@@ -108,7 +111,9 @@ export async function upNetwork(
         ...(plan.directory ? [beginNew(partOf(one.name, "keeper"), () => startKeeper(folder, one))] : []),
       ]),
     );
-    await firstBlocks(nodes, progress);
+    if (only === undefined) await firstBlocks(nodes, progress);
+    else if (!(await newBlocks(nodes, ONE_NODE_MS))[0])
+      progress(`${only} runs and has no new block yet: more than two thirds of the validators must reach one another`);
   } catch (error) {
     await stop();
     throw error;
@@ -134,9 +139,9 @@ export async function upNetwork(
     plan,
     rpcs: plan.nodes.map(({ rpc }) => `http://127.0.0.1:${rpc}`),
     pids,
-    async follow(directory) {
+    async follow(directory, taken) {
       if (following === directory) return;
-      const { nodes: planned } = await planToFollow(root, directory);
+      const { nodes: planned } = await planToFollow(root, directory, taken);
       following = directory;
       await settled(planned.map((one) => begin(partOf(one.name, "keeper"), () => startKeeper(folder, one))));
     },
@@ -160,6 +165,13 @@ async function restart(stopping: () => boolean, waitMs: number, start: () => Pro
   }
 }
 
+/** A node ends at its start while its manager is away, and a Tessera is its operator's to start. */
+async function tesseraAnswers({ name, tessera }: NodePlan): Promise<void> {
+  if (!tessera) return;
+  const answer = await fetch(`${tessera.q2t}/upcheck`, { signal: AbortSignal.timeout(3000) }).catch(() => undefined);
+  if (!answer?.ok) throw new NetworkProblem(`the Tessera of ${name} does not answer at ${tessera.q2t}: start it first`);
+}
+
 /** Waits for all, then throws the first error: nothing is left half started behind it. */
 async function settled(work: Promise<void>[]): Promise<void> {
   const failed = (await Promise.allSettled(work)).find((r) => r.status === "rejected");
@@ -171,21 +183,26 @@ async function settled(work: Promise<void>[]): Promise<void> {
  * blocks before, and leads no round until it has fetched them. Whoever takes longer is named and goes on by itself.
  */
 async function firstBlocks(nodes: readonly NodePlan[], progress: (line: string) => void): Promise<void> {
-  const height = async ({ rpc }: NodePlan) => Number(await ask<string>(`http://127.0.0.1:${rpc}`, "eth_blockNumber"));
-  const before = await Promise.all(nodes.map(height));
-  const end = Date.now() + FIRST_BLOCK_MS;
-  const grows = async (i: number) => {
-    for (; Date.now() < end; await sleep(100))
-      if ((await height(nodes[i] as NodePlan).catch(() => 0)) > (before[i] as number)) return true;
-    return false;
-  };
-  const [first, ...others] = await Promise.all(nodes.map((_, i) => grows(i)));
+  const [first, ...others] = await newBlocks(nodes, FIRST_BLOCK_MS);
   if (!first)
     throw new NetworkProblem(
       `the nodes are up and make no block within ${FIRST_BLOCK_MS / 1000} s: more than two thirds of the validators must reach one another`,
     );
   const late = nodes.slice(1).filter((_, i) => !others[i]);
   if (late.length > 0) progress(`without a new block so far: ${late.map(({ name }) => name).join(", ")}`);
+}
+
+/** Whether each node has a block within a time that it has not now. */
+async function newBlocks(nodes: readonly NodePlan[], withinMs: number): Promise<boolean[]> {
+  const height = async ({ rpc }: NodePlan) => Number(await ask<string>(`http://127.0.0.1:${rpc}`, "eth_blockNumber"));
+  const before = await Promise.all(nodes.map(height));
+  const end = Date.now() + withinMs;
+  const grows = async (one: NodePlan, i: number) => {
+    for (; Date.now() < end; await sleep(100))
+      if ((await height(one).catch(() => 0)) > (before[i] as number)) return true;
+    return false;
+  };
+  return Promise.all(nodes.map(grows));
 }
 
 /** Has a network that is up follow a Directory: starts the keeper of every node that runs without one. */

@@ -155,7 +155,7 @@ async function checkContract(
   compare(`${name}.bytecode`, "the manifest is of another build", builds, listedHashes);
 
   const live = await provider.getCode(listed.address, block);
-  const masked = mask(live, build);
+  const masked = maskImmutables(live, build);
   if (masked !== build.deployedBytecode) {
     const at = firstDifference(build.deployedBytecode, masked);
     const shown = (code: string) => dataSlice(code, Math.min(at, size(code)), Math.min(at + 8, size(code)));
@@ -274,7 +274,8 @@ export async function checkAccess(
   return found;
 }
 
-function mask(code: string, { immutableReferences }: Artifact): string {
+/** Runtime code with zeros where immutables go. */
+export function maskImmutables(code: string, { immutableReferences }: Artifact): string {
   const bytes = getBytes(code);
   for (const { start, length } of Object.values(immutableReferences).flat()) bytes.fill(0, start, start + length);
   return hexlify(bytes);

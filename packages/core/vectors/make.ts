@@ -5,6 +5,8 @@ import {
   concat,
   configDigest,
   decodeSealedHeader,
+  type DeviceCertificate,
+  deviceSlots,
   encodeBundle,
   type EpochCertificate,
   epochHash,
@@ -636,15 +638,21 @@ function certificate(): VectorFile {
     key,
     nodes: epoch.account.map(hex),
   });
-  const storage = (epoch: EpochCertificate) => {
-    const account = rlpList(
-      rlpDecode(
-        trieValue(fromHex(state(epoch, ZERO32).root), fromHex(bundle.chain.anchor), epoch.account.map(fromBase64)),
-      ),
-    );
-    return { root: toHex(rlpBytes(account[2])), key: epochSlot(epoch.number), nodes: epoch.storage.map(hex) };
+  const accountOf = (proof: { header: string; account: string[] }, address: Hex) => {
+    const { stateRoot } = decodeSealedHeader(fromBase64(proof.header));
+    return rlpList(rlpDecode(trieValue(fromHex(stateRoot), fromHex(address), proof.account.map(fromBase64))));
   };
+  const storage = (epoch: EpochCertificate) => ({
+    root: toHex(rlpBytes(accountOf(epoch, bundle.chain.anchor)[2])),
+    key: epochSlot(epoch.number),
+    nodes: epoch.storage.map(hex),
+  });
   const reached = storage(third);
+  const device = (bundle.certificate as Certificate).device as DeviceCertificate;
+  const { key, state: deviceState } = deviceSlots(bundle.stream.deviceId, 1);
+  const registered = (slot: Hex, nodes: string[]) => ({
+    ...{ root: toHex(rlpBytes(accountOf(device, bundle.chain.registry as Hex)[2])), key: slot, nodes: nodes.map(hex) },
+  });
   const only = (epoch: EpochCertificate) => ({ changes: [], epochs: [epoch] });
   const of = { bundle: { shared: "bundle" } };
   const [four0, five, four1] = validators;
@@ -689,6 +697,16 @@ function certificate(): VectorFile {
       ["a block too many in a change", "verify", { ...of, patch: [replace("/certificate/changes/0", [...(changes[0] as string[]), second.header])] }],
       ["a proof of another block", "verify", { ...of, patch: [replace("/certificate/epochs/2/header", second.header)] }],
       ["a proof of another epoch", "verify", { ...of, patch: [replace("/certificate/epochs/2/storage", second.storage)] }],
+      ["the hash of a device's key", "trieValue", registered(key, device.key)],
+      ["a device's state", "trieValue", registered(deviceState, device.state)],
+      ["a device's key certified by the last validators", "verify", { ...of, validators: four1, patch: [replace("/certificate", { ...only(third), device })] }],
+      ["no certificate of the device's key", "verify", { ...of, validators: four0, patch: [remove("/certificate/device")] }],
+      ["a device's key by an older block than the validators pinned", "verify", { ...of, validators: four1, patch: [replace("/certificate", { ...only(third), device: { ...device, header: first.header } })] }],
+      ["a device's key proved in another block", "verify", { ...of, patch: [replace("/certificate/device/header", second.header)] }],
+      ["a device's state in place of its key", "verify", { ...of, patch: [replace("/certificate/device/key", device.state)] }],
+      ["a device's key in place of its state", "verify", { ...of, patch: [replace("/certificate/device/state", device.key)] }],
+      ["a device certified by a chain whose registry is not named", "verify", { ...of, patch: [remove("/chain/registry")] }],
+      ["a device in another registry", "verify", { ...of, patch: [replace("/chain/registry", bundle.chain.anchor)] }],
     ],
     { bundle: plain(bundle) },
   ); // prettier-ignore

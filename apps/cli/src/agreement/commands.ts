@@ -5,14 +5,15 @@ import { type Hex, toHex } from "@msec/core";
 import { secretFile } from "@msec/service";
 import { type Command, Option } from "commander";
 import { runningCity } from "../city/up.ts";
-import { bold, dim, good, print, printJson, short, table, time } from "../output.ts";
+import { bold, dim, good, print, printJson, short, table, time, warn } from "../output.ts";
 import { Problem } from "../problem.ts";
 import { card, type Card, digestsDomain, signedVersion } from "./message.ts";
+import { type ContractView } from "./contract.ts";
 import { checkSigned, Desk } from "./desk.ts";
 import { type AgreementState, stateName, type Version } from "./replay.ts";
 
-const NO_PRIVATE_STATE =
-  "No private contract stands behind this: on this network the privacy managers hold terms and signatures, the chain the digest.";
+const NO_CONTRACT =
+  "No private contract stands behind this here: the privacy managers hold terms and signatures, the chain the digest.";
 const DAY_MS = 86_400_000;
 
 interface ChainOptions {
@@ -132,12 +133,23 @@ function showVersion(title: string, v: NonNullable<ReturnType<typeof summary>["a
   print(`  terms     ${v.terms}`);
 }
 
-function show(state: AgreementState, json: boolean | undefined, more: object = {}): void {
+interface More {
+  anchoredMs?: number;
+  contract?: ContractView | null;
+}
+
+function show(state: AgreementState, json: boolean | undefined, more: More = {}): void {
   const view = summary(state);
   if (json) return printJson({ ...view, ...more });
   print(`${view.id}  ${good(view.state)}${view.ends ? `, ends ${view.ends}` : ""}`);
   if (view.active) showVersion("in force", view.active);
   if (view.open) showVersion("proposed", view.open);
+  if (more.contract === undefined) return;
+  if (more.contract === null) print(dim(NO_CONTRACT));
+  else {
+    const { state: now, level } = more.contract;
+    print(`its private contract ${now}, ${level ? "level with this" : warn("behind: msec agreement resume")}`);
+  }
 }
 
 /** `msec agreement …`: terms that their parties and auditors read, and nobody else. */
@@ -181,6 +193,11 @@ export function agreementCommands(program: Command): void {
     .option("--days <N>", "how long it lasts once signed", "365")
     .option("--notice <N>", "days from a party's notice to the end", "30")
     .option("--sign-within <N>", "days in which all must sign", "14")
+    .option(
+      "--contract",
+      "keep it in a private contract as well: GoQuorum, with --rpc the node beside your manager",
+      false,
+    )
     .action(
       async (
         options: DeskOptions & {
@@ -191,6 +208,7 @@ export function agreementCommands(program: Command): void {
           days: string;
           notice: string;
           signWithin: string;
+          contract: boolean;
         },
       ) => {
         let terms: string;
@@ -204,14 +222,14 @@ export function agreementCommands(program: Command): void {
         const now = Date.now();
         const deadline = now + days(options.signWithin, "--sign-within");
         const offer = {
-          ...{ terms, parties: options.with, auditors: options.auditor ?? [], deadline },
+          ...{ terms, parties: options.with, auditors: options.auditor ?? [], deadline, contract: options.contract },
           endMs: deadline + days(options.days, "--days"),
           noticeMs: days(options.notice, "--notice"),
         };
         await withDesk(options, async (desk) => {
           const id = await desk.propose(offer, options.amend);
-          show(await desk.agreement(id), options.json);
-          if (!options.json) print(dim(NO_PRIVATE_STATE));
+          const state = await desk.agreement(id);
+          show(state, options.json, { contract: (await desk.contract(state)) ?? null });
         });
       },
     );
@@ -223,7 +241,7 @@ export function agreementCommands(program: Command): void {
       withDesk(options, async (desk) => {
         const state = await desk.sign(id, options.digest);
         const anchoredMs = state.active ? await desk.anchoredAt(state.active.digest) : 0;
-        show(state, options.json, { anchoredMs });
+        show(state, options.json, { anchoredMs, contract: (await desk.contract(state)) ?? null });
         if (!options.json && anchoredMs > 0) print(good(`anchored ${time(anchoredMs)}`));
       }),
     );
@@ -260,10 +278,9 @@ export function agreementCommands(program: Command): void {
         if (options.out)
           writeFileSync(options.out, `${JSON.stringify(desk.signed(state), null, 2)}\n`, { mode: 0o600 });
         const anchoredMs = state.active ? await desk.anchoredAt(state.active.digest) : 0;
-        show(state, options.json, { anchoredMs });
+        show(state, options.json, { anchoredMs, contract: (await desk.contract(state)) ?? null });
         if (options.json) return;
         if (state.active) print(anchoredMs ? `anchored ${time(anchoredMs)}` : "not anchored: sign again to anchor it");
-        print(dim(NO_PRIVATE_STATE));
       }),
     );
 
@@ -278,9 +295,10 @@ export function agreementCommands(program: Command): void {
       }),
     );
 
-  command("resume", "send what was cut off").action((options: DeskOptions) =>
+  command("resume", "send what was cut off, and bring private contracts level").action((options: DeskOptions) =>
     withDesk(options, async (desk) => {
       const sent = await desk.resume();
+      await desk.catchUp();
       if (options.json) printJson({ sent });
       else print(sent === 0 ? "nothing was left to send" : good(`sent ${sent} messages`));
     }),

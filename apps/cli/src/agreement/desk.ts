@@ -14,6 +14,7 @@ import { randomBytes } from "node:crypto";
 import { readJson, writeJson } from "@msec/service";
 import { Problem } from "../problem.ts";
 import { readAnnouncements } from "./announcements.ts";
+import { AgreementContract, type ContractView } from "./contract.ts";
 import {
   type Card,
   decodeMessage,
@@ -44,6 +45,8 @@ export interface Offer {
   noticeMs: number;
   /** Unix milliseconds until which it may be signed. */
   deadline: number;
+  /** Whether a first version has the contract PrivateAgreement behind it, which takes GoQuorum and a node of one's own. */
+  contract: boolean;
 }
 
 type Digests = Contracts["AgreementDigests"];
@@ -55,7 +58,8 @@ const keysOf = (cards: readonly Card[]) => [...new Set(cards.map(({ key }) => ke
 
 /**
  * The agreements of one account. Terms and signatures go from privacy manager to privacy manager and never to the chain;
- * on it stand the keys of the payloads and, once all have signed, the digest. No private state exists on this network.
+ * on it stand the keys of the payloads and, once all have signed, the digest. On GoQuorum the contract PrivateAgreement, whose
+ * rules these are, can stand behind it in the private state of the parties' nodes, and is kept level with the messages.
  */
 export class Desk {
   readonly #manager: PrivacyManager;
@@ -63,6 +67,7 @@ export class Desk {
   readonly #sender: Sender;
   readonly #privateKey: Hex;
   readonly #digests: Digests;
+  readonly #contract: AgreementContract;
   readonly #folder: string;
   readonly #chainId: number;
   readonly domain: Domain;
@@ -82,6 +87,7 @@ export class Desk {
     this.#privateKey = parts.privateKey;
     this.#sender = new Sender(parts.privateKey, parts.provider, parts.chainId);
     this.#digests = parts.digests;
+    this.#contract = new AgreementContract(parts.privateKey, parts.provider, parts.manager, parts.digestsAddress);
     this.#chainId = parts.chainId;
     this.#folder = parts.folder;
     this.domain = digestsDomain(parts.chainId, parts.digestsAddress);
@@ -127,7 +133,7 @@ export class Desk {
     const auditors = [...offer.auditors].sort(byAccount);
     const salt = toHex(new Uint8Array(randomBytes(32)));
     const agreement: Agreement = {
-      // There is no contract behind it here: a random name in place of its address.
+      // Without a contract behind it a random name in place of its address.
       agreement: before?.id ?? toHex(new Uint8Array(randomBytes(20))),
       version: (before?.newest ?? 0) + 1,
       termsHash: termsHashOf(offer.terms),
@@ -139,12 +145,16 @@ export class Desk {
     const now = Date.now();
     const fault = faultOf(version, now) ?? this.#mayNotPropose(before);
     if (fault) throw new Problem(`this can't be proposed: ${fault}`, 2);
+    if (offer.contract && before)
+      throw new Problem("a contract stands behind an agreement from its first version on", 2);
+    if (offer.contract) agreement.agreement = await this.#contract.found(parties, auditors);
     const active = before && isActive(before, now) ? before.active : undefined;
     const newcomers = version.cards.filter(({ account }) => active && !active.cards.some((c) => c.account === account));
     if (before && newcomers.length > 0) await this.share(before.id, newcomers);
     const signature = signTyped(fromHex(this.#privateKey), this.domain, AGREEMENT, agreement);
     const readers = [...version.cards, ...(active?.cards ?? [])];
     await this.#send({ kind: "proposal", ...version, signature }, readers, auditors, []);
+    await this.#follow(agreement.agreement);
     return agreement.agreement;
   }
 
@@ -155,7 +165,10 @@ export class Desk {
     const { open } = state;
     const done = (version: Version | undefined) =>
       version?.digest.startsWith(digest) && version.signatures.has(this.#sender.address);
-    if (done(open) || done(state.active)) return this.#anchored(state.id);
+    if (done(open) || done(state.active)) {
+      await this.#follow(state.id);
+      return this.#anchored(state.id);
+    }
     if (!open || !isOpen(state, Date.now())) throw new Problem("no proposal is open: see msec agreement show");
     if (!open.digest.startsWith(digest))
       throw new Problem(`the open proposal has the digest ${open.digest}, not ${digest}: read it again`);
@@ -164,7 +177,9 @@ export class Desk {
     const signature = signTyped(fromHex(this.#privateKey), this.domain, AGREEMENT, open.agreement);
     const { auditors, readers } = this.#readersOf(state, open);
     await this.#send({ kind: "signature", digest: open.digest, signature }, readers, auditors, [open.key as Hex]);
-    return this.#anchored(state.id);
+    const signed = await this.#anchored(state.id);
+    await this.#follow(state.id);
+    return signed;
   }
 
   /** Gives notice: the active agreement ends after its notice, if that is before its end. */
@@ -178,6 +193,7 @@ export class Desk {
     const { auditors, readers } = this.#readersOf(state, active);
     const affected = active.key ? [active.key] : [];
     await this.#send({ kind: "notice", digest: active.digest }, readers, auditors, affected);
+    await this.#inContract(() => this.#contract.giveNotice(state));
     return this.agreement(state.id);
   }
 
@@ -200,6 +216,31 @@ export class Desk {
   /** Time at which a digest was anchored, Unix milliseconds; 0 if it was not. */
   async anchoredAt(digest: Hex): Promise<number> {
     return Number((await this.#digests.anchoredBy(digest)).atMs);
+  }
+
+  /** What the contract behind it says; undefined where this account's node has none. */
+  contract(state: AgreementState): Promise<ContractView | undefined> {
+    return this.#contract.view(state);
+  }
+
+  /** Brings the contracts behind all agreements what they lack of the messages. */
+  async catchUp(): Promise<void> {
+    for (const state of (await this.agreements()).values()) await this.#inContract(() => this.#contract.follow(state));
+  }
+
+  async #follow(id: Hex): Promise<void> {
+    const state = await this.agreement(id);
+    await this.#inContract(() => this.#contract.follow(state));
+  }
+
+  async #inContract(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      throw new Problem(
+        `the message is out, but the private contract behind it is not level (${describeError(error)}): msec agreement resume`,
+      );
+    }
   }
 
   /** Brings to their end what was cut off: messages on their way, digests that all have signed. */

@@ -36,6 +36,8 @@ export interface AgreementState {
   newest: number;
   /** Parties of the first proposal: until one is active, they alone propose. */
   founders: Hex[];
+  /** Cards of the first proposal: where a contract stands behind the agreement, they have it. */
+  first: Card[];
 }
 
 const MAX_SIGNING_MS = 90 * 86_400_000;
@@ -125,7 +127,7 @@ function propose(domain: Domain, states: Map<Hex, AgreementState>, entry: Entry,
   const { agreement, terms, cards } = message;
   const { atMs, author, key } = entry;
   const id = agreement.agreement;
-  const state = states.get(id) ?? { id, endMs: 0, newest: 0, founders: agreement.parties };
+  const state = states.get(id) ?? { id, endMs: 0, newest: 0, founders: agreement.parties, first: cards };
   const mayPropose = state.active?.agreement.parties ?? state.founders;
   if (faultOf(message, atMs) || agreement.version !== state.newest + 1 || !mayPropose.includes(author)) return;
   const amended = isActive(state, atMs) ? (state.active?.agreement.parties ?? []) : [];
@@ -159,5 +161,5 @@ function takeCopy(domain: Domain, states: Map<Hex, AgreementState>, message: Mes
     ...{ agreement, terms, cards, digest: digestOf(domain, agreement), asked: agreement.parties },
     signatures: new Map(agreement.parties.map((party, i) => [party, signatures[i] as Hex])),
   };
-  states.set(id, { id, active, endMs, newest, founders: agreement.parties });
+  states.set(id, { id, active, endMs, newest, founders: agreement.parties, first: cards });
 }

@@ -10,7 +10,7 @@ import {
   type RunningNetwork,
   upNetwork,
 } from "@msec/quorum";
-import { type Layout } from "./layout.ts";
+import { type Layout, type Ports } from "./layout.ts";
 import { Problem } from "../problem.ts";
 
 /** What a city's contracts live on. */
@@ -19,6 +19,8 @@ export type Network = (typeof NETWORKS)[number];
 
 export const QUORUM_CHAIN_ID = 20_261;
 const VALIDATORS = 4;
+/** Of which so many have a privacy manager. The edge of the last one shows state, since it has none. */
+const MEMBERS = 3;
 const RESTART_MS = 1000;
 
 /** The chain of a city, started by it. */
@@ -55,23 +57,26 @@ export function networkOf(layout: Layout, wanted: Network | undefined): Network 
 export async function openChain(
   network: Network,
   layout: Layout,
-  port: number,
+  ports: Ports,
   progress: (line: string) => void,
 ): Promise<CityChain> {
   if (network === "embedded") {
     progress("chain: anvil at Istanbul rules, a block a second");
-    return embeddedChain(layout, port, await startChain(layout.chain, port));
+    return embeddedChain(layout, ports.chain, await startChain(layout.chain, ports.chain));
   }
   requireBinary();
+  // The city's own processes start later.
+  const taken = new Set(Object.values(ports).flat());
   if (!existsSync(new NetworkFolder(layout.network).plan))
     await initNetwork(layout.network, {
       chainId: QUORUM_CHAIN_ID,
       validators: VALIDATORS,
       observers: 0,
-      members: 0,
+      members: MEMBERS,
       blockSeconds: 1,
+      taken,
     });
-  return quorumChain(await upNetwork(layout.network, (line) => progress(`chain: ${line}`)));
+  return quorumChain(await upNetwork(layout.network, (line) => progress(`chain: ${line}`)), taken);
 }
 
 function embeddedChain(layout: Layout, port: number, first: EmbeddedChain): CityChain {
@@ -112,11 +117,11 @@ function embeddedChain(layout: Layout, port: number, first: EmbeddedChain): City
   };
 }
 
-const quorumChain = (network: RunningNetwork): CityChain => ({
+const quorumChain = (network: RunningNetwork, taken: ReadonlySet<number>): CityChain => ({
   network: "quorum",
   profileOf: (n) => profileOf(network.plan, network.plan.nodes[(n - 1) % network.plan.nodes.length] as NodePlan),
   nodeAccounts: network.plan.nodes.map(({ address }) => address),
-  follow: (directory) => network.follow(directory),
+  follow: (directory) => network.follow(directory, taken),
   pids: () => network.pids(),
   keep: (onExit, onChange) => network.keep(onExit, onChange),
   stop: () => network.stop(),

@@ -168,7 +168,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
     progress(ownUrl ? `database: PostgreSQL at ${new URL(ownUrl).host}` : "database: PostgreSQL");
     if (!ownUrl) postgres = await startPostgres(layout.postgres);
     const databases = postgres ?? ownServer(ownUrl as string, `msec_${all.deployer.address.slice(2, 10)}`);
-    chain = await openChain(network, layout, ports.chain, progress);
+    chain = await openChain(network, layout, ports, progress);
     const { profileOf } = chain;
     const profile = profileOf(1);
     const { chainId } = profile;

@@ -1,0 +1,107 @@
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { connectChain, PRIVACY, PrivacyManager, PrivateSender } from "@msec/chain";
+import { type EmbeddedPostgres, startPostgres } from "@msec/companion-db";
+import { type Hex, toHex } from "@msec/core";
+import {
+  databaseName,
+  downNetwork,
+  initNetwork,
+  isManager,
+  NetworkFolder,
+  type NetworkPlan,
+  type NodePlan,
+  privacyOf,
+  profileOf,
+  type Running,
+  runningProcesses,
+  startManager,
+  upNetwork,
+} from "@msec/quorum";
+import { getCreateAddress } from "ethers";
+import { afterAll, beforeAll, expect, it } from "vitest";
+
+// Nodes whose privacy managers run elsewhere, by URL. No registry carries a Tessera: managers of ours, which have its API, stand
+// in for two. With MSEC_PRIVACY_MANAGER_URL ("Q2T-URL THIRDPARTY-URL", comma, and so on) it is those that are asked.
+
+const home = mkdtempSync(join(tmpdir(), "msec-tessera-"));
+const root = join(home, "network");
+const options = { chainId: 20_261, validators: 4, observers: 0, members: 2, blockSeconds: 1 };
+/** Keeps the word that it was made with. */
+const kept = (word: Hex): Hex => `0x7f${word.slice(2)}6000556001603060003960016000f300`;
+const given = (process.env.MSEC_PRIVACY_MANAGER_URL ?? "").split(",").filter((pair) => pair.trim() !== "");
+let begin: () => Promise<void> = () => Promise.resolve();
+let end: () => Promise<void> = () => Promise.resolve();
+let tesseras: { q2t: string; thirdParty: string }[];
+let plan: NetworkPlan;
+
+beforeAll(async () => {
+  tesseras = given.slice(0, 2).map((pair) => {
+    const [q2t, thirdParty] = pair.trim().split(/\s+/) as [string, string];
+    return { q2t, thirdParty };
+  });
+  if (tesseras.length < 2) await standIn();
+});
+afterAll(async () => {
+  await downNetwork(root);
+  await end();
+  rmSync(home, { recursive: true, force: true });
+});
+
+async function standIn(): Promise<void> {
+  const elsewhere = join(home, "elsewhere");
+  const { nodes } = await initNetwork(elsewhere, options);
+  const members = nodes.filter(({ manager }) => manager);
+  tesseras = members.map((one) => privacyOf(one) as { q2t: string; thirdParty: string });
+  let server: EmbeddedPostgres | undefined;
+  let running: Running[] = [];
+  begin = async () => {
+    const started = (server = await startPostgres(join(home, "postgres")));
+    running = await Promise.all(
+      members.map(async (one) =>
+        startManager(new NetworkFolder(elsewhere), one, await started.database(databaseName(one.name))),
+      ),
+    );
+  };
+  end = async () => {
+    await Promise.all(running.map((one) => one.stop()));
+    await server?.stop();
+  };
+}
+
+it.skipIf(given.length >= 2)("names the one that is away, and starts no node before it", async () => {
+  plan = await initNetwork(root, { ...options, tesseras });
+  await expect(upNetwork(root, () => undefined)).rejects.toThrow(
+    `the Tessera of node-1 does not answer at ${tesseras[0]?.q2t}: start it first`,
+  );
+  expect(runningProcesses(new NetworkFolder(root))).toEqual({});
+});
+
+it("brings a private transaction to the parties' nodes by them, and to nobody else's", async () => {
+  await begin();
+  plan ??= await initNetwork(root, { ...options, tesseras });
+  await upNetwork(root, () => undefined);
+  expect(Object.keys(runningProcesses(new NetworkFolder(root))).filter(isManager)).toEqual([]);
+  const providers = plan.nodes.slice(0, 3).map((one: NodePlan) => connectChain(profileOf(plan, one)));
+  try {
+    const [first] = providers as [(typeof providers)[0]];
+    const [sender, other] = tesseras.map(({ q2t, thirdParty }) => new PrivacyManager(q2t, thirdParty)) as [
+      PrivacyManager,
+      PrivacyManager,
+    ];
+    const word = toHex(new Uint8Array(randomBytes(32)));
+    const account = new PrivateSender(toHex(new Uint8Array(randomBytes(32))), first, sender);
+    const { hash, raw } = await account.sign({ data: kept(word), gasLimit: 1_000_000 }, 0);
+    await account.broadcast(raw, { to: [(await other.keys())[0] as string], flag: PRIVACY.partyProtection });
+    const { blockNumber } = await first.mined(hash);
+    const address = getCreateAddress({ from: account.address, nonce: 0 });
+    for (const provider of providers) while ((await provider.getBlockNumber()) < blockNumber) await sleep(100);
+    const words = await Promise.all(providers.map((provider) => provider.getStorage(address, 0)));
+    expect(words).toEqual([word, word, `0x${"00".repeat(32)}`]);
+  } finally {
+    for (const provider of providers) provider.destroy();
+  }
+});
