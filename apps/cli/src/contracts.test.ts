@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -16,6 +16,9 @@ import {
 import { type Hex } from "@msec/core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { freePort } from "@msec/service";
+import { Layout, people } from "./city/layout.ts";
+import { type Session } from "./context.ts";
+import { handOverCity } from "./contracts.ts";
 
 const main = fileURLToPath(new URL("./main.ts", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "msec-contracts-"));
@@ -44,15 +47,16 @@ function msec(...args: string[]): Promise<{ code: number | null; out: string; er
   });
 }
 
+const founding: Founding = {
+  committee: { q: 1, members: [address(11)], organisations: [key(12)], fromEpoch: 1 },
+  organisations: [{ account: address(21), organisation: key(22) }],
+  registrars: [address(21)],
+  threshold: 1,
+  softwareCap: 10,
+  balances: [],
+};
+
 test("ends with 0 where the network is as the manifest says, and with 1 and a reason where not", async () => {
-  const founding: Founding = {
-    committee: { q: 1, members: [address(11)], organisations: [key(12)], fromEpoch: 1 },
-    organisations: [{ account: address(21), organisation: key(22) }],
-    registrars: [address(21)],
-    threshold: 1,
-    softwareCap: 10,
-    balances: [],
-  };
   const provider = connectChain(embedded(chain.rpc, chain.chainId));
   try {
     const { addresses } = await deployCity(provider, chain.chainId, key(0xd0d2), founding);
@@ -77,3 +81,34 @@ test("ends with 0 where the network is as the manifest says, and with 1 and a re
     provider.destroy();
   }
 }, 120_000);
+
+test("a hand-over is written into the city's manifest, and the network is as it says", async () => {
+  const provider = connectChain(embedded(chain.rpc, chain.chainId));
+  try {
+    const layout = new Layout(join(folder, "city"));
+    mkdirSync(layout.root, { recursive: true });
+    const { deployer } = people(layout);
+    const deployment = await deployCity(provider, chain.chainId, deployer.key, founding);
+    writeManifest(layout.manifest, await manifestOf(provider, chain.chainId, deployer.key, founding));
+    const session = { layout, provider, deployment } as Session;
+    const file = join(folder, "holders.json");
+    const roles = ["ADMIN", "GOVERNOR", "OFFICER", "GUARDIAN", "MEMBERSHIP", "MINTER"];
+    const holders = Object.fromEntries(roles.map((role, i) => [role, [address(31 + i)]]));
+
+    writeFileSync(file, JSON.stringify({ ...holders, MAYOR: [address(40)] }));
+    await expect(handOverCity(session, file)).rejects.toMatchObject({
+      exitCode: 2,
+      message: expect.stringMatching(/^there is no role MAYOR/) as string,
+    });
+    await expect(handOverCity(session, join(folder, "nothing.json"))).rejects.toMatchObject({ exitCode: 2 });
+    expect((await msec("--rpc", chain.rpc, "--manifest", layout.manifest)).out).toMatch(/^the account that deployed/);
+
+    writeFileSync(file, JSON.stringify(holders));
+    await handOverCity(session, file);
+    const after = await msec("--rpc", chain.rpc, "--manifest", layout.manifest);
+    expect([after.code, after.err]).toEqual([0, ""]);
+    expect(after.out).toMatch(/^\d+ contracts, their roles, delays and names are as /);
+  } finally {
+    provider.destroy();
+  }
+}, 240_000);

@@ -39,6 +39,17 @@ describe("the documents", () => {
     expect(missing).toEqual([]);
   });
 
+  test("say of each event and error when it comes, in the interface that declares it", () => {
+    const undocumented = files("contracts", ".sol")
+      .filter((file) => /\/I[A-Z]\w+\.sol$/.test(file))
+      .flatMap((file) =>
+        [...read(file).matchAll(/^(.*)\n +((?:event|error) \w+)\(/gm)]
+          .filter(([, before]) => !before?.trim().startsWith("///"))
+          .map(([, , what]) => `${file}: ${what}`),
+      );
+    expect(undocumented).toEqual([]);
+  });
+
   test("docs/contracts.md says who may do what as roles.json has it", () => {
     const { roles, table } = JSON.parse(read("contracts/access/roles.json")) as {
       roles: Record<string, number>;
