@@ -26,7 +26,7 @@ interface IBootPolicy {
         uint64 fromMs,
         uint64 graceMs
     );
-    /// @notice A version ends at `untilMs`, the time of the block.
+    /// @notice A version ends at `untilMs`, the last millisecond before the block.
     event VersionRevoked(bytes32 indexed policyId, uint32 indexed version, uint64 untilMs);
     /// @notice What a version of a maker's profile consists of; `VersionPublished` has its digest and times.
     event EkProfilePublished(bytes32 indexed maker, uint32 indexed version, bytes32 rootsHash, bytes32[] templates);
@@ -39,7 +39,7 @@ interface IBootPolicy {
     error BootPolicy_InThePast(uint64 nowMs, uint64 fromMs);
     /// @dev Thrown when a version would not begin after the newest one.
     error BootPolicy_NotAfter(uint64 latestFromMs, uint64 fromMs);
-    /// @dev Thrown when a version would begin, or the one before it end, more than a year ahead.
+    /// @dev Thrown when a version would begin more than a year ahead, or the grace is longer than a year.
     error BootPolicy_TooLate(uint64 most, uint64 given);
     /// @dev Thrown when the line has no version of that number.
     error BootPolicy_NoVersion(bytes32 policyId, uint32 version);
