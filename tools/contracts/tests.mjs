@@ -1,6 +1,7 @@
 // The contracts' own tests on the bytecode that is deployed, with the figures of gas; and the same with long campaigns.
 import { spawnSync } from "node:child_process";
 import { root } from "../setup.mjs";
+import { testFiles } from "./trees.mjs";
 
 /**
  * Runs the Solidity tests.
@@ -40,8 +41,16 @@ export function checkCampaigns(say) {
     );
     return undefined;
   }
-  const { passing, failed, output } = solidityTests(["--network", "istanbul"], true);
-  if (failed) return [`tests fail in long campaigns:\n${output}`];
-  say(`${passing} tests pass at Istanbul's rules: 10,000 inputs a fuzz test, 256 sequences of 128 calls an invariant`);
-  return [];
+  const wrong = [];
+  let tests = 0;
+  // It takes hours: a file at a time, each said when it is done.
+  for (const file of testFiles()) {
+    const started = Date.now();
+    const { passing, failed, output } = solidityTests(["--network", "istanbul", file], true);
+    say(`${file}: ${failed ? "fails" : `${passing} pass`}, ${Math.round((Date.now() - started) / 1000)} s`);
+    tests += passing;
+    if (failed) wrong.push(`${file} fails in long campaigns:\n${output}`);
+  }
+  say(`${tests} tests pass at Istanbul's rules: 10,000 inputs a fuzz test, 256 sequences of 128 calls an invariant`);
+  return wrong;
 }

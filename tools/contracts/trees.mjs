@@ -1,7 +1,7 @@
 // The tests of each file as a tree: contract, function, "when …", "it …", as the tests' names say it. It lies beside the tests
 // as `*.tree`, so that what they cover is read at a glance and a test that goes shows in a review.
 // `node tools/contracts/trees.mjs` writes the trees, the check compares them.
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "../setup.mjs";
 
@@ -54,31 +54,37 @@ export function treeOf(source) {
     .join("\n");
 }
 
-/** @returns {Map<string, string>} What the tree beside each file of tests must be; empty where there must be none. */
+/** @returns {Map<string, string>} What the tree beside each file of tests must be, by the file; empty where there must be none. */
 function wanted() {
-  const trees = new Map();
-  for (const name of readdirSync(join(root, "contracts"), { recursive: true, encoding: "utf8" }).sort())
-    if (name.endsWith(".t.sol"))
-      trees.set(
-        join("contracts", name.replace(/\.t\.sol$/, ".tree")),
-        treeOf(readFileSync(join(root, "contracts", name), "utf8")),
-      );
-  return trees;
+  const files = readdirSync(join(root, "contracts"), { recursive: true, encoding: "utf8" }).sort();
+  return new Map(
+    files
+      .filter((name) => name.endsWith(".t.sol"))
+      .map((name) => join("contracts", name))
+      .map((file) => [file, treeOf(readFileSync(join(root, file), "utf8"))]),
+  );
 }
+
+const treeBeside = (file) => file.replace(/\.t\.sol$/, ".tree");
+
+/** Every file that has tests. */
+export const testFiles = () => [...wanted()].filter(([, tree]) => tree !== "").map(([file]) => file);
 
 /** @returns {string[]} Trees that are not those of the tests beside them, and trees beside none. */
 export function checkTrees(say) {
-  const trees = wanted();
+  const trees = new Map([...wanted()].map(([file, tree]) => [treeBeside(file), tree]));
   const read = (file) => (existsSync(join(root, file)) ? readFileSync(join(root, file), "utf8") : "");
   const wrong = [...trees]
-    .filter(([file, text]) => read(file) !== text)
+    .filter(([file, tree]) => read(file) !== tree)
     .map(([file]) => `${file} is not the tree of its tests: run node tools/contracts/trees.mjs, and read what changed`);
   for (const name of readdirSync(join(root, "contracts"), { recursive: true, encoding: "utf8" }))
     if (name.endsWith(".tree") && !trees.has(join("contracts", name)))
       wrong.push(`contracts/${name} lies beside no tests`);
-  say(`${[...trees.values()].filter(Boolean).length} trees are those of the tests beside them`);
+  say(`${[...trees.values()].filter(Boolean).length} files of tests, ${wrong.length} trees that are not theirs`);
   return wrong;
 }
 
 if (process.argv[1] === import.meta.filename)
-  for (const [file, text] of wanted()) if (text) writeFileSync(join(root, file), text);
+  for (const [file, tree] of wanted())
+    if (tree === "") rmSync(join(root, treeBeside(file)), { force: true });
+    else writeFileSync(join(root, treeBeside(file)), tree);

@@ -60,11 +60,7 @@ export async function handOverCity(
   if (unknown.length > 0) throw new Problem(`there is no role ${unknown.join(", ")}: there are ${ROLES.join(", ")}`, 2);
   const manifest = readManifest(layout.manifest);
   if (!manifest) throw new Problem(`there is no ${layout.manifest} yet: the city writes it soon after its first start`);
-  try {
-    await handOver(provider, deployment.chainId, people(layout).deployer.key, deployment.addresses, holders);
-  } catch (error) {
-    throw new Problem((error as Error).message);
-  }
+  await handOver(provider, deployment.chainId, people(layout).deployer.key, deployment.addresses, holders);
   writeManifest(layout.manifest, { ...manifest, access: await readAccess(provider, deployment.addresses) });
   return { manifest: layout.manifest, holders };
 }
