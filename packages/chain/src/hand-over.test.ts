@@ -57,6 +57,10 @@ const refusal = (sent: Promise<unknown>) =>
     (error: unknown) => contractError(error)?.name ?? String(error),
   );
 const hand = (to: Record<RoleName, Hex[]>) => handOver(provider, chain.chainId, DEPLOYER, deployment.addresses, to);
+const pass = async (seconds: number) => {
+  await provider.send("evm_increaseTime", [seconds]);
+  await provider.send("evm_mine", []);
+};
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "msec-hand-over-"));
@@ -110,7 +114,7 @@ test("a governor's act is seen for as long as its delay, a guardian's is at once
   const scheduled = [deployment.addresses.Directory, dataOf("Directory", ...act)] as const;
   await call(HOLDER.GOVERNOR, "AccessManager", "schedule", ...scheduled, 0);
   expect(await refusal(call(HOLDER.GOVERNOR, "AccessManager", "execute", ...scheduled))).toBe("AccessManagerNotReady");
-  await provider.send("evm_increaseTime", [roles.delays.GOVERNOR]);
+  await pass(roles.delays.GOVERNOR);
   await call(HOLDER.GOVERNOR, "AccessManager", "execute", ...scheduled);
   expect((await Directory.module(encodeBytes32String("Escrow"))).version).toBe(2n);
 }, 120_000);
@@ -121,7 +125,7 @@ test("who holds a role with less delay than the table has is named", async () =>
     dataOf("AccessManager", "grantRole", roles.roles.GOVERNOR, as(96).address, 60),
   ] as const;
   await call(HOLDER.ADMIN, "AccessManager", "schedule", ...grant, 0);
-  await provider.send("evm_increaseTime", [roles.delays.ADMIN]);
+  await pass(roles.delays.ADMIN);
   await call(HOLDER.ADMIN, "AccessManager", "execute", ...grant);
   expect(await checkManifest(provider, manifest)).toContainEqual(
     expect.objectContaining({ where: "access.roles.GOVERNOR 1.delay", expected: 172_800, found: 60 }),
