@@ -75,7 +75,7 @@ const strictWarnings: HardhatPlugin = {
   },
 };
 
-/** MSEC_LONG=1 runs what a nightly build should: 10,000 inputs a fuzz test, 256 sequences of 128 calls an invariant. */
+/** MSEC_LONG=1 runs what a release asks for: 10,000 inputs a fuzz test, 256 sequences of 128 calls an invariant. */
 const long = process.env.MSEC_LONG === "1";
 
 export default defineConfig({

@@ -14,12 +14,18 @@ interface IDirectory {
         bytes32 codehash;
     }
 
+    /// @notice A name points at other code, or at its first.
     event ModuleSet(bytes32 indexed name, address indexed module, uint32 version, bytes32 codehash);
+    /// @notice An account joined, changed or left (zero) an organisation.
     event OrganisationSet(address indexed account, bytes32 indexed previous, bytes32 indexed organisation);
 
+    /// @dev Thrown when the name is empty.
     error Directory_NameZero();
+    /// @dev Thrown when the account is zero.
     error Directory_AccountZero();
+    /// @dev Thrown when there is no code at the address that a name should point at.
     error Directory_NoCode(bytes32 name, address module);
+    /// @dev Thrown when the given version is not above the present one.
     error Directory_VersionNotRising(bytes32 name, uint32 current, uint32 given);
 
     /// @notice Points `name` at a deployed contract. Restricted.

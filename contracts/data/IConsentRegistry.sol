@@ -110,7 +110,9 @@ interface IConsentRegistry is IConsent {
         bool complete;
     }
 
+    /// @notice A stream has the account of the person measured, for good.
     event SubjectBound(bytes32 indexed streamId, address indexed subject);
+    /// @notice The grantee may use the stream for the purpose in that period; zero as grantee means anyone.
     event Granted(
         bytes32 indexed streamId,
         bytes32 indexed purpose,
@@ -118,43 +120,76 @@ interface IConsentRegistry is IConsent {
         uint64 fromMs,
         uint64 untilMs
     );
+    /// @notice The grantee may no more; zero as grantee withdraws what was granted to anyone.
     event Revoked(bytes32 indexed streamId, bytes32 indexed purpose, address indexed grantee);
     /// @dev `epoch` is the new one.
     event AllRevoked(bytes32 indexed streamId, uint64 epoch);
+    /// @notice A tombstone stands over the slots; `number` counts the stream's from 1.
     event ErasureRequested(bytes32 indexed streamId, uint64 indexed number, uint32 fromSlot, uint32 toSlot, uint64 at);
     /// @dev A tombstone of every whole stream that is bound to the subject; `SubjectBound` names them.
     event SubjectErased(address indexed subject, uint64 at);
+    /// @notice The owner named who holds the stream's seed.
     event HoldersSet(bytes32 indexed streamId, uint64 indexed version, address[] holders);
+    /// @notice A holder signed that its keys under the tombstone are destroyed.
     event ReceiptTaken(bytes32 indexed streamId, uint64 indexed number, address indexed holder, Erased erased);
+    /// @notice Every holder has signed; at `completeAt` the last of their backups is gone.
     event ErasureCompleted(bytes32 indexed streamId, uint64 indexed number, uint64 completeAt);
 
+    /// @dev Thrown when the caller is not the owner of the stream's owner epoch.
     error ConsentRegistry_NotOwner(bytes32 streamId, address owner, address given);
+    /// @dev Thrown when the caller is neither the stream's owner nor its subject.
     error ConsentRegistry_NotOwnerOrSubject(bytes32 streamId, address given);
+    /// @dev Thrown when a sealed stream would be granted without its subject, or has none yet.
     error ConsentRegistry_SubjectMustSign(bytes32 streamId, address subject);
+    /// @dev Thrown when a stream that is not sealed would get a subject.
     error ConsentRegistry_NotSealed(bytes32 streamId);
+    /// @dev Thrown when the subject is zero.
     error ConsentRegistry_SubjectZero(bytes32 streamId);
+    /// @dev Thrown when the stream has a subject.
     error ConsentRegistry_SubjectBound(bytes32 streamId, address subject);
+    /// @dev Thrown when the account is the subject of another device: it is made for one.
     error ConsentRegistry_SubjectOfOtherDevice(address subject, bytes32 deviceId);
+    /// @dev Thrown when everything of the subject is erased already.
     error ConsentRegistry_SubjectErased(address subject);
+    /// @dev Thrown when the account is the subject of no stream.
     error ConsentRegistry_SubjectUnknown(address subject);
+    /// @dev Thrown when no purpose is named.
     error ConsentRegistry_PurposeZero(bytes32 streamId);
+    /// @dev Thrown when the period ends before it begins, or is over.
     error ConsentRegistry_EmptyPeriod(uint64 fromMs, uint64 untilMs, uint64 nowMs);
+    /// @dev Thrown when everything was withdrawn after this was signed.
     error ConsentRegistry_WrongEpoch(uint64 expected, uint64 given);
+    /// @dev Thrown when this was used, or something else happened to the grant or stream since it was signed.
     error ConsentRegistry_WrongNonce(uint64 expected, uint64 given);
+    /// @dev Thrown when the slots end before they begin.
     error ConsentRegistry_EmptyWindow(uint32 fromSlot, uint32 toSlot);
+    /// @dev Thrown when a part of a data set would be erased: it has one slot.
     error ConsentRegistry_DatasetIsWhole(uint32 fromSlot, uint32 toSlot);
+    /// @dev Thrown when the whole stream is erased, or everything of its subject.
     error ConsentRegistry_StreamErased(bytes32 streamId);
+    /// @dev Thrown when the preimage shown is another stream's than the one named.
     error ConsentRegistry_WrongStream(bytes32 expected, bytes32 given);
+    /// @dev Thrown when the account did not sign this.
     error ConsentRegistry_WrongSignature(address signer);
+    /// @dev Thrown when the deadline of what was signed is over.
     error ConsentRegistry_Expired(uint64 deadline, uint64 nowMs);
+    /// @dev Thrown when the stream has no tombstone of that number.
     error ConsentRegistry_NoErasure(bytes32 streamId, uint64 number);
+    /// @dev Thrown when no holder is named, or more than 64.
     error ConsentRegistry_HolderCount(uint256 holders);
+    /// @dev Thrown when a holder stands twice.
     error ConsentRegistry_HolderRepeated(address holder);
+    /// @dev Thrown when the list shown is not the one that is recorded.
     error ConsentRegistry_WrongHolders(bytes32 expected, bytes32 given);
+    /// @dev Thrown when the new list does not begin with the whole old one.
     error ConsentRegistry_HolderLeftOut(uint256 index, address holder);
+    /// @dev Thrown when the list's version is not above the recorded one.
     error ConsentRegistry_VersionNotRising(uint64 current, uint64 given);
+    /// @dev Thrown when the signer is not among the holders.
     error ConsentRegistry_NotHolder(bytes32 streamId, address signer);
+    /// @dev Thrown when the receipt is for other slots than the tombstone.
     error ConsentRegistry_WrongSlots(uint32 fromSlot, uint32 toSlot);
+    /// @dev Thrown when the keys would be destroyed ahead of the clock, or backups end before that.
     error ConsentRegistry_WrongTimes(uint64 keysDestroyedAt, uint64 backupsExpireAt);
 
     /// @notice Gives a sealed stream its subject, for ever. Anyone may send it.

@@ -8,17 +8,28 @@ import {Epoch, Pack} from "./ProtocolTypes.sol";
 /// @dev EIP-712 domain ("DataAnchor", "1", chainId, this). Warning: the contract sees no pack. That each was checked and
 /// is held is what q operators say with their signatures; the contract holds them to one line of epochs without holes.
 interface IDataAnchor {
+    /// @notice An epoch was added to the line.
     event Anchored(uint64 indexed number, bytes32 indexed epochHash, uint32 packs, uint64 readings);
 
+    /// @dev Thrown when another epoch stands under the number.
     error DataAnchor_NumberTaken(uint64 number, bytes32 anchored, bytes32 given);
+    /// @dev Thrown when the epoch is not the one after the latest.
     error DataAnchor_WrongNumber(uint64 expected, uint64 given);
+    /// @dev Thrown when `prev` is not the hash of the epoch before.
     error DataAnchor_WrongPrev(bytes32 expected, bytes32 given);
+    /// @dev Thrown when the epoch closed no later than the one before.
     error DataAnchor_ClosedAtNotRising(uint64 previous, uint64 given);
+    /// @dev Thrown when the epoch is dated ahead of the block by more than is allowed.
     error DataAnchor_ClosedAtInFuture(uint64 latest, uint64 given);
+    /// @dev Thrown when the epoch is judged at an earlier block than the one before.
     error DataAnchor_StateBlockFalling(uint64 previous, uint64 given);
+    /// @dev Thrown when the epoch is judged at a block that is not past.
     error DataAnchor_StateBlockNotPast(uint256 blockNumber, uint64 given);
+    /// @dev Thrown when the epoch holds no pack or more than 16,384.
     error DataAnchor_PackCount(uint32 given);
+    /// @dev Thrown when there are not as many signatures as epochs.
     error DataAnchor_LengthMismatch(uint256 epochs, uint256 signatures);
+    /// @dev Thrown when a header has more bytes than its length can be written in.
     error DataAnchor_HeaderTooLong(uint256 length);
 
     /// @notice Anchors the next epoch. Anyone may send it.

@@ -18,6 +18,7 @@ interface IBootPolicy {
         uint32 before;
     }
 
+    /// @notice A digest is accepted from `fromMs` on, and what was accepted before until `graceMs` later.
     event VersionPublished(
         bytes32 indexed policyId,
         uint32 indexed version,
@@ -25,15 +26,24 @@ interface IBootPolicy {
         uint64 fromMs,
         uint64 graceMs
     );
+    /// @notice A version ends at `untilMs`, the last millisecond before the block.
     event VersionRevoked(bytes32 indexed policyId, uint32 indexed version, uint64 untilMs);
+    /// @notice What a version of a maker's profile consists of; `VersionPublished` has its digest and times.
     event EkProfilePublished(bytes32 indexed maker, uint32 indexed version, bytes32 rootsHash, bytes32[] templates);
 
+    /// @dev Thrown when the policy's id is zero, which means "no measured boot".
     error BootPolicy_PolicyZero();
+    /// @dev Thrown when the accepted digest is zero.
     error BootPolicy_DigestZero(bytes32 policyId);
+    /// @dev Thrown when a version would begin before the block's time.
     error BootPolicy_InThePast(uint64 nowMs, uint64 fromMs);
+    /// @dev Thrown when a version would not begin after the newest one.
     error BootPolicy_NotAfter(uint64 latestFromMs, uint64 fromMs);
+    /// @dev Thrown when a version would begin more than a year ahead, or the grace is longer than a year.
     error BootPolicy_TooLate(uint64 most, uint64 given);
+    /// @dev Thrown when the line has no version of that number.
     error BootPolicy_NoVersion(bytes32 policyId, uint32 version);
+    /// @dev Thrown when the version to be revoked has ended already.
     error BootPolicy_Ended(bytes32 policyId, uint32 version, uint64 untilMs);
 
     /// @notice Accepts a PCR digest from `fromMs` on, and the version before until `graceMs` later. Restricted.

@@ -96,7 +96,9 @@ interface IDeviceRegistry {
         bytes32 pcrDigest;
     }
 
+    /// @notice A device's TPM was challenged and booted what its policy accepts.
     event QuoteReported(bytes32 indexed deviceId, bytes32 indexed pcrDigest, Quote quote);
+    /// @notice A device was entered, with the key and everything that owner and registrars signed.
     event Enrolled(
         bytes32 indexed deviceId,
         address indexed owner,
@@ -105,43 +107,80 @@ interface IDeviceRegistry {
         bytes spki,
         Enrol enrolment
     );
+    /// @notice An endorsement key is the device's, for ever.
     event EndorsementBound(bytes32 indexed ekHash, bytes32 indexed deviceId);
+    /// @notice The device signs with another key from now on; `keyEpoch` is the new one.
     event KeyRotated(bytes32 indexed deviceId, uint32 indexed keyEpoch, bytes spki, Rotation rotation);
+    /// @notice Headers under that key may enter no more from this block on.
     event KeyRevoked(bytes32 indexed deviceId, uint32 indexed keyEpoch, address indexed by);
+    /// @notice The device has another status from this block on.
     event StatusSet(bytes32 indexed deviceId, Status indexed status, address indexed by);
+    /// @notice The device has another owner; `ownerEpoch` is the new one.
     event OwnershipTransferred(bytes32 indexed deviceId, address indexed from, address indexed to, uint32 ownerEpoch);
+    /// @notice An account may vouch for devices, or may no more.
     event RegistrarSet(address indexed registrar, bool enabled);
+    /// @notice So many registrars must sign from now on.
     event ThresholdSet(uint16 threshold);
+    /// @notice An organisation may have so many live software elements.
     event SoftwareCapSet(bytes32 indexed organisation, uint32 cap);
 
+    /// @dev Thrown when no such device was ever enrolled.
     error DeviceRegistry_Unknown(bytes32 deviceId);
+    /// @dev Thrown when the device is known, retired or not.
     error DeviceRegistry_AlreadyEnrolled(bytes32 deviceId);
+    /// @dev Thrown when a software element's id is not the hash of its first key.
     error DeviceRegistry_WrongDeviceId(bytes32 expected, bytes32 given);
+    /// @dev Thrown when the device's id is zero.
     error DeviceRegistry_ZeroDeviceId();
+    /// @dev Thrown when no organisation vouches for the device.
     error DeviceRegistry_OrganisationZero(bytes32 deviceId);
+    /// @dev Thrown when the endorsement key is another device's.
     error DeviceRegistry_EndorsementTaken(bytes32 ekHash, bytes32 deviceId);
+    /// @dev Thrown when only one of attestation key and endorsement key is given, or none to be bound.
     error DeviceRegistry_EndorsementMismatch(bytes32 akName, bytes32 ekHash);
+    /// @dev Thrown when the key is in no known form, or of another algorithm than said.
     error DeviceRegistry_WrongKeyAlg(uint8 expected, uint8 given);
+    /// @dev Thrown when the signing key is, or was, a device's.
     error DeviceRegistry_KeyTaken(bytes32 keyHash, bytes32 deviceId);
+    /// @dev Thrown when what was signed names another key than the one shown.
     error DeviceRegistry_WrongKeyHash(bytes32 expected, bytes32 given);
+    /// @dev Thrown when the owner, or the new owner, did not sign this.
     error DeviceRegistry_WrongOwnerSignature(address owner);
+    /// @dev Thrown when the deadline of what was signed is over.
     error DeviceRegistry_Expired(uint64 deadline, uint64 nowMs);
+    /// @dev Thrown when what was signed is not the device's next action.
     error DeviceRegistry_WrongNonce(uint256 expected, uint256 given);
+    /// @dev Thrown when it is not the key epoch that the action is for, or the device has none of that number.
     error DeviceRegistry_WrongKeyEpoch(uint32 expected, uint32 given);
+    /// @dev Thrown when a rotation would make a TPM's device a software element, or the reverse.
     error DeviceRegistry_AssuranceChanged(bytes32 deviceId);
+    /// @dev Thrown when the organisation has as many live software elements as it may.
     error DeviceRegistry_SoftwareCapReached(bytes32 organisation, uint32 cap);
+    /// @dev Thrown when there are not exactly as many signatures as the threshold says, or it is not set.
     error DeviceRegistry_SignatureCount(uint256 expected, uint256 given);
+    /// @dev Thrown when a registrar's signature has not 65 bytes.
     error DeviceRegistry_SignatureLength(uint256 length);
+    /// @dev Thrown when registrars are not in ascending order, or one signed twice.
     error DeviceRegistry_SignersNotAscending(address previous, address signer);
+    /// @dev Thrown when the signer is no registrar, or has no organisation now.
     error DeviceRegistry_NotRegistrar(address signer);
+    /// @dev Thrown when two registrars are of one organisation.
     error DeviceRegistry_OrganisationRepeated(bytes32 organisation, address signer);
+    /// @dev Thrown when the threshold would be 0, above 16 or above the number of registrars.
     error DeviceRegistry_WrongThreshold(uint256 threshold, uint256 registrars);
+    /// @dev Thrown when the device's status does not allow it.
     error DeviceRegistry_WrongStatus(bytes32 deviceId, Status current);
+    /// @dev Thrown when the key was revoked before.
     error DeviceRegistry_KeyAlreadyRevoked(bytes32 deviceId, uint32 keyEpoch);
+    /// @dev Thrown when the owner would be zero.
     error DeviceRegistry_OwnerZero(bytes32 deviceId);
+    /// @dev Thrown when the quote is for another boot policy, or the device has none.
     error DeviceRegistry_WrongPolicy(bytes32 expected, bytes32 given);
+    /// @dev Thrown when the quote is not newer than the last, dated ahead, or valid for too long.
     error DeviceRegistry_WrongQuoteTimes(uint64 lastQuotedAtMs, uint64 quotedAtMs, uint64 validUntilMs);
+    /// @dev Thrown when the TPM's counters fell under one key: it was cleared, and needs a new one.
     error DeviceRegistry_CountersFell(bytes32 deviceId, uint32 resetCount, uint32 restartCount);
+    /// @dev Thrown when the boot policy did not accept the digest at the time of the quote.
     error DeviceRegistry_BootRefused(bytes32 policyId, bytes32 pcrDigest, uint64 quotedAtMs);
 
     /// @notice Enters a device under keyEpoch 1 and ownerEpoch 1, status Active. Anyone may send it.

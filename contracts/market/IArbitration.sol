@@ -24,25 +24,44 @@ interface IArbitration {
         uint32 revealed;
     }
 
+    /// @notice These judge complaints about deals that are made from now on.
     event PanelSet(uint32 indexed panel, address[] members, bytes32[] organisations);
+    /// @notice A court, the escrow, has a complaint; bit i of `excluded` is set where seat i may not judge.
     event CaseOpened(address indexed court, bytes32 indexed id, uint32 indexed panel, uint64 excluded);
+    /// @notice A seat has voted; how is not known yet.
     event Committed(address indexed court, bytes32 indexed id, uint8 indexed seat);
+    /// @notice A seat has shown its vote.
     event Revealed(address indexed court, bytes32 indexed id, uint8 indexed seat, uint16 perMille);
 
+    /// @dev Thrown when there would be no time to commit or to reveal.
     error Arbitration_DurationZero(uint32 commitSeconds, uint32 revealSeconds);
+    /// @dev Thrown when the panel has more than 64 members.
     error Arbitration_TooManyMembers(uint256 given, uint256 most);
+    /// @dev Thrown when a member is of no organisation.
     error Arbitration_NoOrganisation(address member);
+    /// @dev Thrown when members are not ascending by organisation, or two are of one.
     error Arbitration_NotAscending(bytes32 previous, bytes32 given);
+    /// @dev Thrown when fewer than three organisations outside the deal are left to judge.
     error Arbitration_TooFewJudges(uint256 judges, uint256 needed);
+    /// @dev Thrown when the court has brought this case before.
     error Arbitration_CaseKnown(bytes32 id);
+    /// @dev Thrown when there is no such case.
     error Arbitration_NoCase(bytes32 id);
+    /// @dev Thrown when the seat is another's, or may not judge this case.
     error Arbitration_NotYourSeat(uint8 seat, address caller);
+    /// @dev Thrown when the time to commit is over.
     error Arbitration_CommitClosed(bytes32 id);
+    /// @dev Thrown when the time to reveal has not begun, or is over.
     error Arbitration_RevealClosed(bytes32 id);
+    /// @dev Thrown when the commitment is zero.
     error Arbitration_CommitmentZero();
+    /// @dev Thrown when the seat has voted.
     error Arbitration_AlreadyCommitted(uint8 seat);
+    /// @dev Thrown when this is not what the seat committed to, or it was shown before.
     error Arbitration_WrongReveal(bytes32 expected, bytes32 given);
+    /// @dev Thrown when the vote is for more than the whole.
     error Arbitration_VoteTooLarge(uint16 perMille);
+    /// @dev Thrown when there is no ruling: no such case, too few votes shown, or not over yet.
     error Arbitration_NotRuled(bytes32 id, uint256 revealed);
 
     /// @notice Seats a new panel for deals bought from now on. Restricted.

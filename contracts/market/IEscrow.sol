@@ -109,6 +109,7 @@ interface IEscrow {
         Unopenable
     }
 
+    /// @notice A deal is funded: all that it pins, and the buyer's keys, one a node.
     event DealOpened(
         bytes32 indexed dealId,
         address indexed buyer,
@@ -119,63 +120,115 @@ interface IEscrow {
     /// @dev With every change that leaves the deal unfinished; what callers must supply as `Status` next. A deal just opened
     /// has the status (1, milliseconds and number of DealOpened's block, 0).
     event StatusChanged(bytes32 indexed dealId, Status status);
+    /// @notice Whose turn it was won't deliver: the fallback may now, or `Refunded` follows.
     event Declined(bytes32 indexed dealId, address indexed by);
+    /// @notice The masked keys, one a node. `Ex` and `vE` are the point that the buyer unmasks them with.
     event Delivered(bytes32 indexed dealId, address indexed by, uint256 Ex, uint8 vE, bytes32[] masked);
+    /// @notice The sale stands: seller and deliverer have their parts to withdraw, the bond is free.
     event Released(bytes32 indexed dealId, address indexed deliverer, uint128 toSeller, uint128 fee);
+    /// @notice The buyer has the price to withdraw, and the bond where a proof was given.
     event Refunded(bytes32 indexed dealId, Refund indexed reason, uint256 toBuyer);
+    /// @notice A delivered key does not open the pack of that leaf.
     event WrongKeyProved(bytes32 indexed dealId, address indexed by, uint16 index, bytes32 packLeaf);
+    /// @notice The pack of that leaf was anchored as one that nobody can open.
     event UnopenableProved(bytes32 indexed dealId, address indexed by, bytes32 packLeaf);
     /// @param complaint Digest of what the buyer complains of.
     event Disputed(bytes32 indexed dealId, bytes32 indexed complaint, uint256 complaintBond);
     /// @param ruled Whether the panel ruled; else the time was over.
     /// @param toBuyer Part of the price; the rest of the complaint bond, if any, is not in it.
     event Resolved(bytes32 indexed dealId, bool ruled, uint256 toBuyer, uint256 toSeller);
+    /// @notice A deliverer put up money that deliveries draw on.
     event BondDeposited(address indexed account, address indexed token, uint256 amount);
+    /// @notice An account took back what no delivery holds.
     event BondWithdrawn(address indexed account, address indexed token, uint256 amount);
+    /// @notice An account took everything that it was owed in a token.
     event Withdrawn(address indexed account, address indexed token, uint256 amount);
+    /// @notice Deals may be paid in the token, or new ones no more.
     event TokenSet(address indexed token, bool allowed);
 
+    /// @dev Thrown when the deal was opened before, whatever became of it.
     error Escrow_DealKnown(bytes32 dealId);
+    /// @dev Thrown when the status shown is not the deal's, or there is no such deal.
     error Escrow_WrongStatus(bytes32 dealId, bytes32 word);
+    /// @dev Thrown when the deal's state does not allow it.
     error Escrow_WrongState(bytes32 dealId, uint8 state);
+    /// @dev Thrown when the stream shown is not the deal's.
     error Escrow_WrongStream(bytes32 expected, bytes32 given);
+    /// @dev Thrown when the seller does not own the device in the stream's owner epoch.
     error Escrow_WrongSeller(address expected, address given);
+    /// @dev Thrown when the window ends before it begins, or a data set has any but slot 0.
     error Escrow_WrongWindow(uint32 fromSlot, uint32 toSlot);
+    /// @dev Thrown when `endMs` is not the last millisecond of the window (of a data set: 0).
     error Escrow_WrongEnd(uint256 expected, uint64 given);
+    /// @dev Thrown when there is no node, more than 48, or not as many as the deal says.
     error Escrow_WrongNodeCount(uint256 nodes, uint16 given);
+    /// @dev Thrown when the nodes are not those that the deal commits to.
     error Escrow_WrongKeysRoot(bytes32 expected, bytes32 given);
+    /// @dev Thrown when the deal names another anchor than the Directory does.
     error Escrow_UnknownAnchor(address current, address given);
+    /// @dev Thrown when the epoch that the deal is judged by is not anchored.
     error Escrow_EpochNotAnchored(uint64 epoch);
+    /// @dev Thrown when the token is not on the list.
     error Escrow_TokenNotAllowed(address token);
+    /// @dev Thrown when the deliverer's fee is more than the price that it is a part of.
     error Escrow_FeeAbovePrice(uint128 price, uint128 fee);
+    /// @dev Thrown when there is no time to deliver or to complain.
     error Escrow_WindowZero(uint32 deliverSeconds, uint32 complainSeconds);
+    /// @dev Thrown when the deal has no buyer or no deliverer.
     error Escrow_PartyZero(address buyer, address deliverer);
+    /// @dev Thrown when the deal does not count the stream's tombstones of now.
     error Escrow_WrongErasures(uint64 expected, uint64 given);
+    /// @dev Thrown when consent to this use by this buyer is missing.
     error Escrow_NotAuthorised(bytes32 streamId, bytes32 purpose, address buyer);
+    /// @dev Thrown when another sum than the stated one came.
     error Escrow_NotFunded(address token, uint256 needed, uint256 found);
+    /// @dev Thrown when the time to deliver, or to complain, is over.
     error Escrow_WindowClosed(bytes32 dealId);
+    /// @dev Thrown when the time to deliver, or to complain, is not over yet.
     error Escrow_WindowOpen(bytes32 dealId);
+    /// @dev Thrown when the caller is not the one who may deliver or decline now.
     error Escrow_NotYourTurn(bytes32 dealId, address caller);
+    /// @dev Thrown when the sold window is not over.
     error Escrow_BeforeEnd(uint64 endMs, uint64 nowMs);
+    /// @dev Thrown when there is not one masked key a node.
     error Escrow_WrongMaskedCount(uint16 expected, uint256 given);
+    /// @dev Thrown when the coordinates are of no point of secp256k1.
     error Escrow_NotAPoint(uint256 x, uint8 v);
+    /// @dev Thrown when the account has less free bond than this takes.
     error Escrow_BondTooSmall(address account, uint256 free, uint256 needed);
+    /// @dev Thrown when the delivery shown is not the one that was made.
     error Escrow_WrongDelivery(bytes32 expected, bytes32 given);
+    /// @dev Thrown when the deal has no such node.
     error Escrow_WrongNode(bytes32 leaf);
+    /// @dev Thrown when the node is not aligned or leaves the window, or the pack's slot is not under it.
     error Escrow_NodeMisplaced(uint8 depth, uint32 firstSlot, uint32 slot);
+    /// @dev Thrown when the scalar is not that of the node's public key, in its one form.
     error Escrow_WrongPrivateKey(uint16 index);
+    /// @dev Thrown when the point shown is not the scalar times the delivery's point.
     error Escrow_WrongSharedPoint(uint16 index);
+    /// @dev Thrown when the pack is of another stream than the deal.
     error Escrow_PackOfOtherStream(bytes32 expected, bytes32 given);
+    /// @dev Thrown when the pack was anchored after the deal's epoch: it was not sold.
     error Escrow_EpochTooLate(uint64 asOfEpoch, uint64 given);
+    /// @dev Thrown when the epoch is not the anchored one, or the pack is not in it.
     error Escrow_PackNotAnchored(bytes32 packLeaf);
+    /// @dev Thrown when the delivered key fits the pack's commitment.
     error Escrow_KeyIsRight(bytes32 keyCommitment);
+    /// @dev Thrown when the key shown is not the one that the pack commits to.
     error Escrow_WrongPackKey(bytes32 expected, bytes32 given);
+    /// @dev Thrown when the content shown is not the one that the pack commits to.
     error Escrow_WrongContent(bytes32 expected, bytes32 given);
+    /// @dev Thrown when the tag is right: the pack opens.
     error Escrow_PackOpens(bytes32 packLeaf);
+    /// @dev Thrown when the caller is not what the Directory names "Marketplace".
     error Escrow_NotMarketplace(address current, address caller);
+    /// @dev Thrown when this escrow was made without arbitration.
     error Escrow_NoArbitration();
+    /// @dev Thrown when the caller is not the deal's buyer.
     error Escrow_NotTheBuyer(address buyer, address caller);
+    /// @dev Thrown when a ruling is for more than the whole, or of too many judges.
     error Escrow_RulingMalformed(uint16 perMille, uint256 judges);
+    /// @dev Thrown when the account is owed nothing in this token.
     error Escrow_NothingToWithdraw(address account, address token);
 
     /// @notice Opens a deal and has the caller pay its price ({IPayer-pay}). By the Directory's current "Marketplace" only.

@@ -55,6 +55,7 @@ interface IMarketplace {
         Closed
     }
 
+    /// @notice Anyone may buy at these terms from now on.
     event OfferPublished(
         bytes32 indexed offerId,
         bytes32 indexed streamId,
@@ -62,34 +63,60 @@ interface IMarketplace {
         Stream stream,
         OfferTerms terms
     );
+    /// @notice Nobody may buy from this offer any more.
     event OfferClosed(bytes32 indexed offerId);
+    /// @notice A deal was made of a published offer.
     event Bought(bytes32 indexed offerId, bytes32 indexed dealId, address indexed buyer);
     /// @param units Readings or sealed packs that the deal takes of the offer's amount.
     event Settled(bytes32 indexed dealId, bytes32 indexed offerHash, bytes32 indexed requestHash, uint256 units);
+    /// @notice Signed offers of the seller under the salt count no more.
     event OfferCancelled(address indexed seller, bytes32 indexed salt);
+    /// @notice Signed requests of the buyer under the nonce count no more.
     event RequestCancelled(address indexed buyer, bytes32 indexed nonce);
+    /// @notice Nothing that the account signed before counts any more.
     event CounterRaised(address indexed account, uint64 counter);
 
+    /// @dev Thrown when the caller does not own what is offered.
     error Marketplace_NotSeller(address seller, address caller);
+    /// @dev Thrown when the caller is not the deal's buyer.
     error Marketplace_NotBuyer(address buyer, address caller);
+    /// @dev Thrown when the offer is known, or not open.
     error Marketplace_OfferState(bytes32 offerId, OfferState state);
+    /// @dev Thrown when the stream shown is another than the one sold.
     error Marketplace_WrongStream(bytes32 expected, bytes32 given);
+    /// @dev Thrown when the stream has an unknown mode, or a slot length that its mode does not allow.
     error Marketplace_StreamShape(uint8 mode, uint32 slotSeconds);
+    /// @dev Thrown when the window is outside the offered one, ends before it begins, or is no data set's.
     error Marketplace_WrongWindow(uint32 fromSlot, uint32 toSlot);
+    /// @dev Thrown when the deliverer's share is more than the whole.
     error Marketplace_FeePerMille(uint16 feePerMille);
+    /// @dev Thrown when the escrow does not take the token.
     error Marketplace_TokenNotAllowed(address token);
+    /// @dev Thrown when nobody would deliver.
     error Marketplace_DelivererZero();
+    /// @dev Thrown when there would be no time to deliver or to complain.
     error Marketplace_WindowZero(uint32 deliverSeconds, uint32 complainSeconds);
+    /// @dev Thrown when the deal's price is not what its readings or packs cost.
     error Marketplace_WrongPrice(uint256 expected, uint128 given);
+    /// @dev Thrown when the deal's fee is not the offered share of its price.
     error Marketplace_WrongFee(uint256 expected, uint128 given);
+    /// @dev Thrown when the deal differs from the offer in a term that the offer fixes.
     error Marketplace_TermsDiffer(bytes32 offerId);
+    /// @dev Thrown when anyone but the escrow asks for a payment.
     error Marketplace_NotEscrow(address escrow, address caller);
+    /// @dev Thrown when an order's deadline is over.
     error Marketplace_Expired(bytes32 orderHash, uint64 deadline, uint64 nowMs);
+    /// @dev Thrown when everything signed under that counter was cancelled.
     error Marketplace_WrongCounter(bytes32 orderHash, uint64 expected, uint64 given);
+    /// @dev Thrown when the account did not sign the order.
     error Marketplace_BadSignature(bytes32 orderHash, address signer);
+    /// @dev Thrown when offer and request do not fit each other.
     error Marketplace_NoMatch(bytes32 offerHash, bytes32 requestHash);
+    /// @dev Thrown when the price is above the buyer's limit.
     error Marketplace_PriceTooHigh(uint128 most, uint256 price);
+    /// @dev Thrown when the offer's amount would be exceeded.
     error Marketplace_OfferFilled(bytes32 offerHash, uint64 amount, uint256 filled);
+    /// @dev Thrown when a request under the nonce was filled or cancelled.
     error Marketplace_RequestUsed(address buyer, bytes32 nonce);
 
     /// @notice Publishes an offer. By who owned the stream's device in the stream's owner epoch.

@@ -178,6 +178,7 @@ interface ISubscription {
         EmptySlot
     }
 
+    /// @notice Anyone may buy at these terms from now on.
     event OfferPublished(
         bytes32 indexed offerId,
         bytes32 indexed streamId,
@@ -185,7 +186,9 @@ interface ISubscription {
         Stream stream,
         SubscriptionOffer offer
     );
+    /// @notice Nobody may buy from this offer any more.
     event OfferClosed(bytes32 indexed offerId);
+    /// @notice A deposit is in, and slots are paid from it as they are delivered.
     event Subscribed(
         bytes32 indexed subscriptionId,
         address indexed buyer,
@@ -193,62 +196,114 @@ interface ISubscription {
         SubscriptionTerms terms,
         uint96 deposit
     );
+    /// @notice More was paid in, by anyone.
     event ToppedUp(bytes32 indexed subscriptionId, address indexed by, uint96 amount);
     /// @param limit The first batch that can't be delivered any more (for now).
     event Held(bytes32 indexed subscriptionId, uint32 limit);
+    /// @notice Batches from `next` on are delivered again.
     event Resumed(bytes32 indexed subscriptionId, uint32 next);
     /// @param toBuyer What was refunded at once; what is reserved for batches that are over follows with Ended.
     event Ending(bytes32 indexed subscriptionId, address indexed by, uint32 limit, uint256 toBuyer);
+    /// @notice The keys of one batch, masked for the buyer. Its price and the bond are held.
     event BatchDelivered(bytes32 indexed subscriptionId, uint32 indexed number, address indexed by, Batch batch);
+    /// @notice The batch stands: seller and deliverer have their parts to withdraw, the bond is free.
     event BatchSettled(bytes32 indexed subscriptionId, uint32 indexed number, uint256 toSeller, uint256 fee);
+    /// @notice A proof was given: the batch's price and bond are the buyer's.
     event BatchRefunded(bytes32 indexed subscriptionId, uint32 indexed number, address indexed by, uint256 toBuyer);
+    /// @notice Nothing will be delivered any more, and the rest is the buyer's.
     event Ended(bytes32 indexed subscriptionId, End indexed reason, uint256 toBuyer);
+    /// @notice A deliverer put up money that deliveries draw on.
     event BondDeposited(address indexed account, address indexed token, uint256 amount);
+    /// @notice An account took back what no delivery holds.
     event BondWithdrawn(address indexed account, address indexed token, uint256 amount);
+    /// @notice An account took everything that it was owed in a token.
     event Withdrawn(address indexed account, address indexed token, uint256 amount);
 
+    /// @dev Thrown when the stream shown is not the offer's.
     error Subscription_WrongStream(bytes32 expected, bytes32 given);
+    /// @dev Thrown when the stream is a data set, which has no slots, or of another slot length than the offer.
     error Subscription_StreamShape(uint8 mode, uint32 slotSeconds);
+    /// @dev Thrown when the caller, or the offer's seller, does not own the stream.
     error Subscription_NotTheSeller(address seller, address caller);
+    /// @dev Thrown when a batch would have more than 256 slots, or less than one.
     error Subscription_WrongDepth(uint8 depth);
+    /// @dev Thrown when the deliverer's share is more than the whole.
     error Subscription_FeePerMille(uint16 given);
+    /// @dev Thrown when nobody would deliver.
     error Subscription_PartyZero();
+    /// @dev Thrown when there is no time to deliver or complain, or silence would come before a delivery can.
     error Subscription_WrongWindows(uint32 complainSeconds, uint32 silenceSeconds, uint256 leastSilence);
+    /// @dev Thrown when the escrow does not take the token.
     error Subscription_TokenNotAllowed(address token);
+    /// @dev Thrown when the offer is unknown or closed.
     error Subscription_OfferNotOpen(bytes32 offerId);
+    /// @dev Thrown when this was subscribed before, whatever became of it.
     error Subscription_Known(bytes32 subscriptionId);
+    /// @dev Thrown when the terms name another anchor than the Directory does.
     error Subscription_UnknownAnchor(address current, address given);
+    /// @dev Thrown when the caller is not the buyer.
     error Subscription_NotTheBuyer(address buyer, address caller);
+    /// @dev Thrown when the coordinates are of no point of secp256k1.
     error Subscription_NotAPoint(uint256 x, uint8 v);
+    /// @dev Thrown when the first batch has begun, or begins too far ahead.
     error Subscription_WrongStart(uint32 batch, uint256 startMs, uint64 nowMs);
+    /// @dev Thrown when the terms do not count the stream's tombstones of now.
     error Subscription_WrongErasures(uint64 expected, uint64 given);
+    /// @dev Thrown when consent to this use by this buyer is missing.
     error Subscription_NotAuthorised(bytes32 streamId, bytes32 purpose, address buyer);
+    /// @dev Thrown when the subscription's phase does not allow it.
     error Subscription_WrongPhase(bytes32 subscriptionId, Phase phase);
+    /// @dev Thrown when the caller is not the one who may deliver now.
     error Subscription_NotYourTurn(bytes32 subscriptionId, address caller);
+    /// @dev Thrown when this batch or a later one was delivered.
     error Subscription_BatchPast(uint32 next, uint32 given);
+    /// @dev Thrown when the batch's last slot is not over.
     error Subscription_BatchNotOver(uint32 batch, uint256 endMs, uint64 nowMs);
+    /// @dev Thrown when the claimed slots do not end with the one whose pack is shown.
     error Subscription_WrongSlots(uint256 slots);
+    /// @dev Thrown by nothing; the interface keeps it.
     error Subscription_WrongLast(uint256 expected, uint32 given);
+    /// @dev Thrown when the deposit does not pay for these slots.
     error Subscription_BalanceTooSmall(uint256 balance, uint256 needed);
+    /// @dev Thrown when the account has less free bond than this takes.
     error Subscription_BondTooSmall(address account, uint256 free, uint256 needed);
+    /// @dev Thrown when the batch shown is not the one that was delivered, or was settled or refunded.
     error Subscription_WrongBatch(bytes32 subscriptionId, uint32 number, bytes32 word);
+    /// @dev Thrown when it may not happen yet: a delivery or a complaint may still come.
     error Subscription_WindowOpen(bytes32 subscriptionId);
+    /// @dev Thrown when the batch is of a pause, or of after the end.
     error Subscription_BatchOfPause(uint32 limit, uint32 given);
+    /// @dev Thrown when the caller is neither buyer nor seller, and nothing lets anyone end it.
     error Subscription_NotYours(bytes32 subscriptionId, address caller);
+    /// @dev Thrown when the pack is of another stream.
     error Subscription_PackOfOtherStream(bytes32 expected, bytes32 given);
+    /// @dev Thrown when the pack is of another batch.
     error Subscription_PackOfOtherSlot(uint32 batch, uint32 slot);
+    /// @dev Thrown when the pack was anchored after the delivery: it was not sold.
     error Subscription_EpochTooLate(uint64 asOfEpoch, uint64 given);
+    /// @dev Thrown when the epoch is not the anchored one, or the pack is not in it.
     error Subscription_PackNotAnchored(bytes32 streamId, uint64 seq);
+    /// @dev Thrown when the proof does not show that the point is the buyer's scalar times the delivery's.
     error Subscription_WrongSharedPoint(uint32 batch);
+    /// @dev Thrown when the delivered key fits the pack's commitment.
     error Subscription_KeyIsRight(bytes32 keyCommitment);
+    /// @dev Thrown when the key shown is not the one that the pack commits to.
     error Subscription_WrongPackKey(bytes32 expected, bytes32 given);
+    /// @dev Thrown when the content shown is not the one that the pack commits to.
     error Subscription_WrongContent(bytes32 expected, bytes32 given);
+    /// @dev Thrown when the tag is right: the pack opens.
     error Subscription_PackOpens(bytes32 headerDigest);
+    /// @dev Thrown when the slot is of another batch, or was not charged.
     error Subscription_SlotNotPaid(uint32 slot);
+    /// @dev Thrown when the header shown is not the later pack's.
     error Subscription_WrongHeader(bytes32 expected, bytes32 given);
+    /// @dev Thrown when the later pack's header does not name the earlier one as its `previous`.
     error Subscription_NotInLine(bytes32 expected, bytes32 given);
+    /// @dev Thrown when the slot does not lie between the two packs.
     error Subscription_SlotNotBetween(uint32 slot);
+    /// @dev Thrown when another sum than the stated one came.
     error Subscription_NotReceived(address token, uint256 needed, uint256 found);
+    /// @dev Thrown when the account is owed nothing in this token.
     error Subscription_NothingToWithdraw(address account, address token);
 
     /// @notice Offers a live stream to all. By the owner of the device in the stream's owner epoch.

@@ -8,11 +8,16 @@ import {Agreement} from "./Agreement.sol";
 /// @dev EIP-712 domain ("AgreementDigests", "1", chainId, this). A digest is salted, so it can't be guessed, and stands
 /// once. Warning: who anchored it says nothing of who is a party; that is shown by the signatures, to whom one likes.
 interface IAgreementDigests {
+    /// @notice A digest stands, with its time.
     event DigestAnchored(bytes32 indexed digest, address indexed by, uint64 atMs);
 
+    /// @dev Thrown when the digest is zero.
     error AgreementDigests_DigestZero();
+    /// @dev Thrown when the digest stands already.
     error AgreementDigests_Known(bytes32 digest, uint64 atMs);
+    /// @dev Thrown when there is no party, or not one signature each.
     error AgreementDigests_SignatureCount(uint256 expected, uint256 given);
+    /// @dev Thrown when the party did not sign this digest.
     error AgreementDigests_WrongSigner(address expected, address found);
 
     /// @notice Anchors a digest, once. Anyone may.

@@ -38,24 +38,42 @@ interface IPrivateAgreement {
         Ended
     }
 
+    /// @notice Terms were proposed or countered; signatures count anew.
     event Proposed(uint64 indexed version, address indexed by, bytes32 digest, bytes terms);
+    /// @notice The open version is void.
     event TakenBack(uint64 indexed version, address indexed by);
+    /// @notice A party signed the open version.
     event Signed(uint64 indexed version, address indexed party, bytes signature);
+    /// @notice All have signed: this version is in force.
     event Activated(uint64 indexed version, bytes32 digest);
+    /// @notice The agreement ends at `endMs`, earlier than it said.
     event NoticeGiven(uint64 indexed version, address indexed by, uint64 endMs);
 
+    /// @dev Thrown when the caller is no party of the agreement in force, or no founder before the first.
     error PrivateAgreement_NotParty(address caller);
+    /// @dev Thrown when there are too few or too many parties or auditors.
     error PrivateAgreement_Parties(uint256 parties, uint256 auditors);
+    /// @dev Thrown when accounts are not in ascending order, or one stands twice.
     error PrivateAgreement_NotAscending(address previous, address account);
+    /// @dev Thrown when an account would be both.
     error PrivateAgreement_BothPartyAndAuditor(address account);
+    /// @dev Thrown when deadline or end are past, too far away or in the wrong order.
     error PrivateAgreement_WrongTimes(uint64 nowMs, uint64 deadline, uint64 endMs);
+    /// @dev Thrown when there are no terms.
     error PrivateAgreement_TermsEmpty();
+    /// @dev Thrown when there is no salt: the digest could be guessed.
     error PrivateAgreement_SaltZero();
+    /// @dev Thrown when another proposal is open.
     error PrivateAgreement_ProposalOpen(uint64 version);
+    /// @dev Thrown when no proposal of that version is open.
     error PrivateAgreement_NoProposal(uint64 version);
+    /// @dev Thrown when somebody else made the proposal.
     error PrivateAgreement_NotProposer(address proposer, address caller);
+    /// @dev Thrown when the proposal does not need this account's signature.
     error PrivateAgreement_NotAsked(uint64 version, address signer);
+    /// @dev Thrown when the account has signed this version.
     error PrivateAgreement_AlreadySigned(uint64 version, address signer);
+    /// @dev Thrown when no agreement is in force.
     error PrivateAgreement_NotActive();
 
     /// @notice Proposes the first terms, or an amendment. Parties only (before anything is active: those of the

@@ -60,21 +60,36 @@ interface IReputation is ITrustGraph {
         uint64 fee,
         uint256 weight
     );
+    /// @notice The committee's counts of a provider were added.
     event FactsReported(bytes32 indexed provider, uint32 indexed number, Facts facts);
+    /// @notice A deal that was lost to a proof counts against its deliverer.
     event FaultCounted(bytes32 indexed provider, bytes32 indexed dealId);
 
+    /// @dev Thrown when the caller is not the deal's buyer.
     error Reputation_NotBuyer(address buyer, address caller);
+    /// @dev Thrown when the status shown is not the deal's.
     error Reputation_WrongStatus(bytes32 dealId, bytes32 word);
+    /// @dev Thrown when the deal has not ended, or nothing was delivered.
     error Reputation_NotDelivered(bytes32 dealId, uint8 state);
+    /// @dev Thrown when the rater is of the organisation that it would rate.
     error Reputation_OwnProvider(bytes32 provider);
+    /// @dev Thrown when this deal, or one that finished later, was rated by the pair.
     error Reputation_OutOfOrder(bytes32 dealId, uint112 after_);
+    /// @dev Thrown when no facet is rated.
     error Reputation_NoOpinion();
+    /// @dev Thrown when a value is above 100.
     error Reputation_WrongValue(uint8 value);
+    /// @dev Thrown when the fee is too small to weigh anything.
     error Reputation_FeeTooSmall(uint64 fee);
+    /// @dev Thrown when the rater has given about the provider what it may, for now.
     error Reputation_CapReached(uint256 room, uint256 weight);
+    /// @dev Thrown when this is not the provider's next report.
     error Reputation_WrongNumber(uint32 expected, uint32 given);
+    /// @dev Thrown when the report does not go on where the last one ended, or reaches beyond what is anchored.
     error Reputation_WrongEpochs(uint64 expectedFrom, uint64 latest, uint64 fromEpoch, uint64 toEpoch);
+    /// @dev Thrown when the deal was not refunded after a delivery.
     error Reputation_NoFault(bytes32 dealId, uint8 state);
+    /// @dev Thrown when the deal was counted before.
     error Reputation_FaultKnown(bytes32 dealId);
 
     /// @notice Rates the seller of a deal, as its buyer. Burns `fee` tokens of the caller, who has approved them.

@@ -12,15 +12,24 @@ pragma solidity ^0.8.24;
 /// Organisations that are no founders get trust only from what others give them: if honest organisations spend no more
 /// than the share x of their trust on colluding ones, these hold no more than 0.85x / (0.15 + 0.85x) together.
 interface ITrustGraph {
+    /// @notice An organisation has a place in the graph, for ever.
     event OrganisationEntered(bytes32 indexed organisation, uint256 index);
+    /// @notice All pair ratings were copied: this is what the day's score is computed from.
     event GraphBegun(uint64 indexed day, uint256 organisations);
+    /// @notice The day's score is complete.
     event GraphComputed(uint64 indexed day);
 
+    /// @dev Thrown when there are no founders, or too many.
     error TrustGraph_Founders(uint256 given);
+    /// @dev Thrown when every place is taken.
     error TrustGraph_Full(uint256 limit);
+    /// @dev Thrown when the organisation has a place.
     error TrustGraph_Known(bytes32 organisation);
+    /// @dev Thrown when the account is of no organisation.
     error TrustGraph_NoOrganisation(address account);
+    /// @dev Thrown when a score was begun today.
     error TrustGraph_BegunToday(uint64 day);
+    /// @dev Thrown when nothing was begun, or everything is computed.
     error TrustGraph_NothingToCompute(uint64 day);
 
     /// @notice Lets the organisation of an account take part from the next day on. Anyone may call; a place is for ever.

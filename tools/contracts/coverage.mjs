@@ -1,11 +1,11 @@
 // Lines that no test reaches and branches that no test takes, counted in a copy of the contracts whose conditions are probed.
 // Figures of gas are left out: instrumented code costs more.
-import { spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { root } from "../setup.mjs";
 import { PROBE, PROBE_FILE, probe, tagOf } from "./branches.mjs";
+import { solidityTests } from "./tests.mjs";
 
 const LEAST = 0.95;
 /** What the tests need beside the contracts. */
@@ -105,12 +105,12 @@ export function checkCoverage(say) {
   const folder = mkdtempSync(join(tmpdir(), "msec-coverage-"));
   try {
     const sites = probedCopy(folder);
-    const { status, stdout, stderr } = spawnSync(
-      "hardhat",
-      ["test", "solidity", "--network", "istanbul", "--coverage", "--grep-exclude", "[gG]as"],
-      { cwd: folder, encoding: "utf8", maxBuffer: 1 << 28 },
+    const { failed, output } = solidityTests(
+      ["--network", "istanbul", "--coverage", "--grep-exclude", "[gG]as"],
+      false,
+      folder,
     );
-    if (status !== 0) throw new Error(`tests fail under coverage:\n${(stdout + stderr).slice(-2000)}`);
+    if (failed) throw new Error(`tests fail under coverage:\n${output}`);
     const ofLines = lines(folder, missed);
     const ofBranches = branches(folder, sites, missed);
     say(`lines reached: ${ofLines}; ways of conditions taken: ${ofBranches}`);

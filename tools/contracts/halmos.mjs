@@ -1,11 +1,13 @@
-// Halmos runs the bytecode of the contracts that hold money on symbolic storage, callers and arguments: each `check_` is
-// proved for all of them, and each `check_reachable_` must be refuted, so that nothing is proved of a call that can't succeed.
+// Halmos runs the very bytecode that is deployed, of the contracts that hold money, on symbolic storage, callers and arguments:
+// each `check_` is proved for all of them, and each `check_reachable_` must be refuted, so that nothing is proved of a call that
+// can't succeed.
 import { spawnSync } from "node:child_process";
 import { chmodSync, cpSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { fetchPackage } from "../npm-package.mjs";
 import { root } from "../setup.mjs";
+import { contracts } from "./build.mjs";
 import { python } from "./python.mjs";
 
 const cache = join(root, "node_modules", ".cache");
@@ -26,7 +28,7 @@ const FORGE = {
   ],
 };
 
-/** The settings of the deployed build; runs as hardhat.config.ts has them for Escrow. */
+/** Of the checks themselves: the contracts under them come compiled. */
 const FOUNDRY = `[profile.default]
 src = "src"
 test = "src"
@@ -34,7 +36,6 @@ out = "out"
 solc = "SOLC"
 evm_version = "istanbul"
 optimizer = true
-optimizer_runs = 1000
 via_ir = true
 bytecode_hash = "none"
 remappings = ["@openzeppelin/=node_modules/@openzeppelin/", "contracts/=contracts/"]
@@ -87,6 +88,14 @@ function lay(project) {
     recursive: true,
     filter: (path) => !path.endsWith(".t.sol"),
   });
+  const constants = ["Escrow", "Subscription"].map((name) => {
+    const { bytecode } = contracts().find(({ contractName }) => contractName === name);
+    return `    bytes internal constant ${name.toUpperCase()} = hex"${bytecode.slice(2)}";\n`;
+  });
+  writeFileSync(
+    join(project, "src/Built.sol"),
+    `// SPDX-License-Identifier: Apache-2.0\npragma solidity 0.8.36;\n\nlibrary Built {\n${constants.join("")}}\n`,
+  );
   mkdirSync(join(project, "node_modules"));
   symlinkSync(join(root, "node_modules/@openzeppelin"), join(project, "node_modules/@openzeppelin"));
   writeFileSync(join(project, "foundry.toml"), FOUNDRY.replace("SOLC", join(project, "solc")));

@@ -22,7 +22,7 @@ import { cityPlans } from "./city/plans.ts";
 import { people } from "./city/layout.ts";
 import { runningCity, up } from "./city/up.ts";
 import { openSession, type Session } from "./context.ts";
-import { checkContracts } from "./contracts.ts";
+import { checkContracts, handOverCity } from "./contracts.ts";
 import {
   attestDevice,
   describeDevice,
@@ -659,9 +659,13 @@ command("contracts", "check a network's contracts, roles and names: exit 0 as th
   .requiredOption("--rpc <URL>", "chain endpoint to check")
   .option("--manifest <FILE>", "what was deployed (default: manifest.json of the city's folder)")
   .action(async ({ dir, json, rpc, manifest }: Common & { rpc: string; manifest?: string }) => {
-    const { file, differences, contracts } = await checkContracts(rpc, manifest ?? join(resolve(dir), "manifest.json"));
+    const { file, differences, contracts, founding } = await checkContracts(
+      rpc,
+      manifest ?? join(resolve(dir), "manifest.json"),
+    );
     if (differences.length > 0) process.exitCode = 1;
-    if (json) return printJson({ same: differences.length === 0, manifest: file, contracts, differences });
+    if (json) return printJson({ same: differences.length === 0, manifest: file, contracts, founding, differences });
+    if (founding) print(warn("the account that deployed still holds the roles, without delay: see msec hand-over"));
     if (differences.length === 0)
       return print(good(`${contracts} contracts, their roles, delays and names are as ${file} and this build say`));
     const show = (value: unknown) => (typeof value === "string" ? value : (JSON.stringify(value) ?? "nothing"));
@@ -671,6 +675,23 @@ command("contracts", "check a network's contracts, roles and names: exit 0 as th
       print(`  found     ${show(found)}`);
     }
   });
+
+command(
+  "hand-over",
+  "end a city's founding: give its roles to others, with the delays of the table; the founder keeps none",
+)
+  .argument("<FILE>", 'who shall hold what, in JSON: {"ADMIN": ["0x…"], "GOVERNOR": ["0x…", "0x…"], …}')
+  .action((file: string, options: Common) =>
+    withSession(
+      options,
+      (session) => handOverCity(session, file),
+      ({ manifest, holders }) => {
+        print(good("handed over; the account that deployed holds no role any more"));
+        for (const [role, accounts] of Object.entries(holders)) print(`  ${role.padEnd(14)} ${accounts.join(", ")}`);
+        print(`  ${dim(`${manifest} says so; publish it`)}`);
+      },
+    ),
+  );
 
 command("erase", "destroy keys and contents: of a period, of a whole stream, or of everything of a person")
   .argument("<STREAM>", "name or id of the stream")

@@ -39,20 +39,52 @@ describe("the documents", () => {
     expect(missing).toEqual([]);
   });
 
+  test("say of each event and error when it comes, in the interface that declares it", () => {
+    const undocumented = files("contracts", ".sol")
+      .filter((file) => /\/I[A-Z]\w+\.sol$/.test(file))
+      .flatMap((file) =>
+        [...read(file).matchAll(/^(.*)\n +((?:event|error) \w+)\(/gm)]
+          .filter(([, before]) => !before?.trim().startsWith("///"))
+          .map(([, , what]) => `${file}: ${what}`),
+      );
+    expect(undocumented).toEqual([]);
+  });
+
+  test("docs/contracts.md has no figure of gas that snapshots/ has not", () => {
+    const kept = new Set(
+      files("snapshots", ".json").flatMap((file) => Object.values(JSON.parse(read(file)) as Record<string, string>)),
+    );
+    const figures = figuresOf(read("docs/contracts.md"), "Gas");
+    expect(figures.length).toBeGreaterThan(20);
+    expect(figures.filter((figure) => !kept.has(figure.replaceAll(",", "")))).toEqual([]);
+  });
+
   test("docs/contracts.md says who may do what as roles.json has it", () => {
-    const { roles, table } = JSON.parse(read("contracts/access/roles.json")) as {
+    const { roles, delays, table } = JSON.parse(read("contracts/access/roles.json")) as {
       roles: Record<string, number>;
+      delays: Record<string, number>;
       table: { contract: string; function: string; role: string }[];
     };
-    const text = read("docs/contracts.md");
-    const told = [...text.matchAll(/^\| ([A-Z]+) (\d+)[^|]*\| (.*) \|$/gm)].flatMap(([, role, id, functions]) => {
-      expect(roles[role as string], role).toBe(Number(id));
-      return rowsOf(functions as string).map((row) => `${role} ${row}`);
-    });
+    const rows = [...read("docs/contracts.md").matchAll(/^\| ([A-Z]+) (\d+) \| (none|\d+ days) \| (.*) \|$/gm)];
+    expect(Object.fromEntries(rows.map(([, role, id]) => [role, Number(id)]))).toEqual(roles);
+    const secondsOf = (delay = "") => (delay === "none" ? 0 : Number.parseInt(delay) * 86_400);
+    expect(Object.fromEntries(rows.map(([, role, , delay]) => [role, secondsOf(delay)]))).toEqual(delays);
+    // What the admin may do is the manager's own, and no row of the table.
+    const told = rows
+      .filter(([, role]) => role !== "ADMIN")
+      .flatMap(([, role, , , functions]) => rowsOf(functions as string).map((row) => `${role} ${row}`));
     const kept = table.map((row) => `${row.role} ${row.contract}.${row.function.split("(")[0]}`);
     expect(told.sort()).toEqual(kept.sort());
   });
 });
+
+/** Figures with commas of the tables under a heading, up to the next one. */
+function figuresOf(text: string, heading: string): string[] {
+  const [, section = ""] = text.split(`\n## ${heading}\n`);
+  const [part = ""] = section.split("\n## ");
+  const rows = part.split("\n").filter((line) => line.startsWith("|"));
+  return rows.flatMap((row) => row.split("|").at(-2)?.match(/\d{1,3}(?:,\d{3})+/g) ?? []);
+}
 
 /** "`A.f`, `g`; `B.h`" and "`f` of `A`, `B`" as contract.function. */
 function rowsOf(cell: string): string[] {

@@ -5,6 +5,7 @@ export * from "./at-block.ts";
 export * from "./contracts.ts";
 export * from "./deploy.ts";
 export * from "./errors.ts";
+export * from "./hand-over.ts";
 export * from "./heads.ts";
 export * from "./manifest.ts";
 export * from "./privacy-manager.ts";

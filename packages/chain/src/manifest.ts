@@ -18,6 +18,7 @@ import { type Artifact, artifact, type Compiler, compilerOf } from "./artifacts.
 import { atBlock, type Block } from "./at-block.ts";
 import { type Addresses, type ContractName, SOURCES } from "./contracts.ts";
 import { creationData, type Founding, planCity } from "./deploy.ts";
+import { delayOf } from "./hand-over.ts";
 import { type ChainProvider } from "./provider.ts";
 import { Sender } from "./sender.ts";
 
@@ -248,6 +249,13 @@ export async function checkAccess(
     const settings = (role: typeof expected) => role && [role.admin, role.guardian, role.grantDelay];
     compare(where, "admin, guardian or grant delay differ", settings(expected), settings(found));
   }
+  for (const { account, role, delay, least } of tooQuick(now, manifest.deployer))
+    compare(
+      `access.roles.${role}.delay`,
+      `${account} waits for less than contracts/access/roles.json has it`,
+      least,
+      delay,
+    );
   const table = roles.table
     .map((row) => ({
       contract: row.contract,
@@ -272,6 +280,21 @@ export async function checkAccess(
     compare(`access.modules.${name}`, "code has changed since it was named", codehash, keccak256(code));
   }
   return found;
+}
+
+/** Whether the account that deployed may still grant roles: as long as it may, no delay binds it, and so nobody. */
+export const isBeingFounded = ({ roles: held }: AccessState, deployer: Hex): boolean =>
+  held.some(({ name, members }) => name === "ADMIN" && members.some(({ account }) => account === deployer));
+
+/** Who holds a role with less delay than the table gives it; but for the founder, until it has handed over. */
+function tooQuick(now: AccessState, deployer: Hex): { account: Hex; role: string; delay: number; least: number }[] {
+  const founder = isBeingFounded(now, deployer) ? deployer : undefined;
+  return now.roles.flatMap(({ id, name, members }) => {
+    const least = delayOf(id) ?? 0;
+    return members
+      .filter(({ account, delay }) => account !== founder && delay < least)
+      .map(({ account, delay }) => ({ account, role: `${name} ${id}`, delay, least }));
+  });
 }
 
 /** Runtime code with zeros where immutables go. */

@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.36;
 
-import {IDirectory} from "contracts/access/IDirectory.sol";
-import {IConsent} from "contracts/data/IConsent.sol";
 import {Deal} from "contracts/data/ProtocolTypes.sol";
-import {IDeviceRegistry} from "contracts/identity/IDeviceRegistry.sol";
-import {Escrow} from "contracts/market/Escrow.sol";
-import {IArbitration} from "contracts/market/IArbitration.sol";
-import {Status} from "contracts/market/IEscrow.sol";
+import {IEscrow, Status} from "contracts/market/IEscrow.sol";
+import {Built} from "./Built.sol";
 import {Symbolic, Token} from "./Symbolic.t.sol";
 
 /// @dev Says how long it takes, and never rules.
@@ -19,18 +15,13 @@ contract Panel {
 
 /// @dev All storage of escrow and token is symbolic, so whatever state there may be; deals, statuses and callers are free.
 contract EscrowCheck is Symbolic {
-    Escrow private escrow;
+    IEscrow private escrow;
     Token private token;
 
     function setUp() public {
         token = new Token();
-        escrow = new Escrow(
-            address(0xa),
-            IDirectory(address(0xb)),
-            IDeviceRegistry(address(0xc)),
-            IConsent(address(0xd)),
-            IArbitration(address(new Panel()))
-        );
+        bytes memory arguments = abi.encode(address(0xa), address(0xb), address(0xc), address(0xd), new Panel());
+        escrow = IEscrow(deploy(Built.ESCROW, arguments));
         svm.enableSymbolicStorage(address(escrow));
         svm.enableSymbolicStorage(address(token));
     }

@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.36;
 
-import {IDirectory} from "contracts/access/IDirectory.sol";
-import {IConsent} from "contracts/data/IConsent.sol";
-import {IDeviceRegistry} from "contracts/identity/IDeviceRegistry.sol";
-import {IEscrow} from "contracts/market/IEscrow.sol";
-import {Phase, SubscriptionState, SubscriptionTerms} from "contracts/market/ISubscription.sol";
-import {Subscription} from "contracts/market/Subscription.sol";
+import {ISubscription, Phase, SubscriptionState, SubscriptionTerms} from "contracts/market/ISubscription.sol";
+import {Built} from "./Built.sol";
 import {Symbolic, Token} from "./Symbolic.t.sol";
 
 /// @dev Answers as its storage says, which is symbolic.
@@ -21,19 +17,14 @@ contract Consent {
 
 /// @dev All storage of subscription, token and consent is symbolic; terms and callers are free.
 contract SubscriptionCheck is Symbolic {
-    Subscription private subscription;
+    ISubscription private subscription;
     Token private token;
 
     function setUp() public {
         token = new Token();
         Consent consent = new Consent();
-        subscription = new Subscription(
-            address(0xa),
-            IDirectory(address(0xb)),
-            IDeviceRegistry(address(0xc)),
-            IConsent(address(consent)),
-            IEscrow(address(0xd))
-        );
+        bytes memory arguments = abi.encode(address(0xa), address(0xb), address(0xc), consent, address(0xd));
+        subscription = ISubscription(deploy(Built.SUBSCRIPTION, arguments));
         svm.enableSymbolicStorage(address(subscription));
         svm.enableSymbolicStorage(address(token));
         svm.enableSymbolicStorage(address(consent));

@@ -26,4 +26,13 @@ contract Token {
 abstract contract Symbolic {
     Svm internal constant svm = Svm(address(uint160(uint256(keccak256("svm cheat code")))));
     Vm internal constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
+
+    /// @param creation What the build made, which a city deploys: what is proved is proved of that very code.
+    function deploy(bytes memory creation, bytes memory arguments) internal returns (address at) {
+        bytes memory code = bytes.concat(creation, arguments);
+        assembly ("memory-safe") {
+            at := create(0, add(code, 32), mload(code))
+        }
+        require(at != address(0));
+    }
 }
