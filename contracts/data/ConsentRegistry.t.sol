@@ -541,17 +541,7 @@ contract ConsentRegistryTest is ConsentBase {
 
     function test_whenTheDeviceWasSold_eachOwnerHasItsOwn() external {
         grantToAnyone(stream());
-        IDeviceRegistry.Transfer memory t = IDeviceRegistry.Transfer(deviceId, buyer, 1, nowMs());
-        bytes32 digest = typed(
-            "DeviceRegistry",
-            address(registry),
-            keccak256(
-                abi.encode(keccak256("Transfer(bytes32 deviceId,address newOwner,uint256 nonce,uint64 deadline)"), t)
-            )
-        );
-        registry.transferOwnership(t, sign(OWNER_KEY, digest), sign(BUYER_KEY, digest));
-        Stream memory later = stream();
-        later.ownerEpoch = 2;
+        Stream memory later = _sold();
         assertTrue(!consent.authorised(hashStream(later), PURPOSE, stranger), "grants end with the owner epoch");
         vm.startPrank(buyer);
         consent.requestErasure(later, 1, 1);
@@ -567,6 +557,22 @@ contract ConsentRegistryTest is ConsentBase {
         consent.grant(later, PURPOSE, buyer, 0, type(uint64).max);
         consent.requestErasure(stream(), 1, 1);
         vm.stopPrank();
+    }
+
+    /// @dev A new owner is a new stream: operators take no further header into the old one, so what was granted there opens
+    /// nothing that is measured after the sale. Its past stays for sale by who owned the device then, and the new owner, who
+    /// never had the right to it, can't void it.
+    function test_whenTheDeviceWasSold_grantsOfTheOldStreamGoOnUntilItsOwnerEndsThem() external {
+        grantToAnyone(stream());
+        Stream memory later = _sold();
+        assertTrue(consent.authorised(_id, PURPOSE, stranger), "what was measured before");
+        assertTrue(!consent.authorised(hashStream(later), PURPOSE, stranger), "what is measured after");
+        vm.prank(buyer);
+        vm.expectPartialRevert(IConsentRegistry.ConsentRegistry_NotOwnerOrSubject.selector);
+        consent.revokeAll(stream());
+        vm.prank(owner);
+        consent.revokeAll(stream());
+        assertTrue(!consent.authorised(_id, PURPOSE, stranger), "until its own owner withdraws it");
     }
 
     function test_requestErasureBySignature_itWorksOnce() external {
@@ -780,6 +786,21 @@ contract ConsentRegistryTest is ConsentBase {
         IConsentRegistry.Erased memory e = erasedOf(_id, 1);
         signature = signed(memberKeys[0], keccak256(abi.encode(ERASED, e)));
         _measure("receipt of one of 4 holders", 80_000, abi.encodeCall(consent.submitErased, (e, h, signature)));
+    }
+
+    /// @return later The stream of the device's new owner, the buyer.
+    function _sold() private returns (Stream memory later) {
+        IDeviceRegistry.Transfer memory t = IDeviceRegistry.Transfer(deviceId, buyer, 1, nowMs());
+        bytes32 digest = typed(
+            "DeviceRegistry",
+            address(registry),
+            keccak256(
+                abi.encode(keccak256("Transfer(bytes32 deviceId,address newOwner,uint256 nonce,uint64 deadline)"), t)
+            )
+        );
+        registry.transferOwnership(t, sign(OWNER_KEY, digest), sign(BUYER_KEY, digest));
+        later = stream();
+        later.ownerEpoch = 2;
     }
 
     function _measure(string memory name, uint256 most, bytes memory data) private {

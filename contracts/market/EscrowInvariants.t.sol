@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.36;
 
+import {Pausable} from "@openzeppelin/contracts/utils/Pausable.sol";
+
 import {Deal, Epoch, Pack} from "../data/ProtocolTypes.sol";
 import {Fixture} from "../test/Fixture.t.sol";
 import {Merkle} from "../test/Merkle.t.sol";
 import {IArbitration} from "./IArbitration.sol";
-import {Delivery, IEscrow, KeyNode, Status, WrongKey} from "./IEscrow.sol";
+import {Delivery, IEscrow, KeyNode, Status, Unopenable, WrongKey} from "./IEscrow.sol";
 
 /// @dev Random deals of one node among random deliverers, some of whom lie, buyers who complain, judges who vote or stay
-/// away, and random time; a model of who is owed what.
+/// away, pauses that last, and random time; a model of who is owed what. The first epoch has a pack that opens, the second
+/// one that does not, so that a deal as of the second can be proved unopenable.
 contract EscrowHandler is Fixture {
     Deal[] private _deals;
     Status[] private _statuses;
@@ -19,10 +22,12 @@ contract EscrowHandler is Fixture {
     address[] private _judges;
     KeyNode private _node;
     Pack private _pack;
-    Epoch private _epoch;
     WrongKey private _claim;
+    Unopenable private _opens;
+    Unopenable private _broken;
     Delivery private _out;
     uint256 private _sx;
+    bool private _paused;
     uint256 public minted;
     uint256 public paidOut;
 
@@ -36,8 +41,14 @@ contract EscrowHandler is Fixture {
         arbitration.setPanel(_judges);
         pass(1000);
         _node = nodes(1, 26)[0];
-        _pack = pack(nodeSecret(0), 26, F + 3);
-        _epoch = anchorNext(hashPack(_pack), 1);
+        Pack memory p = pack(nodeSecret(0), 26, F + 3);
+        bytes memory content = contentOf(p, packKey(nodeSecret(0), 26, p), 20);
+        p.contentDigest = sha256(content);
+        _pack = p;
+        _anchored(_opens, p, content);
+        p = pack(nodeSecret(0), 26, F + 9);
+        p.contentDigest = sha256("too short");
+        _anchored(_broken, p, "too short");
         (uint256 x, uint256 y) = point(E_KEY);
         (_out.Ex, _out.vE) = (x, parity(y));
         uint256 sy;
@@ -45,12 +56,21 @@ contract EscrowHandler is Fixture {
         _claim.node = _node;
         (_claim.b, _claim.Sx, _claim.Sy) = (b(0), _sx, sy);
         _claim.pack = _pack;
-        _claim.epoch = _epoch;
+        _claim.epoch = _opens.epoch;
+    }
+
+    function _anchored(Unopenable storage c, Pack memory p, bytes memory content) private {
+        pass(1);
+        c.epoch = anchorNext(hashPack(p), 1);
+        c.node = _node;
+        c.packKey = packKey(nodeSecret(0), 26, p);
+        c.content = content;
+        c.pack = p;
     }
 
     /* actions */
 
-    function open(uint64 price, uint16 feePerMille, uint64 bond, bool withFallback) external {
+    function open(uint64 price, uint16 feePerMille, uint64 bond, bool withFallback, bool withBroken) external {
         if (_deals.length == 12) return;
         KeyNode[] memory list = new KeyNode[](1);
         list[0] = _node;
@@ -60,7 +80,14 @@ contract EscrowHandler is Fixture {
         d.bond = uint128(bound(bond, 0, 1e12));
         d.nonce = bytes32(_deals.length);
         d.erasures = consent.erasures(d.streamId);
+        d.asOfEpoch = withBroken ? 2 : 1;
         if (!withFallback) d.fallbackDeliverer = address(0);
+        if (_paused) {
+            vm.prank(address(market));
+            vm.expectRevert(Pausable.EnforcedPause.selector);
+            escrow.open(d, stream(), list);
+            return;
+        }
         minted += d.price;
         _deals.push(d);
         _statuses.push(openDeal(d, list));
@@ -71,6 +98,11 @@ contract EscrowHandler is Fixture {
 
     function addBond(bool ofFallback, uint64 amount) external {
         amount = uint64(bound(amount, 0, 1e12));
+        if (_paused) {
+            vm.expectRevert(Pausable.EnforcedPause.selector);
+            escrow.depositBond(address(token), amount);
+            return;
+        }
         minted += amount;
         depositBond(ofFallback ? fallbackDeliverer : deliverer, amount);
     }
@@ -150,6 +182,17 @@ contract EscrowHandler is Fixture {
         if (_lied[i]) _statuses[i].state = 4;
     }
 
+    /// @dev A pack that does not open is proved in a deal that knew it, one that opens never.
+    function proveUnopenableAny(uint256 which, bool ofBroken) external {
+        (bool found, uint256 i) = _pick(which, 2);
+        if (!found) return;
+        bool known = _deals[i].asOfEpoch == 2;
+        if (!ofBroken) vm.expectPartialRevert(IEscrow.Escrow_PackOpens.selector);
+        else if (!known) vm.expectPartialRevert(IEscrow.Escrow_EpochTooLate.selector);
+        escrow.proveUnopenable(_deals[i], _statuses[i], ofBroken ? _broken : _opens);
+        if (ofBroken && known) _statuses[i].state = 4;
+    }
+
     /// @dev The buyer complains, and up to four judges commit at once.
     function complainAny(uint256 which, uint8 voters) external {
         (bool found, uint256 i) = _pick(which, 2);
@@ -204,16 +247,12 @@ contract EscrowHandler is Fixture {
         consent.requestErasure(stream(), F, F);
     }
 
-    function pauseOrNot() external {
-        escrow.pause();
-        // everything but open and depositBond goes on; the other actions of this handler would fail otherwise
-        for (uint256 i = 0; i < _deals.length; ++i) {
-            if (_statuses[i].state & 0x7f == 1 && _closed(_statuses[i], _deals[i].deliverSeconds)) {
-                escrow.refund(_deals[i], _statuses[i]);
-                _statuses[i].state = 4;
-            }
-        }
-        escrow.unpause();
+    /// @dev What is paused stays so for the actions that follow, and for the ways out that are tried at the end.
+    function pauseOrNot(uint8 seldom) external {
+        if (_paused) escrow.unpause();
+        else if (seldom % 4 == 0) escrow.pause();
+        else return;
+        _paused = !_paused;
     }
 
     function passTime(uint16 secs, uint8 blocks) external {
@@ -319,6 +358,7 @@ contract EscrowInvariants is Fixture {
             EscrowHandler.refundAny.selector,
             EscrowHandler.releaseAny.selector,
             EscrowHandler.proveAny.selector,
+            EscrowHandler.proveUnopenableAny.selector,
             EscrowHandler.complainAny.selector,
             EscrowHandler.revealAny.selector,
             EscrowHandler.resolveAny.selector,

@@ -44,10 +44,10 @@ abstract contract MarketGas is EscrowBase {
     }
 }
 
-/// @dev Two nodes, as the first measured purchase of this project had.
+/// @dev Two nodes, as the first measured purchase of this project had, unless a test says an hour.
 abstract contract BuyGas is MarketGas {
-    function prepareSale() internal {
-        prepare(2, 26);
+    function prepareSale(uint256 n, uint8 depth) internal {
+        prepare(n, depth);
         vm.prank(owner);
         market.publish(stream(), terms());
         token.mint(buyer, 1e9);
@@ -60,7 +60,7 @@ abstract contract BuyGas is MarketGas {
 
 contract BuyFirstOfAllGasTest is BuyGas {
     function setUp() external {
-        prepareSale();
+        prepareSale(2, 26);
     }
 
     /// @dev The escrow has held nothing, the buyer has never permitted: two words more than ever after.
@@ -71,7 +71,7 @@ contract BuyFirstOfAllGasTest is BuyGas {
 
 contract BuyNewBuyerGasTest is BuyGas {
     function setUp() external {
-        prepareSale();
+        prepareSale(2, 26);
         depositBond(deliverer, 50_000);
     }
 
@@ -80,13 +80,20 @@ contract BuyNewBuyerGasTest is BuyGas {
     }
 }
 
-contract BuyGasTest is BuyGas {
-    function setUp() external {
-        prepareSale();
+/// @dev A buyer's second purchase and later.
+abstract contract BuyAgainGas is BuyGas {
+    function buyOnce() internal {
         Permit memory p = permit(d.price);
         vm.prank(buyer);
         market.buy(terms(), stream(), d, list, p);
         d.nonce = keccak256("second");
+    }
+}
+
+contract BuyGasTest is BuyAgainGas {
+    function setUp() external {
+        prepareSale(2, 26);
+        buyOnce();
     }
 
     function test_buy_gas() external {
@@ -94,9 +101,21 @@ contract BuyGasTest is BuyGas {
     }
 }
 
+contract BuyHourGasTest is BuyAgainGas {
+    function setUp() external {
+        prepareSale(HOUR, DEPTH);
+        buyOnce();
+    }
+
+    /// @dev Each further node is four words of calldata, four of the event and a leaf to hash.
+    function test_buy_gasOfAnHour() external {
+        measured("buy with permit, an hour", buyer, address(market), buyData(), 179_000);
+    }
+}
+
 abstract contract SettleGas is MarketGas {
-    function prepareOrders() internal {
-        prepare(2, 26);
+    function prepareOrders(uint256 n, uint8 depth) internal {
+        prepare(n, depth);
         token.mint(buyer, 1e9);
         vm.prank(buyer);
         token.approve(address(market), type(uint256).max);
@@ -114,7 +133,7 @@ abstract contract SettleGas is MarketGas {
 
 contract SettleFirstGasTest is SettleGas {
     function setUp() external {
-        prepareOrders();
+        prepareOrders(2, 26);
     }
 
     /// @dev The offer's first fill and the buyer's first nonce: two new words.
@@ -123,16 +142,36 @@ contract SettleFirstGasTest is SettleGas {
     }
 }
 
-contract SettleGasTest is SettleGas {
-    function setUp() external {
-        prepareOrders();
+abstract contract SettleAgainGas is SettleGas {
+    function settleOnce() internal {
         (bool ok, ) = address(market).call(settleData(bytes32(uint256(1) << 200)));
         assertTrue(ok, "first");
     }
 
+    function secondData() internal view returns (bytes memory) {
+        return settleData(bytes32((uint256(1) << 200) + 1));
+    }
+}
+
+contract SettleGasTest is SettleAgainGas {
+    function setUp() external {
+        prepareOrders(2, 26);
+        settleOnce();
+    }
+
     function test_settle_gas() external {
-        bytes memory data = settleData(bytes32((uint256(1) << 200) + 1));
-        measured("settle", stranger, address(market), data, 190_000);
+        measured("settle", stranger, address(market), secondData(), 190_000);
+    }
+}
+
+contract SettleHourGasTest is SettleAgainGas {
+    function setUp() external {
+        prepareOrders(HOUR, DEPTH);
+        settleOnce();
+    }
+
+    function test_settle_gasOfAnHour() external {
+        measured("settle, an hour", stranger, address(market), secondData(), 190_000);
     }
 }
 
@@ -184,10 +223,9 @@ contract UnopenableGasTest is MarketGas {
         sold("first");
         serve(HOUR);
         Pack memory p = packs[0];
-        bytes memory aad = bytes.concat(p.streamId, bytes4(p.keyEpoch), bytes8(p.seq));
         _c.node = list[0];
         _c.nodeProof = Merkle.proof(nodeLeaves(list), 0);
-        _c.packKey = keccak256(bytes.concat(bytes1(0x02), slotKey(nodeSecret(0), DEPTH, p.slot), aad));
+        _c.packKey = packKey(nodeSecret(0), DEPTH, p);
         _c.content = content;
         _c.pack = p;
         _c.packProof = Merkle.proof(leaves, 0);

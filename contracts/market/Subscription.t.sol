@@ -9,7 +9,6 @@ import {Epoch, Pack, Stream} from "../data/ProtocolTypes.sol";
 import {Curve} from "../test/Curve.t.sol";
 import {HostileToken} from "../test/HostileToken.t.sol";
 import {Merkle} from "../test/Merkle.t.sol";
-import {Rfc8439} from "../test/Rfc8439.t.sol";
 import {Permit} from "./IMarketplace.sol";
 import {
     AnchoredPack,
@@ -1003,10 +1002,8 @@ contract SubscriptionTest is SubscriptionBase {
     /// @dev Gives pack i a sealed content, with a tag of another message where it is broken, and anchors all again.
     function _withContent(uint256 i, bool broken) private returns (bytes memory content, bytes32 key) {
         Pack memory p = packs[i];
-        bytes memory aad = bytes.concat(p.streamId, bytes4(p.keyEpoch), bytes8(p.seq));
-        key = keccak256(bytes.concat(bytes1(0x02), slotKey(nodeSecret(0), DEPTH, p.slot), aad));
-        bytes memory ciphertext = new bytes(100);
-        content = bytes.concat(bytes12("nonce"), ciphertext, Rfc8439.tag(key, bytes12("nonce"), aad, ciphertext));
+        key = packKey(nodeSecret(0), DEPTH, p);
+        content = contentOf(p, key, 100);
         if (broken) content[50] ^= 0x01;
         packs[i].contentDigest = sha256(content);
         for (uint256 j = 0; j < packs.length; ++j) leaves[j] = hashPack(packs[j]);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.36;
 
+import {Pausable} from "@openzeppelin/contracts/utils/Pausable.sol";
+
 import {Epoch} from "../data/ProtocolTypes.sol";
 import {Fixture} from "../test/Fixture.t.sol";
 import {Merkle} from "../test/Merkle.t.sol";
@@ -9,7 +11,8 @@ import {SharedPoint} from "./SharedPoint.sol";
 import {SubscriptionBase} from "./SubscriptionBase.t.sol";
 
 /// @dev Random subscriptions to one stream, deliverers of whom some lie about keys or slots, buyers who hold, end and prove,
-/// and random time; a model of who is owed what, of what time has passed and what was paid.
+/// pauses that last, and random time; a model of who is owed what, of what time has passed and what was paid. Pack 1 of a
+/// batch opens, pack 2 of every third does not.
 contract SubscriptionHandler is SubscriptionBase {
     struct Known {
         bytes32 nonce;
@@ -36,6 +39,7 @@ contract SubscriptionHandler is SubscriptionBase {
     mapping(bytes32 batchId => bool) private _delivered;
     uint256 public minted;
     uint256 public paidOut;
+    bool private _paused;
 
     constructor() {
         prepare();
@@ -54,24 +58,28 @@ contract SubscriptionHandler is SubscriptionBase {
         k.startedAt = block.timestamp;
         k.erasures = consent.erasures(hashStream(stream()));
         _use(_known.length - 1);
-        minted += deposit;
         vm.prank(buyer);
+        if (_paused) vm.expectRevert(Pausable.EnforcedPause.selector);
         subscription.subscribe(t, deposit, noPermit());
+        if (_paused) _known.pop();
+        else minted += deposit;
     }
 
     function topUp(uint256 which, uint32 amount) external {
         if (!_pick(which)) return;
-        bool open_ = _state().phase <= Phase.Held;
+        bool open_ = _state().phase <= Phase.Held && !_paused;
         vm.prank(buyer);
-        if (!open_) vm.expectPartialRevert(ISubscription.Subscription_WrongPhase.selector);
+        if (_paused) vm.expectRevert(Pausable.EnforcedPause.selector);
+        else if (!open_) vm.expectPartialRevert(ISubscription.Subscription_WrongPhase.selector);
         subscription.topUp(t, amount, noPermit());
         if (open_) minted += amount;
     }
 
     function addBond(bool ofFallback, uint32 amount) external {
-        minted += amount;
         vm.prank(ofFallback ? fallbackDeliverer : deliverer);
+        if (_paused) vm.expectRevert(Pausable.EnforcedPause.selector);
         subscription.depositBond(address(token), amount);
+        if (!_paused) minted += amount;
     }
 
     function takeBond(bool ofFallback, uint256 amount) external {
@@ -173,6 +181,24 @@ contract SubscriptionHandler is SubscriptionBase {
         if (job.overclaimed) _refuted(job);
     }
 
+    /// @dev A pack that does not open is always proved, one that opens never.
+    function proveUnopenable(uint256 which, bool ofBroken) external {
+        if (!_pickJob(which)) return;
+        Job storage job = _jobs[_job];
+        _load(job.batch.number);
+        uint256 i = ofBroken && _isBroken(job.batch.number) ? 2 : 1;
+        bytes32 key = packKey(nodeSecret(0), DEPTH, packs[i]);
+        if (i == 1) vm.expectPartialRevert(ISubscription.Subscription_PackOpens.selector);
+        subscription.proveUnopenable(
+            t,
+            job.batch,
+            key,
+            i == 1 ? contentOf(packs[1], key, 20) : bytes("short"),
+            shown(i)
+        );
+        if (i == 2) _refuted(job);
+    }
+
     function hold(uint256 which) external {
         if (!_pick(which) || _state().phase != Phase.Active) return;
         vm.prank(buyer);
@@ -215,10 +241,12 @@ contract SubscriptionHandler is SubscriptionBase {
         consent.requestErasure(stream(), F, F);
     }
 
-    function pauseOrNot() external {
-        subscription.pause();
-        _leaveWhatTimeLetsLeave();
-        subscription.unpause();
+    /// @dev What is paused stays so for the actions that follow, and for the ways out that are tried at the end.
+    function pauseOrNot(uint8 seldom) external {
+        if (_paused) subscription.unpause();
+        else if (seldom % 4 == 0) subscription.pause();
+        else return;
+        _paused = !_paused;
     }
 
     function passTime(uint16 secs, uint8 blocks) external {
@@ -311,10 +339,21 @@ contract SubscriptionHandler is SubscriptionBase {
 
     function _load(uint32 number) private {
         buildPacks(number, nodeSecret(0));
+        _contents(number);
         epoch = _epochs[number];
         if (epoch.number != 0) return;
         epoch = anchorNext(Merkle.root(leaves), 5);
         _epochs[number] = epoch;
+    }
+
+    function _contents(uint32 number) private {
+        packs[1].contentDigest = sha256(contentOf(packs[1], packKey(nodeSecret(0), DEPTH, packs[1]), 20));
+        if (_isBroken(number)) packs[2].contentDigest = sha256("short");
+        for (uint256 i = 1; i < 3; ++i) leaves[i] = hashPack(packs[i]);
+    }
+
+    function _isBroken(uint32 number) private pure returns (bool) {
+        return number % 3 == 0;
     }
 
     function _use(uint256 i) private {
@@ -371,6 +410,7 @@ contract SubscriptionInvariants is Fixture {
             SubscriptionHandler.settle.selector,
             SubscriptionHandler.proveKey.selector,
             SubscriptionHandler.proveEmpty.selector,
+            SubscriptionHandler.proveUnopenable.selector,
             SubscriptionHandler.hold.selector,
             SubscriptionHandler.resume.selector,
             SubscriptionHandler.end.selector,

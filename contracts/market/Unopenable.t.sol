@@ -3,7 +3,6 @@ pragma solidity 0.8.36;
 
 import {Epoch, Pack} from "../data/ProtocolTypes.sol";
 import {Merkle} from "../test/Merkle.t.sol";
-import {Rfc8439} from "../test/Rfc8439.t.sol";
 import {EscrowBase} from "./Escrow.t.sol";
 import {IEscrow, KeyNode, Status, Unopenable} from "./IEscrow.sol";
 
@@ -167,16 +166,10 @@ contract UnopenableTest is EscrowBase {
     }
 
     function _key(Pack memory p) private pure returns (bytes32) {
-        bytes memory aad = bytes.concat(p.streamId, bytes4(p.keyEpoch), bytes8(p.seq));
-        return keccak256(bytes.concat(bytes1(0x02), slotKey(nodeSecret(0), DEPTH, p.slot), aad));
+        return packKey(nodeSecret(0), DEPTH, p);
     }
 
-    /// @dev What a device sends for a plaintext of `length` bytes: any ciphertext, the right tag.
     function _sealed(Pack memory p, uint256 length) private pure returns (bytes memory) {
-        bytes12 nonce = bytes12(keccak256(abi.encode("nonce", p.slot)));
-        bytes memory aad = bytes.concat(p.streamId, bytes4(p.keyEpoch), bytes8(p.seq));
-        bytes memory text = new bytes(length);
-        for (uint256 i = 0; i < length; ++i) text[i] = bytes1(uint8(i * 31 + 1));
-        return bytes.concat(nonce, text, Rfc8439.tag(_key(p), nonce, aad, text));
+        return contentOf(p, _key(p), length);
     }
 }

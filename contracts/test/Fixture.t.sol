@@ -19,6 +19,7 @@ import {IOracleCommittee} from "../oracle/IOracleCommittee.sol";
 import {Base} from "./Base.t.sol";
 import {Curve} from "./Curve.t.sol";
 import {Merkle} from "./Merkle.t.sol";
+import {Rfc8439} from "./Rfc8439.t.sol";
 import {Roles} from "./Roles.t.sol";
 
 /// @dev A small city: every contract deployed and wired by access/roles.json, three registrars, four operators, one
@@ -314,10 +315,28 @@ abstract contract Fixture is Base {
         p.fromMs = uint64(slot) * 60_000;
         p.toMs = p.fromMs + 59_999;
         p.slot = slot;
-        bytes memory aad = bytes.concat(p.streamId, bytes4(p.keyEpoch), bytes8(p.seq));
-        bytes32 key = keccak256(bytes.concat(bytes1(0x02), slotKey(node, depth, slot), aad));
-        p.keyCommitment = keccak256(bytes.concat(bytes1(0x03), key));
+        p.keyCommitment = commitmentTo(packKey(node, depth, p));
         p.contentDigest = keccak256(abi.encode("content", slot));
+    }
+
+    function aadOf(Pack memory p) internal pure returns (bytes memory) {
+        return bytes.concat(p.streamId, bytes4(p.keyEpoch), bytes8(p.seq));
+    }
+
+    function packKey(bytes32 node, uint8 depth, Pack memory p) internal pure returns (bytes32) {
+        return keccak256(bytes.concat(bytes1(0x02), slotKey(node, depth, p.slot), aadOf(p)));
+    }
+
+    function commitmentTo(bytes32 key) internal pure returns (bytes32) {
+        return keccak256(bytes.concat(bytes1(0x03), key));
+    }
+
+    /// @dev What a device sends for a plaintext of `length` bytes: any ciphertext, the right tag.
+    function contentOf(Pack memory p, bytes32 key, uint256 length) internal pure returns (bytes memory) {
+        bytes12 nonce = bytes12(keccak256(abi.encode("nonce", p.slot)));
+        bytes memory text = new bytes(length);
+        for (uint256 i = 0; i < length; ++i) text[i] = bytes1(uint8(i * 31 + 1));
+        return bytes.concat(nonce, text, Rfc8439.tag(key, nonce, aadOf(p), text));
     }
 
     /* DEALS */
@@ -428,7 +447,11 @@ abstract contract Fixture is Base {
     }
 
     function mask(Deal memory d, uint16 i, uint256 sx) internal view returns (bytes32) {
-        return keccak256(abi.encodePacked("msec.kd", block.chainid, address(escrow), hashDeal(d), i, sx));
+        return maskOf(block.chainid, address(escrow), hashDeal(d), i, sx);
+    }
+
+    function maskOf(uint256 chainId, address by, bytes32 id, uint16 i, uint256 sx) internal pure returns (bytes32) {
+        return keccak256(abi.encodePacked("msec.kd", chainId, by, id, i, sx));
     }
 
     function secretsOf(uint256 n) internal pure returns (bytes32[] memory secrets) {

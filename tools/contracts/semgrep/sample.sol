@@ -5,7 +5,7 @@ pragma solidity 0.8.36;
 contract Sample {
     mapping(address => uint256) private _credits;
 
-    function withdraw(address token) external whenNotPaused {
+    function leave(address token) external whenNotPaused {
         IERC20(token).safeTransfer(msg.sender, _credits[msg.sender]);
         _credits[msg.sender] -= 1;
     }
