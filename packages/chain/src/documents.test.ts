@@ -83,7 +83,13 @@ function figuresOf(text: string, heading: string): string[] {
   const [, section = ""] = text.split(`\n## ${heading}\n`);
   const [part = ""] = section.split("\n## ");
   const rows = part.split("\n").filter((line) => line.startsWith("|"));
-  return rows.flatMap((row) => row.split("|").at(-2)?.match(/\d{1,3}(?:,\d{3})+/g) ?? []);
+  return rows.flatMap(
+    (row) =>
+      row
+        .split("|")
+        .at(-2)
+        ?.match(/\d{1,3}(?:,\d{3})+/g) ?? [],
+  );
 }
 
 /** "`A.f`, `g`; `B.h`" and "`f` of `A`, `B`" as contract.function. */
