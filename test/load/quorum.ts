@@ -28,7 +28,7 @@ Puts up a GoQuorum network of its own (GOQUORUM_BIN) and measures public and pri
 and readings anchored by a whole city on such a network.
 
   --seconds N     how long public transactions are offered, each round (default 30)
-  --rate N        public transactions offered a second (default 430)
+  --rate N        public transactions offered a second (default 450)
   --senders N     accounts that send them, signed ahead (default 8)
   --rounds N      rounds of the public and of each private run; medians are told (default 3)
   --json FILE     writes the figures as JSON
@@ -227,7 +227,7 @@ function options(): Options | undefined {
   };
   return {
     seconds: whole("seconds", 30, 600),
-    rate: whole("rate", 430, 2_000),
+    rate: whole("rate", 450, 2_000),
     senders: whole("senders", 8, 64),
     rounds: whole("rounds", 3, 20),
     json: values.json,
