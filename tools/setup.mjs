@@ -47,6 +47,8 @@ export function environment(node) {
   return {
     ...process.env,
     PATH: path,
+    // Compiled code of every process: a command then starts in half the time.
+    NODE_COMPILE_CACHE: join(root, "node_modules", ".cache", "msec"),
     TURBO_TELEMETRY_DISABLED: "1",
     NEXT_TELEMETRY_DISABLED: "1",
     HARDHAT_DISABLE_TELEMETRY_PROMPT: "true",
