@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { cover, type Hex, type SampleKeys, type StreamPreimage } from "@msec/core";
+import { cover, type Hex, readThing, type SampleKeys, type SignedThing, type StreamPreimage } from "@msec/core";
 import { stateOf } from "@msec/market";
 import { dealOf, nodesOf, PHASE } from "@msec/trade";
 import { type Page } from "playwright-core";
@@ -335,6 +335,38 @@ describe.skipIf(missing)("trade in the browser", () => {
       expect(alone.wrongs).toEqual([]);
       await alone.close();
     }
+  });
+
+  test("the owner says where it is measured: it stands on the map, until the place is taken back", async () => {
+    const placeOf = async () => {
+      const { thing } = await t.get<{ thing: SignedThing | null }>(1, `/streams/${square}`);
+      return thing ? readThing(square, thing.document).place : undefined;
+    };
+    expect(await placeOf()).toBeUndefined();
+    const sent = wallets.seller.asked.filter((method) => method === "eth_sendTransaction").length;
+    await seller.goto(`${site}/en/my-data`);
+    await seller.getByRole("link", { name: "Where it is measured" }).first().waitFor();
+    await seller.goto(`${site}/en/publish/${square}`);
+    const form = seller.getByRole("region", { name: "Where it is measured" });
+    await form.getByLabel("Latitude, longitude").fill("43.4728; -3.8002");
+    await form.getByText("Two numbers with a comma between them").waitFor();
+    expect(await form.getByRole("button", { name: "Put it on the map" }).isDisabled()).toBe(true);
+    await form.getByLabel("Latitude, longitude").fill("43.4728, -3.8002");
+    await form.getByLabel("What people call the place").fill("Las Llamas <b>");
+    await form.getByRole("button", { name: "Put it on the map" }).click();
+    await form.getByText("4 of 4 operators have it.").waitFor({ timeout: 30_000 });
+    expect(await placeOf()).toEqual({ latitude: 43.4728, longitude: -3.8002, name: "Las Llamas <b>" });
+    expect(wallets.seller.asked.filter((method) => method === "eth_sendTransaction")).toHaveLength(sent);
+    await until("the map has it", async () => {
+      const { items } = (await (await fetch(`${t.city.run.indexer}/places`)).json()) as {
+        items: { streamId: Hex; latitude: number; place: string | null }[];
+      };
+      return items.some((item) => item.streamId === square && item.latitude === 43.4728 && item.place !== null);
+    });
+    await seller.reload();
+    await form.getByRole("button", { name: "Take the place back" }).click();
+    await form.getByText("4 of 4 operators have it.").waitFor({ timeout: 30_000 });
+    expect(await placeOf()).toBeUndefined();
   });
 
   test("a live stream is subscribed to; each batch is verified; more is added, it pauses, goes on and ends", async () => {

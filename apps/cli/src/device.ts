@@ -15,9 +15,8 @@ import {
 } from "@msec/device";
 import { connectService, type ElementService, SecureElementError, serviceOf } from "@msec/secure-element";
 import { readJson } from "@msec/service";
-import { describeStream, descriptionOf, type StreamInfo, thingOf } from "@msec/trade";
+import { describeStream, descriptionOf, published, type StreamInfo, thingOf } from "@msec/trade";
 import { Attestation, policyOf, type Registry, sendInOrder } from "./city/attestation.ts";
-import { published } from "./city/descriptions.ts";
 import { registration, signHolders } from "./city/devices.ts";
 import { type Account, people } from "./city/layout.ts";
 import { BOOT_POLICY, emulatorProfile } from "./city/tpms.ts";

@@ -1,6 +1,6 @@
 import { MODE, type StreamPreimage } from "@msec/core";
+import { published } from "@msec/trade";
 import { describe, expect, test } from "vitest";
-import { published } from "./city/descriptions.ts";
 import { descriptionFrom } from "./place.ts";
 import { Problem } from "./problem.ts";
 

@@ -1,4 +1,4 @@
-import { isPlace, type Place } from "@msec/core";
+import { type Place, placeFrom } from "@msec/core";
 import { type Description } from "./device.ts";
 import { Problem } from "./problem.ts";
 
@@ -19,7 +19,7 @@ export interface DescribeFlags {
 /** What the options of `msec device describe` say. */
 export function descriptionFrom(given: DescribeFlags): Description {
   const { at, nowhere, precise, model, calibrated, note, sample } = given;
-  const placed = placeFrom(given);
+  const placed = placeOf(given);
   if (nowhere && placed) throw new Problem("--nowhere takes the place back: leave out --at", 2);
   if (note !== undefined && calibrated === undefined) throw new Problem("--note needs --calibrated DATE", 2);
   if (!nowhere && [at, model, calibrated, sample].every((said) => said === undefined))
@@ -43,14 +43,13 @@ function periodFrom(text: string): [from: string, to: string] {
   return [from, to];
 }
 
-function placeFrom({ at, altitude, accuracy, place: name }: DescribeFlags): Place | undefined {
+function placeOf({ at, altitude, accuracy, place: name }: DescribeFlags): Place | undefined {
   if (at === undefined) {
     if (altitude ?? accuracy ?? name) throw new Problem("--altitude, --accuracy and --place need --at LAT,LON", 2);
     return undefined;
   }
-  const [latitude, longitude, ...more] = at.split(",").map((part) => (part.trim() === "" ? NaN : Number(part)));
-  const place = { latitude, longitude };
-  if (more.length > 0 || !isPlace(place))
+  const place = placeFrom(at);
+  if (!place)
     throw new Problem(`${at} is no place: write latitude and longitude in degrees, such as 43.4728,-3.8002`, 2);
   return {
     ...place,

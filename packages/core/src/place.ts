@@ -25,6 +25,13 @@ export const isPlace = (value: unknown): value is Pick<Place, "latitude" | "long
   return isIn(latitude, -90, 90) && isIn(longitude, -180, 180);
 };
 
+/** The place that `43.4728, -3.8002` names, as maps give it: latitude and longitude in degrees. Undefined where it is none. */
+export function placeFrom(text: string): Place | undefined {
+  const [latitude, longitude, ...more] = text.split(",").map((part) => (part.trim() === "" ? NaN : Number(part)));
+  const place = { latitude, longitude };
+  return more.length === 0 && isPlace(place) ? place : undefined;
+}
+
 /** The place to about a kilometre, without its name and height: for what is personal. */
 export function roundedPlace({ latitude, longitude }: Place): Place {
   const round = (degrees: number) => Number((Math.round(degrees / ROUNDING_DEGREES) * ROUNDING_DEGREES).toFixed(2));

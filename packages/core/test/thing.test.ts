@@ -85,3 +85,9 @@ test("a rounded place is at most a kilometre off, and has neither name nor heigh
   for (const value of [Number.NaN, Infinity, "1", null, undefined, 91])
     expect(core.isPlace({ latitude: value, longitude: 0 })).toBe(false);
 });
+
+test("a place is read as maps give it, and nothing else is one", () => {
+  expect(core.placeFrom(" 43.4728,-3.8002 ")).toEqual({ latitude: 43.4728, longitude: -3.8002 });
+  for (const text of ["", ",", "43.4728", "43.4728; -3.8002", "1,2,3", "91, 0", "0, 181", "43,", "north, west"])
+    expect(core.placeFrom(text)).toBeUndefined();
+});

@@ -1,8 +1,11 @@
 import {
   type Hex,
+  MODE,
   readThing,
   registryDomain,
+  roundedPlace,
   type SignedThing,
+  type StreamPreimage,
   type Thing,
   THING_DESCRIPTION,
   thingDescription,
@@ -42,6 +45,13 @@ export function thingOf(streamId: Hex, signed: SignedThing | undefined): Thing |
   } catch {
     return undefined;
   }
+}
+
+/** A description as it is published: the place of a sealed stream is personal, and rounded unless it is told otherwise. */
+export function published(preimage: StreamPreimage, thing: Omit<Thing, "title">, precise = false): Thing {
+  const { place, ...rest } = thing;
+  const round = preimage.mode === MODE.sealed && !precise;
+  return { title: preimage.name, ...(place ? { place: round ? roundedPlace(place) : place } : {}), ...rest };
 }
 
 /**

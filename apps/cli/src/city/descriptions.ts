@@ -1,17 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Hex, MODE, roundedPlace, type StreamPreimage, type Thing } from "@msec/core";
-import { type Deployed, describeStream, descriptionOf, Operators } from "@msec/trade";
+import { type Hex, MODE } from "@msec/core";
+import { type Deployed, describeStream, descriptionOf, Operators, published } from "@msec/trade";
 import { signerOf } from "../market/buy.ts";
 import { type EnrolledDevice } from "./devices.ts";
 
 const WAIT_MS = 500;
-
-/** A description as it is published: the place of a sealed stream is personal, and rounded unless it is told otherwise. */
-export function published(preimage: StreamPreimage, thing: Omit<Thing, "title">, precise = false): Thing {
-  const { place, ...rest } = thing;
-  const round = preimage.mode === MODE.sealed && !precise;
-  return { title: preimage.name, ...(place ? { place: round ? roundedPlace(place) : place } : {}), ...rest };
-}
 
 /** Has the owner of a device describe its streams, where nobody has, as soon as the device has registered them. */
 export async function describeDevice(

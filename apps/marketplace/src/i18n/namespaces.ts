@@ -19,6 +19,7 @@ export const NAMESPACES = [
   "stream",
   "requests",
   "publish",
+  "description",
   "sample",
   "subscriptions",
 ] as const;

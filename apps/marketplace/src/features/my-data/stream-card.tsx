@@ -30,6 +30,13 @@ export function StreamCard({ stream }: { stream: OwnStream }) {
           {stream.person ? <span className="badge">{t("asPerson")}</span> : null}
         </span>
       </div>
+      {stream.owner ? (
+        <p>
+          <Link href={`/publish/${stream.streamId}#place`} prefetch={false}>
+            {t("describe")}
+          </Link>
+        </p>
+      ) : null}
       <p className="soft">
         {head && lastSlot !== null ? t("measured", { packs: head.seq, until: new Date(head.toMs) }) : t("nothing")}
       </p>

@@ -1,8 +1,9 @@
 import { type Hex, MODE } from "@msec/core";
 import { notFound } from "next/navigation";
 import { getTranslations, setRequestLocale } from "next-intl/server";
+import { PlaceForm } from "@/features/description/place-form.tsx";
+import { SampleForm } from "@/features/description/sample-form.tsx";
 import { Wizard } from "@/features/publish/wizard.tsx";
-import { SampleForm } from "@/features/sample/sample-form.tsx";
 import { Messages } from "@/i18n/messages.tsx";
 import { streamInfo } from "@/server/operators.ts";
 
@@ -22,13 +23,14 @@ export default async function PublishPage({ params }: Props) {
   const { firstSlot, lastSlot } = info;
   const { mode } = info.preimage;
   return (
-    <Messages of={["publish", "sample", "errors"]}>
+    <Messages of={["publish", "description", "sample", "errors"]}>
       <div className="page">
         <div className="stack tight">
           <h1>{t("title")}</h1>
           <p className="lead">{info.preimage.name}</p>
         </div>
         <Wizard streamId={streamId as Hex} info={info} />
+        <PlaceForm streamId={streamId as Hex} info={info} />
         {mode === MODE.open && firstSlot !== null && lastSlot !== null ? (
           <SampleForm streamId={streamId as Hex} info={info} bounds={{ first: firstSlot, last: lastSlot }} />
         ) : null}
