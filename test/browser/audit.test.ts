@@ -62,7 +62,7 @@ describe.skipIf(missing)("auditors and operators", () => {
 
   const picture = async (name: string) => {
     const folder = process.env.MSEC_BROWSER_PICTURES;
-    if (folder) await page.screenshot({ path: join(folder, `${name}.png`), fullPage: true });
+    if (folder) await page.screenshot({ path: join(folder, `${name}.png`) });
   };
 
   afterEach(async ({ task }) => {

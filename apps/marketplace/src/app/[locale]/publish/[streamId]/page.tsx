@@ -29,11 +29,17 @@ export default async function PublishPage({ params }: Props) {
           <h1>{t("title")}</h1>
           <p className="lead">{info.preimage.name}</p>
         </div>
-        <Wizard streamId={streamId as Hex} info={info} />
-        <PlaceForm streamId={streamId as Hex} info={info} />
-        {mode === MODE.open && firstSlot !== null && lastSlot !== null ? (
-          <SampleForm streamId={streamId as Hex} info={info} bounds={{ first: firstSlot, last: lastSlot }} />
-        ) : null}
+        <div className="columns">
+          <div className="stack">
+            <Wizard streamId={streamId as Hex} info={info} />
+          </div>
+          <div className="stack">
+            <PlaceForm streamId={streamId as Hex} info={info} />
+            {mode === MODE.open && firstSlot !== null && lastSlot !== null ? (
+              <SampleForm streamId={streamId as Hex} info={info} bounds={{ first: firstSlot, last: lastSlot }} />
+            ) : null}
+          </div>
+        </div>
       </div>
     </Messages>
   );
