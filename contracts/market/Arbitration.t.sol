@@ -204,6 +204,18 @@ contract ComplaintTest is ArbitrationBase {
         assertEq(escrow.statusWord(hashDeal(d)), word(status(0x86, st.deliveryHash)), "word");
     }
 
+    function test_resolve_whenTheDelivererHasMoreAtStake_bothAreThere() external {
+        token.mint(deliverer, 7);
+        vm.startPrank(deliverer);
+        token.approve(address(escrow), 7);
+        escrow.depositBond(address(token), 7);
+        vm.stopPrank();
+        complain();
+        rule(three(0, 0, 0));
+        escrow.resolve(d, st);
+        assertEq(escrow.bondOf(deliverer, address(token)), uint256(d.bond) + d.fee + 7, "both");
+    }
+
     function test_resolve_whenUndecided_itWaitsAndThenTheSaleStands() external {
         complain();
         commit(0, 1000);
