@@ -332,24 +332,33 @@ describe("msec agreement", () => {
       expect(ends[0]).toBeLessThan(before);
     });
 
-    test("a party joins later: it signs the amendment, takes the contract from the founder's node, and writes to it", async () => {
+    let joined: Hex;
+
+    test("a party joins later: it signs an amendment, and a party brings its signature to the contract, which it has not yet", async () => {
       const [alpha, , audit] = cards as [string, string, string];
       const gamma = (await msec(4, "card")).json.card as string;
       writeFileSync(join(root, "joined.txt"), `${TERMS} Gamma takes half.`);
       const with_ = ["--with", alpha, "--with", gamma, "--auditor", audit];
       const amended = await msec(1, "propose", "--amend", id, "--terms", "joined.txt", ...with_);
-      const { digest } = amended.json.open as { digest: Hex };
+      joined = amended.json.open.digest as Hex;
       for (const n of [0, 4]) {
         await level();
-        expect((await msec(n, "sign", id, "--digest", digest)).code).toBe(0);
+        expect((await msec(n, "sign", id, "--digest", joined)).code).toBe(0);
       }
       await level();
-      expect((await msec(4, "show", id)).json).toMatchObject({ active: { digest, missing: [] }, contract: null });
+      expect((await msec(4, "show", id)).json).toMatchObject({
+        active: { digest: joined, missing: [] },
+        contract: null,
+      });
       expect(await side(4).provider.getCode(id)).toBe("0x");
       // Gamma signed last, and had no contract to bring its signature to.
       expect((await msec(0, "resume")).code).toBe(0);
       await level();
+      expect((await msec(1, "show", id)).json).toMatchObject({ active: { digest: joined }, ...isLevel("active") });
+      expect(await side(4).provider.getCode(id)).toBe("0x");
+    });
 
+    test("and then takes the contract from the founder's node", async () => {
       const { card } = (await network(4, "party")).json as { card: string };
       const offering = network(0, "offer", id, "--to", card);
       let offers: { managementContractAddress: Hex; contractExtended: Hex }[] = [];
@@ -360,12 +369,13 @@ describe("msec agreement", () => {
       expect(accepted.json).toEqual({ contract: id, accepted: true });
       expect((await offering).json).toMatchObject({ outcome: "extended" });
       await level();
-      for (const n of [0, 1, 2, 4]) {
-        expect((await msec(n, "show", id)).json).toMatchObject({ active: { digest }, ...isLevel("active") });
-        expect(await read(side(n), id, "isParty", await accountOf(4))).toBe(true);
-      }
+      const account = await accountOf(4);
+      for (const n of [0, 1, 2, 4]) expect(await read(side(n), id, "isParty", account)).toBe(true);
+      expect((await msec(4, "show", id)).json).toMatchObject({ active: { digest: joined }, ...isLevel("active") });
       expect(await side(3).provider.getCode(id)).toBe("0x");
+    });
 
+    test("and writes to it like the others", async () => {
       const before = await endOf(side(0), id);
       expect((await msec(4, "notice", id)).code).toBe(0);
       await level();

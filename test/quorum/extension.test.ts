@@ -184,6 +184,7 @@ describe("a contract does not come to a third party", () => {
     const second = await offered(contract, 2);
     expect(await second.outcome).toBe("taken back");
     const third = await offered(contract);
+    await expect(side(0).extensions.vote(third.management, true)).rejects.toThrow(/waits for an answer to its offer/);
     await expect(side(2).extensions.takeBack(third.management)).rejects.toThrow(/not the creator/);
     await side(0).extensions.takeBack(third.management);
     expect(await third.outcome).toBe("taken back");

@@ -83,6 +83,7 @@ export class Extensions {
     offered: (management: Hex) => void,
     signal?: AbortSignal,
   ): Promise<ExtensionOutcome> {
+    await this.#refuseSecond();
     return this.#unlocked(seconds + VOTE_SECONDS, async (provider, extension, account) => {
       const signer = { account, privateFor: [to.key] };
       const hash = await extension.extend(contract, to.key, to.account, signer);
@@ -102,6 +103,7 @@ export class Extensions {
 
   /** Votes on an offer. Of one that it accepts it waits for the contract. `others` are keys of parties beside the one who offers. */
   async vote(management: Hex, accept: boolean, others: readonly string[] = []): Promise<ActiveExtension> {
+    await this.#refuseSecond();
     return this.#unlocked(VOTE_SECONDS, async (provider, extension, account) => {
       const offer = await found(extension, management);
       const creation = await this.#manager.receive(offer.creationKey);
@@ -128,6 +130,16 @@ export class Extensions {
     const { creationKey } = await found(extension, management);
     const privateFor = await this.#manager.participants(creationKey);
     await mined(provider, await extension.cancel(management, { account, privateFor }));
+  }
+
+  /** The command that waits for an answer needs the account unlocked until then, and another one would lock it before. */
+  async #refuseSecond(): Promise<void> {
+    const account = addressOfKey(this.#key);
+    const own = (await this.active()).find(({ initiator }) => initiator === account);
+    if (own)
+      throw new NetworkProblem(
+        `${this.#node.name} waits for an answer to its offer ${own.managementContractAddress}: wait, or msec network take-back it first`,
+      );
   }
 
   get #key(): Uint8Array {
