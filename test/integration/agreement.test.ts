@@ -6,6 +6,8 @@ import { fileURLToPath } from "node:url";
 import {
   type ChainProvider,
   connectChain,
+  type ContractName,
+  contractsAt,
   creationData,
   embedded,
   type EmbeddedChain,
@@ -15,6 +17,7 @@ import {
 } from "@msec/chain";
 import { connect } from "@msec/companion-db";
 import { type Hex, toHex, utf8 } from "@msec/core";
+import { writeJson } from "@msec/service";
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { freePorts, type ManagerProcess, PrivacyNetwork } from "../support/privacy.ts";
@@ -33,6 +36,7 @@ let network: PrivacyNetwork;
 let chain: EmbeddedChain;
 let provider: ChainProvider;
 let digests: Hex;
+let token: Hex;
 const cards = {} as Record<Name, string>;
 const manager = (name: Name) => network.managers.find((m) => m.name === name) as ManagerProcess;
 
@@ -46,7 +50,7 @@ interface Ran {
 
 function msec(name: Name, ...args: string[]): Promise<Ran> {
   return new Promise((resolve) => {
-    const where = ["--rpc", chain.rpc, "--digests", digests, "--json"];
+    const where = ["--rpc", chain.rpc, "--digests", digests, "--token", token, "--json"];
     const child = spawn(
       process.execPath,
       ["--disable-warning=ExperimentalWarning", main, "agreement", ...args, ...where],
@@ -72,11 +76,17 @@ beforeAll(async () => {
   chain = await startChain(join(folder, "chain"), port);
   provider = connectChain(embedded(chain.rpc, chain.chainId));
   const deployer = new Sender(toHex(new Uint8Array(randomBytes(32))), provider, chain.chainId);
-  digests = (await deployer.transact({ data: await creationData("AgreementDigests", []) })).contractAddress as Hex;
-  digests = digests.toLowerCase() as Hex;
+  const deploy = async (name: ContractName, args: unknown[]) => {
+    const { contractAddress } = await deployer.transact({ data: await creationData(name, args) });
+    return (contractAddress as string).toLowerCase() as Hex;
+  };
+  digests = await deploy("AgreementDigests", []);
+  token = await deploy("MSecToken", [await deploy("AccessManager", [deployer.address]), 1_000_000n]);
   network = await PrivacyNetwork.create(join(folder, "managers"), [...names]);
   await network.start();
   for (const name of names) cards[name] = (await msec(name, "card")).json.card as string;
+  const coins = contractsAt({ MSecToken: token }, provider).MSecToken;
+  await deployer.transact({ to: token, data: coins.interface.encodeFunctionData("mint", [account("beta"), 1000n]) });
   writeFileSync(join(folder, "terms.txt"), TERMS);
   writeFileSync(join(folder, "amended.txt"), AMENDED);
 }, 240_000);
@@ -87,7 +97,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const account = (name: Name) => cards[name].slice(0, 42);
+const account = (name: Name) => cards[name].slice(0, 42) as Hex;
 let id: string;
 let digest: string;
 
@@ -145,6 +155,58 @@ describe("two parties agree", () => {
       writeFileSync(join(folder, "changed.json"), file.replace(from, to));
       expect((await msec("outsider", "verify", "changed.json")).code).toBe(1);
     }
+  }, 240_000);
+});
+
+describe("what is paid under it", () => {
+  const balance = async (name: Name) =>
+    Number(await contractsAt({ MSecToken: token }, provider).MSecToken.balanceOf(account(name)));
+
+  test("is public, with the digest and without a term; whoever is shown the file sees that it was paid", async () => {
+    const { json } = await msec("beta", "pay", id, "--amount", "250");
+    expect(json).toMatchObject({ digest, to: account("alpha"), amount: "250", resumed: false });
+    expect([await balance("alpha"), await balance("beta")]).toEqual([250, 750]);
+    const payment = { from: account("beta"), to: account("alpha"), amount: "250", hash: json.hash };
+    expect((await msec("outsider", "payments", digest)).json).toMatchObject([payment]);
+    const transaction = await provider.getTransaction(json.hash as string);
+    // Function, payee and amount of a transfer, and the digest.
+    expect(transaction?.data.length).toBe(2 + 2 * (4 + 3 * 32));
+    expect(transaction?.data.endsWith(digest.slice(2))).toBe(true);
+    expect((await msec("outsider", "verify", "agreement.json")).json.payments).toMatchObject([payment]);
+  }, 240_000);
+
+  test("is by parties among themselves: a stranger's transfer that names the digest proves nothing", async () => {
+    const stranger = new Sender(toHex(new Uint8Array(randomBytes(32))), provider, chain.chainId);
+    const { interface: functions } = contractsAt({ MSecToken: token }, provider).MSecToken;
+    const data = `${functions.encodeFunctionData("transfer", [account("alpha"), 0n])}${digest.slice(2)}`;
+    await stranger.transact({ to: token, data });
+    expect((await msec("outsider", "payments", digest)).json).toHaveLength(2);
+    expect((await msec("outsider", "verify", "agreement.json")).json.payments).toHaveLength(1);
+    const audit = await msec("audit", "pay", id, "--amount", "1");
+    expect([audit.code, audit.json.error]).toEqual([1, expect.stringMatching(/is no party: parties alone pay/)]);
+    const elsewhere = await msec("beta", "pay", id, "--amount", "1", "--to", account("outsider"));
+    expect([elsewhere.code, elsewhere.json.error]).toEqual([2, expect.stringMatching(/name another party with --to/)]);
+  }, 240_000);
+
+  test("is not more than the payer has, and not under a digest that nobody anchored", async () => {
+    const poor = await msec("beta", "pay", id, "--amount", "751");
+    expect([poor.code, poor.json.error]).toEqual([
+      1,
+      expect.stringMatching(/the token refuses the payment: .*Balance/),
+    ]);
+    const none = await msec("outsider", "payments", `0x${"11".repeat(32)}`);
+    expect([none.code, none.json.error]).toEqual([1, expect.stringMatching(/is not anchored on this chain/)]);
+    expect(await balance("beta")).toBe(750);
+  }, 240_000);
+
+  test("is paid once where the command was killed: paying again brings that payment to its end", async () => {
+    // As the command leaves it when it dies between keeping and sending.
+    const draft = { payment: { token, to: account("alpha"), amount: "100", digest } };
+    writeJson(join(folder, "accounts", "beta", "agreements", "drafts", "1-killed.json"), draft);
+    expect((await msec("beta", "pay", id, "--amount", "100")).json).toMatchObject({ amount: "100", resumed: true });
+    expect([await balance("alpha"), await balance("beta")]).toEqual([350, 650]);
+    expect((await msec("beta", "pay", id, "--amount", "100")).json).toMatchObject({ resumed: false });
+    expect(await balance("beta")).toBe(550);
   }, 240_000);
 });
 

@@ -324,7 +324,12 @@ describe("what an operator refuses of a device", () => {
       await device.send(a);
       await until("an epoch is signed", async () => (await proposed()).reduce((x, y) => x + y, 0) > before);
       await device.send(b);
+      // What was signed before stays on its way for as long as a block takes, on GoQuorum up to three seconds, and may bring the first.
+      const last = await t.chainEpoch();
       await honestGoesOn();
+      await until("what was on its way is over at every operator", async () =>
+        (await Promise.all(ALL.map((n) => t.status(n)))).every(({ epoch }) => epoch >= last + 2),
+      );
       const settled = await until("the operators agree on the head", async () => {
         const heads = await Promise.all(ALL.map((n) => info(device, n)));
         const first = heads[0] as Info;

@@ -9,6 +9,7 @@ import {
   artifact,
   type ChainProvider,
   connectChain,
+  type ContractName,
   type Contracts,
   contractPrivacyOf,
   contractsAt,
@@ -32,8 +33,8 @@ import {
 import { Contract, ContractFactory, getCreateAddress, Interface } from "ethers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-// A private agreement of two parties with an auditor on a real network, each at a node of its own, and an outsider at the
-// fourth: as the contract PrivateAgreement, and as `msec agreement`.
+// A private agreement of two parties with an auditor on a real network, each at a node of its own, an outsider at the fourth, and at the
+// fifth a party that joins later: as the contract PrivateAgreement, and as `msec agreement`.
 
 const SOURCE = "contracts/privacy/PrivateAgreement.sol";
 const ACTIVE = 2n;
@@ -59,6 +60,8 @@ let plan: NetworkPlan;
 let sides: Side[];
 let digests: Contracts["AgreementDigests"];
 let digestsAddress: Hex;
+let token: Hex;
+let mint: (to: Hex, amount: bigint) => Promise<unknown>;
 const { abi, bytecode } = artifact(SOURCE);
 const functions = new Interface(abi);
 const side = (n: number) => sides[n] as Side;
@@ -81,7 +84,7 @@ function sideOf(node: NodePlan, party: string, manager: PrivacyManager): Side {
 
 beforeAll(async () => {
   plan = await initNetwork(join(root, "network"), {
-    ...{ chainId: 20_261, validators: 4, observers: 0, members: 4, blockSeconds: 1 },
+    ...{ chainId: 20_261, validators: 4, observers: 1, members: 5, blockSeconds: 1 },
   });
   await upNetwork(join(root, "network"), () => undefined);
   sides = await Promise.all(
@@ -92,8 +95,15 @@ beforeAll(async () => {
     }),
   );
   const deployer = new Sender(random(), side(0).provider, plan.chainId);
-  const at = (await deployer.transact({ data: await creationData("AgreementDigests", []) })).contractAddress as string;
-  digestsAddress = at.toLowerCase() as Hex;
+  const deploy = async (name: ContractName, args: unknown[]) => {
+    const { contractAddress } = await deployer.transact({ data: await creationData(name, args) });
+    return (contractAddress as string).toLowerCase() as Hex;
+  };
+  digestsAddress = await deploy("AgreementDigests", []);
+  token = await deploy("MSecToken", [await deploy("AccessManager", [deployer.address]), 1_000_000n]);
+  const { MSecToken } = contractsAt({ MSecToken: token }, side(0).provider);
+  mint = (to, amount) =>
+    deployer.transact({ to: token, data: MSecToken.interface.encodeFunctionData("mint", [to, amount]) });
   ({ AgreementDigests: digests } = contractsAt({ AgreementDigests: digestsAddress }, side(0).provider));
 });
 
@@ -188,6 +198,9 @@ describe("the contract PrivateAgreement", () => {
 });
 
 describe("msec agreement", () => {
+  /** Commands that take no manager. */
+  const OF_ALL = ["verify", "payments"];
+
   interface Ran {
     code: number;
     // eslint-disable-next-line @typescript-eslint/no-explicit-any -- what the command prints, looked into by tests
@@ -201,25 +214,31 @@ describe("msec agreement", () => {
     const { node } = side(n);
     const ports = node.manager as NonNullable<NodePlan["manager"]>;
     const { rpc } = profileOf(plan, side(nodeOf).node);
-    const flags = ["--rpc", rpc, "--digests", digestsAddress, "--json"];
+    const flags = ["--rpc", rpc, "--digests", digestsAddress, "--token", token, "--json"];
     const env = {
       ...process.env,
       MSEC_PRIVACY_MANAGER: managerUrl(ports),
       MSEC_ACCOUNT: join(root, "accounts", node.name),
     };
-    return new Promise((resolve) => {
-      execFile(
-        process.execPath,
-        [
-          ...["--disable-warning=ExperimentalWarning", main, "agreement", ...args, ...flags],
-          ...["--third-party", `http://127.0.0.1:${ports.thirdParty}`],
-        ],
-        { cwd: root, env },
-        (error, out) =>
-          resolve({ code: error ? Number(error.code) : 0, json: out === "" ? undefined : JSON.parse(out) }),
+    const thirdParty = OF_ALL.includes(args[0] as string)
+      ? []
+      : ["--third-party", `http://127.0.0.1:${ports.thirdParty}`];
+    return run(["agreement", ...args, ...flags, ...thirdParty], env);
+  }
+
+  /** As the operator of one side's node. */
+  const network = (n: number, ...args: string[]): Promise<Ran> =>
+    run(["network", ...args, "--node", side(n).node.name, "--dir", join(root, "network"), "--json"], process.env);
+
+  const run = (args: string[], env: NodeJS.ProcessEnv): Promise<Ran> =>
+    new Promise((resolve) => {
+      const command = ["--disable-warning=ExperimentalWarning", main, ...args];
+      execFile(process.execPath, command, { cwd: root, env }, (error, out) =>
+        resolve({ code: error ? Number(error.code) : 0, json: out === "" ? undefined : JSON.parse(out) }),
       );
     });
-  }
+
+  const accountOf = async (n: number) => (await msec(n, "card")).json.account as Hex;
 
   test("terms are proposed, signed and anchored through the managers of the nodes; the fourth knows of nothing", async () => {
     writeFileSync(join(root, "terms.txt"), TERMS);
@@ -237,6 +256,19 @@ describe("msec agreement", () => {
     await msec(0, "show", id, "--out", "agreement.json");
     expect(JSON.parse(readFileSync(join(root, "agreement.json"), "utf8"))).toMatchObject({ terms: TERMS });
     expect((await msec(0, "show", id)).json.contract).toBeNull();
+  });
+
+  test("what is paid under it is public, with its digest and nothing else", async () => {
+    const { digest } = (await msec(0, "verify", "agreement.json")).json as { digest: Hex };
+    const [alpha, beta] = [await accountOf(0), await accountOf(1)];
+    await mint(beta, 1000n);
+    const id = (await msec(0, "list")).json[0].id as Hex;
+    const paid = (await msec(1, "pay", id, "--amount", "250")).json;
+    expect(paid).toMatchObject({ digest, to: alpha, amount: "250" });
+    await level();
+    const payment = { from: beta, to: alpha, amount: "250", hash: paid.hash };
+    expect((await msec(3, "payments", digest)).json).toMatchObject([payment]);
+    expect((await msec(3, "verify", "agreement.json")).json.payments).toMatchObject([payment]);
   });
 
   describe("with a contract behind it", () => {
@@ -296,6 +328,58 @@ describe("msec agreement", () => {
       expect((await msec(0, "notice", id)).code).toBe(0);
       await level();
       const ends = await Promise.all([0, 1, 2].map((n) => endOf(side(n), id)));
+      expect(new Set(ends).size).toBe(1);
+      expect(ends[0]).toBeLessThan(before);
+    });
+
+    let joined: Hex;
+
+    test("a party joins later: it signs an amendment, and a party brings its signature to the contract, which it has not yet", async () => {
+      const [alpha, , audit] = cards as [string, string, string];
+      const gamma = (await msec(4, "card")).json.card as string;
+      writeFileSync(join(root, "joined.txt"), `${TERMS} Gamma takes half.`);
+      const with_ = ["--with", alpha, "--with", gamma, "--auditor", audit];
+      const amended = await msec(1, "propose", "--amend", id, "--terms", "joined.txt", ...with_);
+      joined = amended.json.open.digest as Hex;
+      for (const n of [0, 4]) {
+        await level();
+        expect((await msec(n, "sign", id, "--digest", joined)).code).toBe(0);
+      }
+      await level();
+      expect((await msec(4, "show", id)).json).toMatchObject({
+        active: { digest: joined, missing: [] },
+        contract: null,
+      });
+      expect(await side(4).provider.getCode(id)).toBe("0x");
+      // Gamma signed last, and had no contract to bring its signature to.
+      expect((await msec(0, "resume")).code).toBe(0);
+      await level();
+      expect((await msec(1, "show", id)).json).toMatchObject({ active: { digest: joined }, ...isLevel("active") });
+      expect(await side(4).provider.getCode(id)).toBe("0x");
+    });
+
+    test("and then takes the contract from the founder's node", async () => {
+      const { card } = (await network(4, "party")).json as { card: string };
+      const offering = network(0, "offer", id, "--to", card);
+      let offers: { managementContractAddress: Hex; contractExtended: Hex }[] = [];
+      for (; offers.length === 0; await sleep(250)) offers = (await network(4, "offers")).json as typeof offers;
+      expect(offers[0]?.contractExtended).toBe(id);
+      const others = [1, 2].flatMap((n) => ["--with", cards[n] as string]);
+      const accepted = await network(4, "accept", offers[0]?.managementContractAddress as Hex, ...others);
+      expect(accepted.json).toEqual({ contract: id, accepted: true });
+      expect((await offering).json).toMatchObject({ outcome: "extended" });
+      await level();
+      const account = await accountOf(4);
+      for (const n of [0, 1, 2, 4]) expect(await read(side(n), id, "isParty", account)).toBe(true);
+      expect((await msec(4, "show", id)).json).toMatchObject({ active: { digest: joined }, ...isLevel("active") });
+      expect(await side(3).provider.getCode(id)).toBe("0x");
+    });
+
+    test("and writes to it like the others", async () => {
+      const before = await endOf(side(0), id);
+      expect((await msec(4, "notice", id)).code).toBe(0);
+      await level();
+      const ends = await Promise.all([0, 1, 2, 4].map((n) => endOf(side(n), id)));
       expect(new Set(ends).size).toBe(1);
       expect(ends[0]).toBeLessThan(before);
     });

@@ -53,7 +53,7 @@ interface Block {
   transactions: string[];
 }
 
-it("takes a burst of 12,000 transactions without a stall and without empty blocks", async () => {
+it("takes a burst of 12,000 transactions without a stall, and without a block that is empty while others wait", async () => {
   const [SENDERS, EACH, BATCH] = [32, 375, 125];
   const to = `0x${"99".repeat(20)}`;
   const raws: string[][] = [];
@@ -68,6 +68,8 @@ it("takes a burst of 12,000 transactions without a stall and without empty block
   }
   const first = (await nodes.height(1)) + 1;
   const started = performance.now();
+  /** When a node took transactions, Unix seconds. */
+  const taken: number[] = [];
   await Promise.all(
     raws.map(async (own, sender) => {
       for (let at = 0; at < EACH; at += BATCH) {
@@ -81,6 +83,7 @@ it("takes a burst of 12,000 transactions without a stall and without empty block
         });
         const answers = (await response.json()) as { error?: { message: string } }[];
         expect(answers.filter(({ error }) => error)).toEqual([]);
+        taken.push(...own.slice(at, at + BATCH).map(() => Date.now() / 1000));
       }
     }),
   );
@@ -100,16 +103,23 @@ it("takes a burst of 12,000 transactions without a stall and without empty block
   const took = performance.now() - started;
   const filled = blocks.slice(blocks.findIndex(({ transactions }) => transactions.length > 0));
   const empty = filled.filter(({ transactions }) => transactions.length === 0).length;
+  /** Empty blocks, though so many transactions as fill one waited when the one before them was made. */
+  const emptied = filled.filter(({ transactions, gasLimit }, i) => {
+    const before = filled[i - 1];
+    if (!before || transactions.length > 0) return false;
+    const done = filled.slice(0, i).reduce((sum, block) => sum + block.transactions.length, 0);
+    return taken.filter((at) => at <= Number(before.timestamp)).length - done >= Number(gasLimit) / 21_000;
+  });
   const times = filled.map(({ timestamp }) => Number(timestamp));
   const gaps = times.slice(1).map((time, i) => time - (times[i] as number));
   const fill = filled.map(({ gasUsed, gasLimit }) => Math.round((100 * Number(gasUsed)) / Number(gasLimit)));
   console.log(
-    `12,000 transactions: sent in ${(sent / 1000).toFixed(1)} s, all in ${filled.length} blocks after ${(took / 1000).toFixed(1)} s; fill ${fill.join(" ")} %; ${empty} empty; longest gap ${Math.max(0, ...gaps)} s`,
+    `12,000 transactions: sent in ${(sent / 1000).toFixed(1)} s, all in ${filled.length} blocks after ${(took / 1000).toFixed(1)} s; fill ${fill.join(" ")} %; ${empty} empty, ${emptied.length} of them with a block's worth waiting; longest gap ${Math.max(0, ...gaps)} s`,
   );
   expect(mined()).toBe(SENDERS * EACH);
-  expect(empty).toBe(0);
-  // Rounds fail while two busy cores check each signature four times; three in a row are 28 seconds.
-  expect(Math.max(...gaps)).toBeLessThanOrEqual(60);
+  expect(emptied).toEqual([]);
+  // Rounds fail where busy cores check each signature four times. Two in a row are 12 seconds, and the block then takes its own.
+  expect(Math.max(...gaps)).toBeLessThanOrEqual(15);
 });
 
 it.each([

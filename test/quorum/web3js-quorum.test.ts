@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { createRequire } from "node:module";
+import * as net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -11,12 +12,14 @@ import {
   ask,
   downNetwork,
   initNetwork,
+  ipcPath,
   managerUrl,
   NetworkFolder,
   type NetworkPlan,
   type NodePlan,
   profileOf,
   upNetwork,
+  validatorsOf,
 } from "@msec/quorum";
 import { readJson, writeJson } from "@msec/service";
 import { decodeRlp, toUtf8String } from "ethers";
@@ -61,7 +64,13 @@ const root = mkdtempSync(join(tmpdir(), "msec-w3q-"));
 const socket = join(tmpdir(), `msec-w3q-${process.pid}.sock`);
 const random = (): Hex => toHex(new Uint8Array(randomBytes(32)));
 
+type Calls = Record<string, (...args: unknown[]) => Promise<unknown>>;
+
 interface Theirs {
+  istanbul: Calls;
+  ptm: Calls;
+  raft: Calls;
+  permission: Calls;
   eth: { getTransactionCount(address: string): Promise<number> };
   priv: {
     generateAndSendRawTransaction(
@@ -84,6 +93,9 @@ const announcedAt = new Map<number, number>();
 /** Their client as a folder of packages has it, asking the first node. */
 let theirsIn: (folder: string) => Theirs;
 let theirs: Theirs;
+/** The same by the socket of the node's operator, and asking the manager at its own socket. */
+let theirsByIpc: Theirs;
+let closeIpc: () => void = () => undefined;
 let provider: ChainProvider;
 let manager: PrivacyManager;
 let keys: string[];
@@ -140,10 +152,20 @@ beforeAll(async () => {
     return web3Quorum(new Web3(url), { privateUrl: `http://127.0.0.1:${portsOf(0).thirdParty}` }, true);
   };
   theirs = theirsIn(tool);
+  const load = createRequire(join(tool, "package.json"));
+  const Web3 = load("web3") as {
+    new (provider: object): object;
+    providers: { IpcProvider: new (path: string, net: unknown) => { connection: { destroy(): void } } };
+  };
+  const web3Quorum = load("web3js-quorum") as (web3: object, options: object, isQuorum: boolean) => Theirs;
+  const operator = new Web3.providers.IpcProvider(ipcPath(new NetworkFolder(root), "node-1"), net);
+  closeIpc = () => operator.connection.destroy();
+  theirsByIpc = web3Quorum(new Web3(operator), { ipcPath: socket }, true);
 });
 
 afterAll(async () => {
   provider?.destroy();
+  closeIpc();
   heads?.close();
   proxy?.closeAllConnections();
   proxy?.close();
@@ -238,6 +260,93 @@ describe.skipIf(!tool)("beside web3js-quorum", () => {
     };
     expect(await sentBy(byTheirs)).toBeUndefined();
     expect(await sentBy(byOurs)).toBe(keys[0]);
+  });
+});
+
+/** What each call does: "works", or what is said against it. */
+async function outcomesOf(calls: Calls, wanted: Record<string, unknown[]>): Promise<Record<string, string>> {
+  const outcomes: Record<string, string> = {};
+  for (const [name, args] of Object.entries(wanted))
+    outcomes[name] = await (calls[name] as Calls[string])(...args).then(
+      () => "works",
+      (error: Error) => error.message,
+    );
+  return outcomes;
+}
+
+describe.skipIf(!tool)("its namespaces for Quorum", () => {
+  const NOT_THERE = expect.stringMatching(
+    /^Returned error: the method \w+ does not exist\/is not available$/,
+  ) as string;
+  const all = (names: Iterable<string>, outcome: string) => Object.fromEntries([...names].map((n) => [n, outcome]));
+  let block: { number: number; hash: string };
+  let istanbul: Record<string, unknown[]>;
+
+  beforeAll(async () => {
+    await vi.waitFor(async () => expect(await provider.getBlockNumber()).toBeGreaterThan(5), 60_000);
+    const number = (await provider.getBlockNumber()) - 1;
+    block = { number, hash: (await provider.getBlock(number))?.hash as string };
+    const stranger = `0x${"12".repeat(20)}`;
+    const [from, to] = [number - 2, number].map((n) => `0x${n.toString(16)}`);
+    istanbul = {
+      ...{ nodeAddress: [], candidates: [], propose: [stranger, true], discard: [stranger] },
+      ...{ getValidators: ["latest"], getSnapshot: ["latest"], isValidator: ["latest"], status: [from, to] },
+      ...{ getValidatorsAtHash: [block.hash], getSnapshotAtHash: [block.hash] },
+      ...{ getSignersFromBlock: [number], getSignersFromBlockByHash: [block.hash] },
+    };
+  });
+
+  test("istanbul works by the socket of a node's operator, where votes are cast; by HTTP the node does not offer it", async () => {
+    expect(await outcomesOf(theirsByIpc.istanbul, istanbul)).toEqual(all(Object.keys(istanbul), "works"));
+    expect(await outcomesOf(theirs.istanbul, istanbul)).toEqual(all(Object.keys(istanbul), NOT_THERE));
+    const addresses = plan.nodes.map(({ address }) => address).sort();
+    const validators = (await theirsByIpc.istanbul.getValidators?.("latest")) as string[];
+    expect(validators.map((one) => one.toLowerCase()).sort()).toEqual(addresses);
+    expect(await theirsByIpc.istanbul.nodeAddress?.()).toBe(plan.nodes[0]?.address);
+    expect(validators.sort()).toEqual((await validatorsOf(new NetworkFolder(root), "node-1")).sort());
+  });
+
+  test("istanbul.status does not take the numbers that its own documentation names", async () => {
+    const status = (...range: unknown[]) => theirsByIpc.istanbul.status?.(...range);
+    await expect(status(block.number - 2, block.number)).rejects.toThrow(/invalid argument 0: hex string without 0x/);
+  });
+
+  test("ptm works with our manager: by its server for applications all but send, by the node's socket all", async () => {
+    const [data, privateFrom] = [WORD, keys[0]];
+    const calls = {
+      ...{ upCheck: [], keys: [], partyInfoKeys: [], storeRaw: [{ data, privateFrom }] },
+      send: [{ data, privateFrom, privateFor: [keys[1]] }],
+    };
+    const works = all(Object.keys(calls), "works");
+    expect(await outcomesOf(theirsByIpc.ptm, calls)).toEqual(works);
+    // As a Tessera's: whoever reaches that server sends nothing and reads nothing.
+    expect(await outcomesOf(theirs.ptm, calls)).toEqual({ ...works, send: expect.stringMatching(/^404 - /) as string });
+    // It leaves the list as text; ours reads and checks it.
+    expect(typeof (await theirs.ptm.keys?.())).toBe("string");
+    expect(await manager.keys()).toEqual([keys[0]]);
+    const key = (await theirsByIpc.ptm.send?.(...calls.send)) as string;
+    expect(toHex((await manager.receive(`0x${key.replace(/^0x/, "")}`))?.payload as Uint8Array)).toBe(WORD);
+  });
+
+  // Subscriptions left out: a node of geth's line ends those of any namespace.
+  test("priv is Besu's but for what it sends by itself; GoQuorum has not one of the others", async () => {
+    const OURS = /^(generate|wait|subscriptionPolling|subscribeWithPooling|(un)?subscribe$)/;
+    const names = Object.keys(theirs.priv).filter((one) => !OURS.test(one));
+    expect(names.length).toBe(18);
+    const count: Record<string, number> = { call: 3, getEeaTransactionCount: 3, getCode: 3 };
+    const one = ["getPrivacyPrecompileAddress"];
+    const single = /^(distribute|getPrivateTransaction|create|delete|find|getTransactionReceipt|sendRaw)/;
+    const argumentsOf = (name: string) =>
+      one.includes(name) ? [] : Array.from({ length: count[name] ?? (single.test(name) ? 1 : 2) }, () => "latest");
+    const calls = Object.fromEntries(names.map((name) => [name, argumentsOf(name)]));
+    expect(await outcomesOf(theirs.priv as unknown as Calls, calls)).toEqual(all(names, NOT_THERE));
+  });
+
+  test("raft and permission name what this network has not: it is QBFT, and the keepers let nodes in", async () => {
+    const raft = { cluster: [], role: [], leader: [] };
+    expect(await outcomesOf(theirsByIpc.raft, raft)).toEqual(all(Object.keys(raft), NOT_THERE));
+    const permission = { orgList: [], acctList: [], nodeList: [], roleList: [] };
+    expect(await outcomesOf(theirsByIpc.permission, permission)).toEqual(all(Object.keys(permission), NOT_THERE));
   });
 });
 

@@ -11,10 +11,16 @@ import {
 } from "@msec/quorum";
 import { writeJson } from "@msec/service";
 
-/** Waits until something holds. Throws where it does not within `seconds`. */
+/** Waits until something holds; what fails meanwhile, such as a node that is slow to answer, holds not yet. Throws after `seconds`. */
 export async function until(holds: () => Promise<boolean>, seconds: number, everyMs = 200): Promise<void> {
-  for (const end = Date.now() + seconds * 1000; Date.now() < end; await sleep(everyMs)) if (await holds()) return;
-  throw new Error(`not so within ${seconds} s`);
+  let last = "";
+  for (const end = Date.now() + seconds * 1000; Date.now() < end; await sleep(everyMs))
+    try {
+      if (await holds()) return;
+    } catch (error) {
+      last = `: ${(error as Error).message}`;
+    }
+  throw new Error(`not so within ${seconds} s${last}`);
 }
 
 /** Nodes of a network that is up, by number from 1, for tests that kill and start them. */

@@ -15,6 +15,7 @@ import {
 import { csvOf, type StreamInfo } from "@msec/trade";
 import { type TransactionReceipt } from "ethers";
 import { Command, CommanderError, Option } from "commander";
+import { amountOf } from "./amount.ts";
 import { agreementCommands } from "./agreement/commands.ts";
 import { type Network, NETWORKS } from "./city/chain.ts";
 import { RESEARCH } from "./city/consent.ts";
@@ -477,13 +478,6 @@ command("buy", "buy a window of a stream: pay, get the keys, verify, save")
       }
     },
   );
-
-/** A whole number of the token's smallest units, above 0. */
-function amountOf(text: string | undefined, option: string): bigint {
-  if (text === undefined || !/^[1-9]\d{0,27}$/.test(text))
-    throw new Problem(`${option} takes a whole number of units above 0, not ${text ?? "nothing"}`, 2);
-  return BigInt(text);
-}
 
 command("subscribe", "subscribe to a live stream: batches of slots are delivered and paid one by one")
   .argument("<STREAM>", "name or id of the stream")

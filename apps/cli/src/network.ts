@@ -3,7 +3,9 @@ import { resolve } from "node:path";
 import {
   addNode,
   backupNetwork,
+  castVote,
   downNetwork,
+  Extensions,
   followDirectory,
   initNetwork,
   NetworkFolder,
@@ -18,6 +20,7 @@ import {
 } from "@msec/quorum";
 import { type Hex } from "@msec/core";
 import { type Command, Option } from "commander";
+import { parseCard, showCard } from "./agreement/card.ts";
 import { QUORUM_CHAIN_ID } from "./city/chain.ts";
 import { bold, dim, good, print, printJson, short, table, warn } from "./output.ts";
 import { Problem } from "./problem.ts";
@@ -187,6 +190,16 @@ export function addNetworkCommands(program: Command): void {
       else print(good(`${name} makes no more blocks; ${validators.length} validators are left`));
     });
 
+  command("vote", "cast the vote of your own validators on a node; the others' operators do the same at theirs")
+    .argument("<NODE>", "name, such as node-5, or its address")
+    .option("--out", "that it is a validator no more", false)
+    .action(async (who: string, { dir, json, out }: Common & { out: boolean }) => {
+      const ballot = await castVote(resolve(dir), who, !out);
+      if (json) return printJson(ballot);
+      if (ballot.decided) print(good(`decided: ${ballot.address} is ${out ? "no validator any more" : "a validator"}`));
+      else print(`${ballot.votes} of the ${ballot.needed} votes that it takes are cast on ${ballot.address}`);
+    });
+
   command("follow", "let in only nodes whose account is in an organisation of a Directory, from now on")
     .argument("<DIRECTORY>", "address of the contract")
     .action(async (directory: string, { dir, json }: Common) => {
@@ -245,5 +258,88 @@ export function addNetworkCommands(program: Command): void {
       await recoverPayloads(resolve(dir), name, (line) => (json ? lines.push(line) : print(dim(`  ${line}`))));
       if (json) printJson({ parties: lines });
       else print(good(`${name} has what the others hold of its payloads`));
+    });
+
+  addExtensionCommands(command);
+}
+
+const HOUR_SECONDS = 3600;
+const PARTY = "msec network party";
+
+/** Adds the commands that give a private contract to one more party, as the operators of the nodes run them. */
+function addExtensionCommands(command: (name: string, description: string) => Command): void {
+  type Node = Common & { node: string };
+  const atNode = (name: string, description: string) =>
+    command(name, description).requiredOption("--node <NODE>", "your node, which must run with its privacy manager");
+  const at = ({ dir, node }: Node) => new Extensions(resolve(dir), node);
+  const address = (text: string): Hex => {
+    if (!/^0x[0-9a-fA-F]{40}$/.test(text)) throw new Problem(`${text} is no address`, 2);
+    return text.toLowerCase() as Hex;
+  };
+
+  atNode("party", "print what another operator needs to offer this node a private contract").action(
+    async (options: Node) => {
+      const own = await at(options).card();
+      if (options.json) printJson({ ...own, card: showCard(own) });
+      else print(showCard(own));
+    },
+  );
+
+  atNode("offer", "offer a private contract that your node made to one more party, and wait for its vote")
+    .argument("<CONTRACT>", "address of the contract")
+    .requiredOption("--to <CARD>", `the new party's, as ${PARTY} prints it there`)
+    .option("--hours <N>", "how long to wait before it is taken back, as Ctrl-C does", "1")
+    .action(async (contract: string, options: Node & { to: string; hours: string }) => {
+      const hours = whole(options.hours, "--hours", 1, 24 * 14);
+      const stop = new AbortController();
+      for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort());
+      let management: Hex | undefined;
+      const told = (offer: Hex) => {
+        management = offer;
+        if (!options.json) print(dim(`offer ${offer}: ${bold(`msec network accept ${offer}`)} at the other's node`));
+      };
+      const to = parseCard(options.to, PARTY);
+      const outcome = await at(options).offer(address(contract), to, hours * HOUR_SECONDS, told, stop.signal);
+      if (options.json) printJson({ offer: management, outcome });
+      else print(outcome === "extended" ? good("the new party has the contract") : warn(`the offer was ${outcome}`));
+      if (outcome !== "extended") process.exitCode = 1;
+    });
+
+  atNode("offers", "private contracts that are offered to this node or by it").action(async (options: Node) => {
+    const open = await at(options).active();
+    if (options.json) return printJson(open);
+    table(
+      ["offer", "contract", "from", "to"],
+      open.map((one) => [
+        one.managementContractAddress,
+        one.contractExtended,
+        short(one.initiator),
+        short(one.recipient),
+      ]),
+    );
+  });
+
+  const vote = (name: string, description: string, accept: boolean) =>
+    atNode(name, description)
+      .argument("<OFFER>", "as offers prints it")
+      .option(
+        "--with <CARD>",
+        "another party that should hear of it, once each",
+        (text: string, before: string[] = []) => [...before, parseCard(text, PARTY).key],
+      )
+      .action(async (offer: string, options: Node & { with?: string[] }) => {
+        const { contractExtended } = await at(options).vote(address(offer), accept, options.with);
+        if (options.json) printJson({ contract: contractExtended, accepted: accept });
+        else print(good(accept ? `this node has the contract ${contractExtended}` : "refused"));
+      });
+  vote("accept", "take a private contract that is offered to this node, and wait for it", true);
+  vote("refuse", "refuse a private contract that is offered to this node", false);
+
+  atNode("take-back", "take back an offer whose command was killed")
+    .argument("<OFFER>", "as offers prints it")
+    .action(async (offer: string, options: Node) => {
+      await at(options).takeBack(address(offer));
+      if (options.json) printJson({ takenBack: offer });
+      else print(good("taken back"));
     });
 }

@@ -1,5 +1,6 @@
 export * from "./backup.ts";
 export * from "./binary.ts";
+export * from "./extension.ts";
 export * from "./init.ts";
 export * from "./ipc.ts";
 export * from "./manager.ts";

@@ -11,6 +11,7 @@ import {
   NetworkFolder,
   type NetworkPlan,
   type NodePlan,
+  privacyOf,
   putNodeKey,
   readPlan,
   refuseMixture,
@@ -153,6 +154,14 @@ export function writePeers(folder: NetworkFolder, plan: NetworkPlan, one: NodePl
   writeJson(join(folder.data(one.name), "permissioned-nodes.json"), enodes);
 }
 
+/**
+ * Of a node with a privacy manager: its operator may unlock the account for extensions of private contracts, by the operator's
+ * socket, which alone has `personal`. Its password is random, so that a costly derivation adds nothing.
+ */
+const EXTENSIONS = `InsecureUnlockAllowed = true
+UseLightweightKDF = true
+`;
+
 /** Settings that two cores carry. Only the other nodes reach it beyond loopback, where it was asked for. */
 const toml = (plan: NetworkPlan, one: NodePlan) => `[Eth]
 NetworkId = ${plan.chainId}
@@ -180,7 +189,7 @@ HTTPModules = ["eth", "net", "web3", "txpool", "quorumExtension"]
 WSHost = "127.0.0.1"
 WSPort = ${one.ws}
 WSModules = ["eth", "net", "web3", "txpool", "quorumExtension"]
-
+${privacyOf(one) ? EXTENSIONS : ""}
 [Node.P2P]
 MaxPeers = 50
 NoDiscovery = true

@@ -38,6 +38,78 @@ function runningPlan(folder: NetworkFolder): NodePlan[] {
   return nodes;
 }
 
+/** How a vote stands: of how many validators it has, and needs, the approval, and whether it is decided. */
+export interface Ballot {
+  address: string;
+  votes: number;
+  needed: number;
+  decided: boolean;
+}
+
+interface Snapshot {
+  validators: string[];
+  votes: { validator: string; address: string; authorize: boolean }[] | null;
+}
+
+/**
+ * Casts the vote of those validators that run here, and needs nobody else's node: for operators on machines of their own, each of
+ * whom does this once. A vote stands until it is decided; those of this machine that are decided are taken off the list.
+ * @param who Name of a node of the plan, or the address of one that is not.
+ */
+export async function castVote(root: string, who: string, asValidator: boolean): Promise<Ballot> {
+  const folder = new NetworkFolder(root);
+  const { nodes } = readPlan(folder);
+  const address = /^0x[0-9a-fA-F]{40}$/.test(who) ? who.toLowerCase() : nodes.find(({ name }) => name === who)?.address;
+  if (!address)
+    throw new NetworkProblem(
+      `${who} is no address and no node of this plan: ${nodes.map(({ name }) => name).join(", ")}`,
+    );
+  const running = runningNodes(folder);
+  const here = nodes.filter(({ name }) => running[name] !== undefined);
+  if (here.length === 0) throw new NetworkProblem("no node runs here that could vote: msec network up");
+  const [asked] = here as [NodePlan, ...NodePlan[]];
+  const before = await validatorsOf(folder, asked.name);
+  const voters = here.filter((one) => before.includes(one.address));
+  if (voters.length === 0)
+    throw new NetworkProblem(`${here.map(({ name }) => name).join(", ")} is no validator: validators alone vote`);
+  if (!asValidator) refuseFewer(before, address, who);
+  for (const { name } of voters) {
+    const standing = (await askAsOperator<Record<string, boolean>>(folder, name, "istanbul_candidates")) ?? {};
+    for (const [candidate, for_] of Object.entries(standing))
+      if (before.includes(candidate.toLowerCase()) === for_)
+        await askAsOperator(folder, name, "istanbul_discard", [candidate]);
+    if (before.includes(address) !== asValidator)
+      await askAsOperator(folder, name, "istanbul_propose", [address, asValidator]);
+  }
+  let ballot: Ballot | undefined;
+  const isCast = async () => {
+    const { validators, votes } = await askAsOperator<Snapshot>(folder, asked.name, "istanbul_getSnapshot", ["latest"]);
+    const cast = (votes ?? [])
+      .filter((one) => one.address.toLowerCase() === address && one.authorize === asValidator)
+      .map(({ validator }) => validator.toLowerCase());
+    const isOne = validators.some((one) => one.toLowerCase() === address);
+    const needed = Math.floor(validators.length / 2) + 1;
+    ballot = { address, votes: cast.length, needed, decided: isOne === asValidator };
+    return ballot.decided || voters.every((one) => cast.includes(one.address));
+  };
+  // A vote is in the next block that its validator proposes.
+  await until(
+    isCast,
+    `the vote is not in a block within ${WAIT_MS / 1000} s: it stands, and will be in one when the chain makes blocks`,
+  );
+  const { decided } = ballot as unknown as Ballot;
+  if (decided) for (const { name } of voters) await askAsOperator(folder, name, "istanbul_discard", [address]);
+  return ballot as unknown as Ballot;
+}
+
+function refuseFewer(validators: string[], address: string, who: string): void {
+  if (!validators.includes(address)) throw new NetworkProblem(`${who} is no validator`);
+  if (validators.length <= FEWEST)
+    throw new NetworkProblem(
+      `${validators.length - 1} validators would be left, and the chain would stop with the next one that fails: add a node first`,
+    );
+}
+
 /** Has the validators vote, and waits for the block with which the vote is decided. */
 async function vote(folder: NetworkFolder, voters: NodePlan[], address: string, for_: boolean): Promise<string[]> {
   const asked = voters[0] as NodePlan;
@@ -89,10 +161,6 @@ export async function removeValidator(root: string, name: string): Promise<strin
   const voters = nodes.filter((one) => one.name !== name && running[one.name] !== undefined);
   if (voters.length === 0) throw new NetworkProblem("no other node runs that could vote: msec network up");
   const members = await validatorsOf(folder, (voters[0] as NodePlan).name);
-  if (!members.includes(leaving.address)) throw new NetworkProblem(`${name} is no validator`);
-  if (members.length <= FEWEST)
-    throw new NetworkProblem(
-      `${members.length - 1} validators would be left, and the chain would stop with the next one that fails: add a node first`,
-    );
+  refuseFewer(members, leaving.address, name);
   return vote(folder, voters, leaving.address, false);
 }

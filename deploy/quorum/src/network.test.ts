@@ -64,6 +64,11 @@ describe("init", () => {
     const { nodes } = await initNetwork(root, options);
     const folder = new NetworkFolder(root);
     expect(nodes.map(({ manager }) => manager !== undefined)).toEqual([true, true, true, false, false]);
+    // An account for extensions of private contracts is unlocked where there can be one.
+    const unlocks = nodes.map(({ name }) =>
+      readFileSync(folder.config(name), "utf8").includes("InsecureUnlockAllowed"),
+    );
+    expect(unlocks).toEqual([true, true, true, false, false]);
     const parties = json(folder.parties) as { name: string; keys: string[] }[];
     expect(parties.map(({ name }) => name)).toEqual(["node-1", "node-2", "node-3"]);
     expect(new Set(parties.flatMap(({ keys }) => keys)).size).toBe(3);

@@ -129,13 +129,22 @@ export interface ExtensionSigner {
   privateFor: string[];
 }
 
-const extension = z.object({
-  contractExtended: z.string(),
-  initiator: z.string(),
-  recipient: z.string(),
-  managementContractAddress: z.string(),
-  recipientPtmKey: z.string(),
-});
+const lower = z.string().transform((text) => text.toLowerCase() as Hex);
+const activeExtension = z
+  .object({
+    contractExtended: lower,
+    initiator: lower,
+    recipient: lower,
+    managementContractAddress: lower,
+    recipientPtmKey: z.string(),
+    creationData: z.base64(),
+  })
+  .transform(({ creationData, ...rest }) => ({
+    ...rest,
+    /** Under which the managers hold the offer; its sender is the party that offers. */
+    creationKey: toHex(new Uint8Array(Buffer.from(creationData, "base64"))),
+  }));
+export type ActiveExtension = z.infer<typeof activeExtension>;
 
 /** Extension of private contracts to a new party (`quorumExtension_*`); the node signs with an account that it holds. */
 export class ContractExtension {
@@ -160,8 +169,10 @@ export class ContractExtension {
   }
 
   /** Extensions that this node knows and that are not over. */
-  async active(): Promise<z.infer<typeof extension>[]> {
-    return z.array(extension).parse((await this.#provider.send("quorumExtension_activeExtensionContracts", [])) ?? []);
+  async active(): Promise<ActiveExtension[]> {
+    return z
+      .array(activeExtension)
+      .parse((await this.#provider.send("quorumExtension_activeExtensionContracts", [])) ?? []);
   }
 
   async status(management: Hex): Promise<"ACTIVE" | "DONE"> {

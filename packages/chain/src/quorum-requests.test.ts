@@ -126,11 +126,17 @@ test("extending a contract to a new party, voting, cancelling, asking", async ()
   expect(await extension.status(contract)).toBe("DONE");
   answer = { result: null };
   expect(await extension.active()).toEqual([]);
+  const [key, open] = [random(64), { contractExtended: contract, managementContractAddress: newcomer }];
+  const more = { initiator: account, recipient: newcomer, recipientPtmKey: partyB };
+  const creationData = Buffer.from(key.slice(2), "hex").toString("base64");
+  answer = { result: [{ ...open, ...more, creationData }] };
+  expect(await extension.active()).toEqual([{ ...open, ...more, creationKey: key }]);
   expect(asked).toEqual([
     { method: "quorumExtension_extendContract", params: [contract, partyB, newcomer, args] },
     { method: "quorumExtension_approveExtension", params: [contract, true, { ...args, privateFrom: partyB }] },
     { method: "quorumExtension_cancelExtension", params: [contract, args] },
     { method: "quorumExtension_getExtensionStatus", params: [contract] },
+    { method: "quorumExtension_activeExtensionContracts", params: [] },
     { method: "quorumExtension_activeExtensionContracts", params: [] },
   ]);
 });

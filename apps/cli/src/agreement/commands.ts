@@ -4,12 +4,15 @@ import { connectChain, contractsAt, endpoint, PrivacyManager, type Profile } fro
 import { type Hex, toHex } from "@msec/core";
 import { secretFile } from "@msec/service";
 import { type Command, Option } from "commander";
+import { amountOf } from "../amount.ts";
 import { runningCity } from "../city/up.ts";
 import { bold, dim, good, print, printJson, short, table, time, warn } from "../output.ts";
 import { Problem } from "../problem.ts";
-import { card, type Card, digestsDomain, signedVersion } from "./message.ts";
+import { parseCard, showCard } from "./card.ts";
+import { type Card, digestsDomain, signedVersion } from "./message.ts";
 import { type ContractView } from "./contract.ts";
 import { checkSigned, Desk } from "./desk.ts";
+import { paymentsOf } from "./payment.ts";
 import { type AgreementState, stateName, type Version } from "./replay.ts";
 
 const NO_CONTRACT =
@@ -20,6 +23,7 @@ interface ChainOptions {
   dir: string;
   rpc?: string;
   digests?: string;
+  token?: string;
   json?: boolean;
 }
 interface DeskOptions extends ChainOptions {
@@ -28,16 +32,28 @@ interface DeskOptions extends ChainOptions {
   account: string;
 }
 
-/** The chain and its AgreementDigests: of the city that is up, or as given. */
-function chainOf({ dir, rpc, digests }: ChainOptions): { rpc: string; digests: Hex; profile?: Profile } {
-  if (rpc && digests) {
-    if (!/^0x[0-9a-f]{40}$/.test(digests)) throw new Problem("--digests takes a lower-case address", 2);
-    return { rpc, digests: digests as Hex };
-  }
+function addressOf(text: string, option: string): Hex {
+  if (!/^0x[0-9a-f]{40}$/.test(text)) throw new Problem(`${option} takes a lower-case address`, 2);
+  return text as Hex;
+}
+
+/** The chain, its AgreementDigests and its token: of the city that is up, or as given. */
+function chainOf({ dir, rpc, digests, token }: ChainOptions): {
+  rpc: string;
+  digests: Hex;
+  token?: Hex;
+  profile?: Profile;
+} {
+  if (rpc && digests)
+    return {
+      ...{ rpc, digests: addressOf(digests, "--digests") },
+      ...(token === undefined ? {} : { token: addressOf(token, "--token") }),
+    };
   if (rpc || digests) throw new Problem("--rpc and --digests go together", 2);
   const run = runningCity(dir);
   if (!run) throw new Problem(`no city is up in ${dir}: name its folder with --dir, or give --rpc and --digests`);
-  return { rpc: run.chain.rpc, digests: run.deployment.addresses.AgreementDigests, profile: run.chain };
+  const { AgreementDigests, MSecToken } = run.deployment.addresses;
+  return { rpc: run.chain.rpc, digests: AgreementDigests, token: MSecToken, profile: run.chain };
 }
 
 async function chainIdOf(rpc: string): Promise<number> {
@@ -58,23 +74,29 @@ async function withChain<T>(
     chainId: number;
     digests: ReturnType<typeof contractsAt<"AgreementDigests">>["AgreementDigests"];
     digestsAddress: Hex;
+    token: Hex | undefined;
   }) => Promise<T>,
 ): Promise<T> {
-  const { rpc, digests: digestsAddress, profile } = chainOf(options);
+  const { rpc, digests: digestsAddress, token, profile } = chainOf(options);
   const at = profile ?? endpoint(rpc, await chainIdOf(rpc));
   const { chainId } = at;
   const provider = connectChain(at);
   try {
     const { AgreementDigests: digests } = contractsAt({ AgreementDigests: digestsAddress }, provider);
-    return await work({ provider, chainId, digests, digestsAddress });
+    return await work({ provider, chainId, digests, digestsAddress, token });
   } finally {
     provider.destroy();
   }
 }
 
-function withDesk<T>(options: DeskOptions, work: (desk: Desk) => Promise<T>): Promise<T> {
+function tokenOf(token: Hex | undefined): Hex {
+  if (token) return token;
+  throw new Problem("name the token that is paid in with --token", 2);
+}
+
+function withDesk<T>(options: DeskOptions, work: (desk: Desk, token: Hex | undefined) => Promise<T>): Promise<T> {
   if (!options.manager) throw new Problem("--manager takes the URL or socket of your privacy manager", 2);
-  return withChain(options, (chain) =>
+  return withChain(options, ({ token, ...chain }) =>
     work(
       new Desk({
         ...chain,
@@ -82,20 +104,12 @@ function withDesk<T>(options: DeskOptions, work: (desk: Desk) => Promise<T>): Pr
         privateKey: toHex(secretFile(options.account, "account")),
         folder: join(options.account, "agreements"),
       }),
+      token,
     ),
   );
 }
 
-function parseCard(text: string): Card {
-  const at = text.indexOf(":");
-  const result = card.safeParse({ account: text.slice(0, at), key: text.slice(at + 1) });
-  if (!result.success)
-    throw new Problem(`${text} is no card: expected 0xACCOUNT:KEY, as msec agreement card prints it`, 2);
-  return result.data;
-}
-
-const showCard = ({ account, key }: Card) => `${account}:${key}`;
-const cards = (text: string, before: Card[] = []) => [...before, parseCard(text)];
+const cards = (text: string, before: Card[] = []) => [...before, parseCard(text, "msec agreement card")];
 
 function days(text: string, option: string): number {
   const value = Number(text);
@@ -165,6 +179,7 @@ export function agreementCommands(program: Command): void {
       .addOption(new Option("--dir <DIR>", "folder of the city").default(".msec/city").env("MSEC_DIR"))
       .option("--rpc <URL>", "another chain than the city's, with --digests")
       .option("--digests <ADDRESS>", "its AgreementDigests contract")
+      .option("--token <ADDRESS>", "its MSecToken contract, where payments are concerned")
       .addOption(new Option("--json", "print JSON for scripts"))
       .exitOverride();
   const command = (name: string, description: string) =>
@@ -246,6 +261,38 @@ export function agreementCommands(program: Command): void {
       }),
     );
 
+  command(
+    "pay",
+    "pay another party under what is in force; the payment and the digest in it are public, nothing else is",
+  )
+    .argument("<ID>", "the agreement, or how its id begins")
+    .requiredOption("--amount <UNITS>", "in the token's smallest units")
+    .option("--to <ACCOUNT>", "which party, where there are more than two")
+    .action((id: string, options: DeskOptions & { amount: string; to?: string }) =>
+      withDesk(options, async (desk, token) => {
+        const to = options.to === undefined ? {} : { to: addressOf(options.to, "--to") };
+        const amount = amountOf(options.amount, "--amount");
+        const paid = await desk.pay(id, { token: tokenOf(token), amount, ...to });
+        if (options.json) return printJson({ ...paid, amount: String(amount) });
+        print(good(`paid ${amount} to ${paid.to} in ${paid.hash}`));
+        if (paid.resumed) print(warn("it was the payment that was cut off before: pay again if a second one is meant"));
+      }),
+    );
+
+  plain("payments", "payments under a digest, as anybody sees them")
+    .argument("<DIGEST>", "as anchored")
+    .action((digest: string, options: ChainOptions) =>
+      withChain(options, async ({ provider, digests, token }) => {
+        if (!/^0x[0-9a-f]{64}$/.test(digest)) throw new Problem(`${digest} is no digest`, 2);
+        const found = await paymentsOf({ provider, digests, token: tokenOf(token) }, digest as Hex);
+        if (options.json) return printJson(found.map((payment) => ({ ...payment, amount: String(payment.amount) })));
+        table(
+          ["time", "from", "to", "units", "transaction"],
+          found.map((p) => [time(p.atMs), p.from, p.to, String(p.amount), p.hash]),
+        );
+      }),
+    );
+
   command("notice", "give notice of what is in force")
     .argument("<ID>", "the agreement, or how its id begins")
     .action((id: string, options: DeskOptions) =>
@@ -307,7 +354,7 @@ export function agreementCommands(program: Command): void {
   plain("verify", "check a file of show --out: that all parties signed it, and when it was anchored; exit 1 if not")
     .argument("<FILE>", "the file")
     .action((file: string, options: ChainOptions) =>
-      withChain(options, async ({ digests, digestsAddress, chainId }) => {
+      withChain(options, async ({ provider, digests, digestsAddress, token, chainId }) => {
         let json: unknown;
         try {
           json = JSON.parse(readFileSync(file, "utf8"));
@@ -318,11 +365,18 @@ export function agreementCommands(program: Command): void {
         if (!parsed.success) throw new Problem(`${file} is no signed agreement: ${parsed.error.issues[0]?.message}`, 2);
         const result = await checkSigned(digests, digestsDomain(chainId, digestsAddress), parsed.data);
         if (result.anchoredMs === 0) process.exitCode = 1;
-        if (options.json) return printJson({ ...result, parties: parsed.data.agreement.parties });
-        print(good(`signed by ${parsed.data.agreement.parties.join(", ")}`));
+        const { parties } = parsed.data.agreement;
+        const all = token && result.anchoredMs > 0 ? await paymentsOf({ provider, digests, token }, result.digest) : [];
+        // Anybody may name a digest in a transfer.
+        const payments = all
+          .filter(({ from, to }) => parties.includes(from) && parties.includes(to))
+          .map((payment) => ({ ...payment, amount: String(payment.amount) }));
+        if (options.json) return printJson({ ...result, parties, payments });
+        print(good(`signed by ${parties.join(", ")}`));
         print(
           result.anchoredMs ? `anchored ${time(result.anchoredMs)}` : "its digest is not anchored: no time is proved",
         );
+        for (const p of payments) print(`paid ${p.amount} units by ${p.from} to ${p.to}, ${time(p.atMs)}`);
       }),
     );
 }

@@ -137,7 +137,9 @@ export class AgreementContract {
     const { data } = await write.populateTransaction(...args);
     const privacy = await contractPrivacyOf(this.#provider, state.id);
     if (!privacy) throw new Error("it is not protected from others' writes (flag 0)");
-    await this.#send({ to: state.id, data }, this.#among(state.first, privacy.flag, privacy.mandatory));
+    // Whoever joined since has it by an extension of the contract.
+    const cards = [...state.first, ...(state.active?.cards ?? [])];
+    await this.#send({ to: state.id, data }, this.#among(cards, privacy.flag, privacy.mandatory));
   }
 
   #among(cards: readonly Card[], flag: NonNullable<PrivateFor["flag"]>, mandatory: string[]): PrivateFor {

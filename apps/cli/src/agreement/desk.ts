@@ -1,8 +1,10 @@
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import {
   type ChainProvider,
   type Contracts,
+  contractsAt,
   describeError,
   PRIVACY,
   PrivacyManagerError,
@@ -25,16 +27,25 @@ import {
   type SignedVersion,
   termsHashOf,
 } from "./message.ts";
+import { paymentData } from "./payment.ts";
 import { type AgreementState, type Entry, faultOf, isActive, isOpen, replay, type Version } from "./replay.ts";
 
 /** A message on its way: kept from before it leaves until it stands on the chain, so that it goes out once. */
-interface Draft {
+interface MessageDraft {
   key: Hex;
   to: string[];
   mandatory: string[];
   affected: Hex[];
   nonce?: number;
 }
+
+/** A payment on its way, kept likewise. */
+interface PaymentDraft {
+  payment: { token: Hex; to: Hex; amount: string; digest: Hex };
+  nonce?: number;
+}
+
+type Draft = MessageDraft | PaymentDraft;
 
 export interface Offer {
   terms: string;
@@ -243,13 +254,58 @@ export class Desk {
     }
   }
 
-  /** Brings to their end what was cut off: messages on their way, digests that all have signed. */
+  /**
+   * Pays another party under what is in force, or was last: its digest stands in the transaction. A payment of the same kind that was
+   * cut off is brought to its end in place of a second one, and said to be `resumed`.
+   */
+  async pay(
+    id: string,
+    { token, amount, to }: { token: Hex; amount: bigint; to?: Hex },
+  ): Promise<{ digest: Hex; to: Hex; amount: bigint; hash: Hex; resumed: boolean }> {
+    const finished = await this.#finishAll();
+    const { active } = await this.agreement(id);
+    if (!active) throw new Problem("not all parties have signed yet: there is nothing to pay under");
+    const { digest } = active;
+    const others = active.agreement.parties.filter((party) => party !== this.#sender.address);
+    if (others.length === active.agreement.parties.length)
+      throw new Problem(`${this.#sender.address} is no party: parties alone pay under an agreement`);
+    const payee = to ?? others[0];
+    if (!payee || (!to && others.length > 1) || !others.includes(payee))
+      throw new Problem(`name another party with --to: ${others.join(", ")}`, 2);
+    if ((await this.anchoredAt(digest)) === 0) throw new Problem("its digest is not anchored: sign again to anchor it");
+    const payment = { token, to: payee, amount: String(amount), digest };
+    const before = finished.find(({ draft }) => "payment" in draft && isDeepStrictEqual(draft.payment, payment));
+    if (before) return { ...{ digest, to: payee, amount }, hash: before.hash, resumed: true };
+    const call = this.#paymentCall(payment);
+    try {
+      await this.#provider.call({ from: this.#sender.address, ...call });
+    } catch (error) {
+      throw new Problem(`the token refuses the payment: ${describeError(error)}`);
+    }
+    const hash = await this.#keepAndFinish(digest, { payment });
+    return { ...{ digest, to: payee, amount, hash }, resumed: false };
+  }
+
+  #paymentCall({ token, to, amount, digest }: PaymentDraft["payment"]): { to: Hex; data: Hex } {
+    const { MSecToken } = contractsAt({ MSecToken: token }, this.#provider);
+    return { to: token, data: paymentData(MSecToken, to, BigInt(amount), digest) };
+  }
+
+  /** Brings to their end what was cut off: messages and payments on their way, digests that all have signed. */
   async resume(): Promise<number> {
+    return (await this.#finishAll()).length;
+  }
+
+  async #finishAll(): Promise<{ draft: Draft; hash: Hex }[]> {
     const files = readdirSync(this.#drafts)
       .filter((name) => name.endsWith(".json"))
       .sort();
-    for (const file of files) await this.#finish(join(this.#drafts, file));
-    return files.length;
+    const finished = [];
+    for (const file of files) {
+      const draft = readJson<Draft>(join(this.#drafts, file)) as Draft;
+      finished.push({ draft, hash: await this.#finish(join(this.#drafts, file)) });
+    }
+    return finished;
   }
 
   get #drafts(): string {
@@ -270,15 +326,39 @@ export class Desk {
   /** Stores a message, remembers it, brings it to its readers and announces it. */
   async #send(message: Message, readers: readonly Card[], auditors: readonly Card[], affected: Hex[]): Promise<void> {
     const key = await this.#manager.storeRaw(encodeMessage(message));
-    const file = join(this.#drafts, `${Date.now()}-${key.slice(2, 18)}.json`);
-    const draft: Draft = { key, to: keysOf(readers), mandatory: keysOf(auditors), affected };
-    writeJson(file, draft);
-    await this.#finish(file);
+    await this.#keepAndFinish(key, { key, to: keysOf(readers), mandatory: keysOf(auditors), affected });
   }
 
-  async #finish(file: string): Promise<void> {
+  #keepAndFinish(key: Hex, draft: Draft): Promise<Hex> {
+    const file = join(this.#drafts, `${Date.now()}-${key.slice(2, 18)}.json`);
+    writeJson(file, draft);
+    return this.#finish(file);
+  }
+
+  async #finish(file: string): Promise<Hex> {
     const draft = readJson<Draft>(file) as Draft;
-    const { key, to, mandatory, affected } = draft;
+    if ("key" in draft) await this.#deliver(file, draft);
+    const call = "key" in draft ? { to: this.#sender.address, data: draft.key } : this.#paymentCall(draft.payment);
+    for (;;) {
+      draft.nonce ??= await this.#sender.nonce();
+      writeJson(file, draft);
+      const { hash, raw } = await this.#sender.sign({ ...call, gasLimit: GAS_LIMIT }, draft.nonce);
+      await this.#sender.broadcast(raw);
+      const mined = await this.#provider.getTransactionCount(this.#sender.address, "latest");
+      // The account has used the number for something else since.
+      if (mined > draft.nonce && !(await this.#sender.receipt(hash))) {
+        delete draft.nonce;
+        continue;
+      }
+      const { status } = await this.#sender.wait(hash, raw);
+      if (existsSync(file)) rmSync(file);
+      if (status !== 1) throw new Problem(`the transaction ${hash} had no effect: see msec agreement show`);
+      return hash;
+    }
+  }
+
+  /** Brings a message to its readers. */
+  async #deliver(file: string, { key, to, mandatory, affected }: MessageDraft): Promise<void> {
     // Only parties may write (flag 1), and with auditors nobody may write without them (flag 2).
     const flag = mandatory.length > 0 ? PRIVACY.mandatoryParties : PRIVACY.partyProtection;
     try {
@@ -292,22 +372,6 @@ export class Desk {
           : `${(error as Error).message}; what was to be sent is kept, and goes out once: msec agreement resume`,
       );
     }
-    for (;;) {
-      draft.nonce ??= await this.#sender.nonce();
-      writeJson(file, draft);
-      const call = { to: this.#sender.address, data: key, gasLimit: GAS_LIMIT };
-      const { hash, raw } = await this.#sender.sign(call, draft.nonce);
-      await this.#sender.broadcast(raw);
-      const mined = await this.#provider.getTransactionCount(this.#sender.address, "latest");
-      // The account has used the number for something else since.
-      if (mined > draft.nonce && !(await this.#sender.receipt(hash))) {
-        delete draft.nonce;
-        continue;
-      }
-      await this.#sender.wait(hash, raw);
-      break;
-    }
-    if (existsSync(file)) rmSync(file);
   }
 
   async #anchored(id: Hex): Promise<AgreementState> {
