@@ -104,6 +104,8 @@ export async function deployCity(
   const sender = new Sender(deployerKey, provider, chainId);
   const names = Object.keys(SOURCES) as ContractName[];
   const { addresses, args } = planCity(sender.address, founding);
+  // A member that can't be seated is told before anything is sent.
+  const seats = seatsOf(founding);
   await settled(provider, sender.address);
   const codes = await Promise.all(names.map((name) => provider.getCode(addresses[name])));
   const missing = names.filter((_, i) => codes[i] === "0x");
@@ -114,7 +116,7 @@ export async function deployCity(
   await settled(provider, sender.address);
   await sendAll(
     sender,
-    await foundingSteps(contractsAt(addresses, provider), addresses, founding, sender.address),
+    await foundingSteps(contractsAt(addresses, provider), addresses, founding, seats, sender.address),
     await sender.nonce(),
   );
   return { chainId, deployer: sender.address, addresses };
@@ -150,6 +152,7 @@ async function foundingSteps(
   contracts: Contracts,
   addresses: Addresses,
   founding: Founding,
+  seats: Hex[],
   deployer: Hex,
 ): Promise<Step[]> {
   const { AccessManager, Arbitration, Directory, OracleCommittee, DeviceRegistry, MSecToken, Escrow } = contracts;
@@ -166,9 +169,7 @@ async function foundingSteps(
   const modules = await Promise.all(PUBLIC_MODULES.map((name) => Directory.addressOf(encodeBytes32String(name))));
   for (const [i, name] of PUBLIC_MODULES.entries())
     if (modules[i] === ZeroAddress) add("Directory", "setModule", encodeBytes32String(name), addresses[name], 1);
-  const { members, organisations } = founding.committee;
-  const committee = members.map((account, i) => ({ account, organisation: organisations[i] as Hex }));
-  const accounts = [...committee, ...founding.organisations];
+  const accounts = accountsOf(founding);
   const known = await Promise.all(accounts.map(({ account }) => Directory.organisationOf(account)));
   for (const [i, { account, organisation }] of accounts.entries())
     if (known[i] !== organisation) add("Directory", "setOrganisation", account, organisation);
@@ -181,16 +182,22 @@ async function foundingSteps(
     if ((await DeviceRegistry.softwareElements(organisation)).cap === 0n)
       add("DeviceRegistry", "setSoftwareCap", organisation, founding.softwareCap);
   if (!(await Escrow.isTokenAllowed(addresses.MSecToken))) add("Escrow", "setToken", addresses.MSecToken, true);
-  if (founding.panel && (await Arbitration.panelCount()) === 0n)
-    add("Arbitration", "setPanel", inOrderOfSeats(founding.panel, accounts));
+  if (seats.length > 0 && (await Arbitration.panelCount()) === 0n) add("Arbitration", "setPanel", seats);
   for (const { account, amount } of founding.balances)
     if ((await MSecToken.balanceOf(account)) === 0n) add("MSecToken", "mint", account, amount);
   return steps;
 }
 
+/** Every account of a founding with its organisation. */
+const accountsOf = ({ committee, organisations }: Founding) => [
+  ...committee.members.map((account, i) => ({ account, organisation: committee.organisations[i] as Hex })),
+  ...organisations,
+];
+
 /** A panel's members as the contract takes them: ascending by their organisation. */
-function inOrderOfSeats(panel: Hex[], accounts: { account: Hex; organisation: Hex }[]): Hex[] {
-  const seats = panel.map((member) => {
+function seatsOf(founding: Founding): Hex[] {
+  const accounts = accountsOf(founding);
+  const seats = (founding.panel ?? []).map((member) => {
     const known = accounts.find(({ account }) => account === member);
     if (!known)
       throw new Error(`${member} is to judge and is of no organisation: name its organisation in the founding`);
