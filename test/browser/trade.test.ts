@@ -11,7 +11,7 @@ import { castVote, showVote } from "../../apps/cli/src/dispute/vote.ts";
 import { keysOf } from "../support/anchored.ts";
 import { accessibilityProblems, missingChromium, TestBrowser } from "../support/browser.ts";
 import { csvFile, openPlan, TestCity, until } from "../support/city.ts";
-import { deliverCall, delivery, funded, offerOf, senderOf } from "../support/deal.ts";
+import { deliverCall, delivery, funded, offerOf, panelKnown, senderOf } from "../support/deal.ts";
 import { livePlan, subscriptionOffer } from "../support/subscription.ts";
 import { TestWallet } from "../support/wallet.ts";
 
@@ -196,6 +196,7 @@ describe.skipIf(missing)("trade in the browser", () => {
     const about = "The sensor stood in a cellar.";
     const { preimage } = await t.get<{ preimage: StreamPreimage }>(1, `/streams/${square}`);
     const deliverer = t.city.people.deliverers[0]?.address as Hex;
+    await panelKnown(t, 60);
     const offer = await offerOf(t, preimage, square, { deliverer, deliverSeconds: 60, complainSeconds: 120 });
     await until(
       "the indexer has the offer",

@@ -12,7 +12,7 @@ import { caseById, openCases, resolveCase } from "../../apps/cli/src/dispute/doc
 import { castVote, commitmentOf, showVote, type Vote, voteFile } from "../../apps/cli/src/dispute/vote.ts";
 import { buy, type Purchase } from "../../apps/cli/src/market/buy.ts";
 import { csvFile, msec, openPlan, TestCity, until } from "../support/city.ts";
-import { offerOf, refusal } from "../support/deal.ts";
+import { offerOf, panelKnown, refusal } from "../support/deal.ts";
 import { ask, indexedAsOnChain } from "../support/indexed.ts";
 
 // A real city and its panel: a buyer complains of quality, organisations outside the deal judge or stay silent.
@@ -40,6 +40,7 @@ beforeAll(async () => {
   const first = firstSlot as number;
   const sold = { deliverer: t.city.people.deliverers[0]?.address as Hex, deliverSeconds: 60 };
   const told: string[] = [];
+  await panelKnown(t, sold.deliverSeconds);
   const patient = await offerOf(t, preimage, stream, { ...sold, complainSeconds: 120 });
   judged = await buy(t.shop(told), patient, first + 1, first + 7);
   expect(told.join("\n"), "said before paying").toMatch(/complaints.*5 organisations outside this deal/);
