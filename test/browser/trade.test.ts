@@ -3,13 +3,15 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { cover, type Hex, readThing, type SampleKeys, type SignedThing, type StreamPreimage } from "@msec/core";
 import { stateOf } from "@msec/market";
-import { dealOf, nodesOf, PHASE } from "@msec/trade";
+import { complaintDigest, dealOf, nodesOf, PHASE } from "@msec/trade";
 import { type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { type Judge } from "../../apps/cli/src/city/layout.ts";
+import { castVote, showVote } from "../../apps/cli/src/dispute/vote.ts";
 import { keysOf } from "../support/anchored.ts";
 import { accessibilityProblems, missingChromium, TestBrowser } from "../support/browser.ts";
 import { csvFile, openPlan, TestCity, until } from "../support/city.ts";
-import { deliverCall, delivery, funded, offerOf, senderOf } from "../support/deal.ts";
+import { deliverCall, delivery, funded, offerOf, panelKnown, senderOf } from "../support/deal.ts";
 import { livePlan, subscriptionOffer } from "../support/subscription.ts";
 import { TestWallet } from "../support/wallet.ts";
 
@@ -36,7 +38,7 @@ describe.skipIf(missing)("trade in the browser", () => {
     t = await TestCity.up(
       (root) => [openPlan("square", csvFile(root, "square.csv", 12_000, 1_000).file, 60, "max"), livePlan(root)],
       // Whose one process is killed.
-      { pages: true, network: "embedded" },
+      { pages: true, network: "embedded", caseSeconds: { commit: 30, reveal: 30 } },
     );
     site = t.city.run.marketplace as string;
     [square, live] = [t.streamOf("square"), t.streamOf("live")];
@@ -188,6 +190,73 @@ describe.skipIf(missing)("trade in the browser", () => {
     await buyer.getByText("a key was proved wrong").first().waitFor({ timeout: 30_000 });
     expect(await Escrow.queryFilter(Escrow.filters.WrongKeyProved(id), 0)).toHaveLength(1);
     expect(await Escrow.bondOf(liar.address, offer.token)).toBe(1_000n);
+  });
+
+  test("a complaint about quality: what it means is said before, the panel's phases are shown, its ruling shares the price", async () => {
+    const about = "The sensor stood in a cellar.";
+    const { preimage } = await t.get<{ preimage: StreamPreimage }>(1, `/streams/${square}`);
+    const deliverer = t.city.people.deliverers[0]?.address as Hex;
+    await panelKnown(t, 60);
+    const offer = await offerOf(t, preimage, square, { deliverer, deliverSeconds: 60, complainSeconds: 120 });
+    await until(
+      "the indexer has the offer",
+      async () => (await fetch(`${t.city.run.indexer}/offers/${offer.offerId}`)).ok,
+    );
+    await buyer.goto(`${site}/en/offers/${offer.offerId}`);
+    await buyer.getByRole("button", { name: "The newest pack" }).click();
+    await buyer.getByRole("button", { name: /^Pay/ }).click({ timeout: 30_000 });
+    await buyer.getByTestId("verified").waitFor({ timeout: 60_000 });
+    const id = buyer.url().split("/").pop() as Hex;
+    const { Escrow } = t.city.contracts;
+    const [opened] = await Escrow.queryFilter(Escrow.filters.DealOpened(id), 0);
+    const { price, fee } = dealOf(opened!.args.deal);
+
+    const card = buyer.getByRole("region", { name: "Is the data not what was promised?" });
+    await card.getByText("5 organisations that have no part in this deal").waitFor();
+    await card.getByLabel("What is wrong with the data?").fill(about);
+    await picture(buyer, "complaint");
+    expect(await accessibilityProblems(buyer)).toEqual([]);
+    await card.getByRole("button", { name: /^Complain for/ }).click();
+    await buyer.locator("[data-phase='commit']").waitFor({ timeout: 30_000 });
+    const [disputed] = await Escrow.queryFilter(Escrow.filters.Disputed(id), 0);
+    expect(disputed?.args.complaint).toBe(complaintDigest(about));
+
+    const votes = { "operator-2": 400, "operator-3": 1000, "registrar-1": 600 };
+    const judge = (name: string) => t.city.people.judges.find(({ organisation }) => organisation === name) as Judge;
+    for (const [name, perMille] of Object.entries(votes))
+      await castVote(t.shop(), t.city.layout, judge(name), id, perMille);
+    await buyer.locator('[data-step="votes"]').getByText("3 of 5 have").waitFor({ timeout: 30_000 });
+    await buyer.getByText("None: it has a part in the deal").waitFor();
+    await buyer.locator("[data-phase='reveal']").waitFor({ timeout: 60_000 });
+    for (const name of Object.keys(votes)) await showVote(t.shop(), t.city.layout, judge(name), id);
+    // Who delivered presses the button.
+    await buyer.locator("[data-phase='over']").waitFor({ timeout: 90_000 });
+    const toBuyer = ((price - fee) * 600n) / 1000n;
+    const [end] = await Escrow.queryFilter(Escrow.filters.Resolved(id), 0);
+    expect([end?.args.ruled, end?.args.toBuyer, end?.args.toSeller]).toEqual([true, toBuyer, price - fee - toBuyer]);
+    await buyer.getByText("60% of the seller’s part goes back to the buyer").waitFor();
+    expect(await buyer.locator("[data-share='buyer']").innerText()).toBe(`${Number(toBuyer) / 1e6} MSEC`);
+    await buyer.locator('[data-step="ended"]').getByText("The panel has decided").waitFor();
+    await picture(buyer, "ruling");
+    await buyer.reload();
+    await buyer.getByText(about).waitFor();
+
+    const { MSecToken } = t.city.contracts;
+    const [held, owed] = await Promise.all([
+      MSecToken.balanceOf(wallets.buyer.address),
+      Escrow.creditOf(wallets.buyer.address, offer.token),
+    ]);
+    await buyer.getByRole("button", { name: /^Take out/ }).click();
+    await until(
+      "what is owed was taken out",
+      async () => (await Escrow.creditOf(wallets.buyer.address, offer.token)) === 0n,
+    );
+    expect(await MSecToken.balanceOf(wallets.buyer.address)).toBe(held + owed);
+    for (const locale of ["en", "es", "ja"]) {
+      await buyer.goto(`${site}/${locale}/deals/${id}`);
+      await buyer.locator("[data-phase='over']").waitFor();
+      expect(await accessibilityProblems(buyer)).toEqual([]);
+    }
   });
 
   test("the chain ends in the middle: the page says so, loses nothing, and goes on when it is back", async () => {

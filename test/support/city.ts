@@ -91,7 +91,7 @@ export class TestCity {
   /** `plans` may need the folder for their files. */
   static async up(
     plans: (root: string) => DevicePlan[],
-    options: Pick<UpOptions, "epochMs" | "silenceMs" | "env" | "software" | "network" | "pages"> = {},
+    options: Pick<UpOptions, "epochMs" | "silenceMs" | "caseSeconds" | "env" | "software" | "network" | "pages"> = {},
   ): Promise<TestCity> {
     const root = mkdtempSync(join(tmpdir(), "msec-test-"));
     const exits: string[] = [];
@@ -112,6 +112,7 @@ export class TestCity {
         progress: () => undefined,
         onExit: (name) => void exits.push(name),
         epochMs: options.epochMs ?? 500,
+        ...(options.caseSeconds ? { caseSeconds: options.caseSeconds } : {}),
         ...(options.silenceMs ? { silenceMs: options.silenceMs } : {}),
         ...(network ? { network } : {}),
         ...(options.software ? { software: true } : {}),

@@ -19,13 +19,14 @@ import {
   streamOf,
   toHex,
   type TreeNode,
+  ZERO_ADDRESS,
 } from "@msec/core";
 import { statusOf } from "@msec/market";
 import { type Offer, termsOf } from "@msec/trade";
 import { RESEARCH } from "../../apps/cli/src/city/consent.ts";
 import { type Account } from "../../apps/cli/src/city/layout.ts";
 import { listOffers } from "../../apps/cli/src/market/offers.ts";
-import { type TestCity } from "./city.ts";
+import { type TestCity, until } from "./city.ts";
 
 export function newAccount(): Account {
   const key = new Uint8Array(randomBytes(32));
@@ -58,6 +59,20 @@ export async function funded(t: TestCity, bond = 0n): Promise<Account> {
     await sender.transact({ to: escrow, data: Escrow.interface.encodeFunctionData("depositBond", [token, bond]) });
   }
   return account;
+}
+
+/** Waits until a deal with so much time to deliver is judged by the city's panel: one from before it could be bought. */
+export function panelKnown(t: TestCity, deliverSeconds: number): Promise<unknown> {
+  const { contracts, provider } = t.city;
+  const nobody: [Hex, Hex, Hex, Hex] = [ZERO_ADDRESS, ZERO_ADDRESS, ZERO_ADDRESS, ZERO_ADDRESS];
+  return until(
+    "the panel is old enough",
+    async () => {
+      const now = ((await provider.getBlock("latest"))?.timestamp ?? 0) * 1000;
+      return (await contracts.Arbitration.judgesFor(nobody, now - deliverSeconds * 1000)) > 0n;
+    },
+    2_000 * deliverSeconds,
+  );
 }
 
 /** Publishes an offer of a stream with terms of the test's own. */

@@ -58,6 +58,9 @@ describe("help", () => {
       "devices",
       "streams",
       "offers",
+      "dispute",
+      "panel",
+      "withdraw",
       "buy",
       "subscribe",
       "subscription",
@@ -93,6 +96,8 @@ describe("wrong use ends with 2 and a sentence", () => {
     [["demo", "--out", "result", "--csv", "missing.csv"], /missing\.csv/],
     [["subscribe", "park-north/air"], /required option '--deposit <UNITS>' not specified/],
     [["subscribe", "park-north/air", "--deposit", "-5"], /--deposit takes a whole number of units above 0, not -5/],
+    [["panel", "vote", "0x12", "--per-mille", "1001", "--as", "operator-1"], /--per-mille takes a whole number from 0/],
+    [["panel", "vote", "0x12", "--per-mille", "5"], /required option '--as <MEMBER>' not specified/],
     [["subscription", "cancel"], /takes list, fetch, hold, resume, top-up, end, not cancel/],
     [["subscription", "top-up"], /--amount takes a whole number of units above 0, not nothing/],
   ])("%j", async (args, message) => {

@@ -35,6 +35,7 @@ import {
   STATUS,
 } from "./device.ts";
 import { demo, purchaseStory, shopOf, Story, writePurchase } from "./demo.ts";
+import { disputeCommands } from "./dispute/commands.ts";
 import { discloseReading } from "./disclose.ts";
 import { buy, resume, unfinishedPurchases } from "./market/buy.ts";
 import { listOffers } from "./market/offers.ts";
@@ -859,6 +860,7 @@ function readText(file: string): string {
   }
 }
 
+disputeCommands(program);
 agreementCommands(program);
 
 program.exitOverride();

@@ -65,6 +65,25 @@ beforeAll(async () => {
     emitted("Escrow", "Released", { dealId: word(21), toSeller: 5 }),
     emitted("Escrow", "Refunded", { dealId: word(22), reason: 4 }),
   );
+  const [court, id] = [ADDRESSES.Escrow, word(24)];
+  chain.mine(
+    emitted("Arbitration", "PanelSet", {
+      panel: 1,
+      members: [account(0x71), account(0x72), account(0x73), account(0x74)],
+      organisations: [word(71), word(72), word(73), word(74)],
+    }),
+    emitted("Arbitration", "PanelSet", { panel: 2, members: [account(0x75)], organisations: [word(75)] }),
+  );
+  chain.mine(
+    emitted("Escrow", "DealOpened", { dealId: id, buyer: OTHER, deliverer: OTHER, deal }),
+    emitted("Escrow", "Disputed", { dealId: id, complaint: word(9), complaintBond: 2n ** 65n }),
+    emitted("Arbitration", "CaseOpened", { court, id, panel: 1, excluded: 2 }),
+    // Anybody may open cases of their own.
+    emitted("Arbitration", "CaseOpened", { court: OTHER, id, panel: 2, excluded: 0 }),
+    emitted("Arbitration", "Committed", { court: OTHER, id, seat: 3 }),
+  );
+  for (const seat of [0, 2]) chain.mine(emitted("Arbitration", "Committed", { court, id, seat }));
+  chain.mine(emitted("Arbitration", "Revealed", { court, id, seat: 2, perMille: 400 }));
   chain.mine(emitted("ConsentRegistry", "Granted", { streamId: PARK_ID, purpose: word(7), untilMs: 2n ** 63n }));
   chain.mine(emitted("ConsentRegistry", "Granted", { streamId: PARK_ID, purpose: word(8), grantee: BUYER }));
   chain.mine(emitted("ConsentRegistry", "Revoked", { streamId: PARK_ID, purpose: word(8), grantee: BUYER }));
@@ -189,6 +208,31 @@ describe("questions", () => {
       deal: { price: "100000000000000000000", readings: "7" },
     });
     expect((events as { name: string }[]).map((e) => e.name)).toEqual(["DealOpened", "Delivered", "Refunded"]);
+  });
+
+  test("a complaint before the panel: who judges, who has voted, what was shown; no other court's case", async () => {
+    const seat = { mayJudge: true, committed: false, perMille: null };
+    const found = await get("/cases?open=true");
+    expect(found.items).toMatchObject([
+      {
+        ...{ dealId: word(24), complaint: word(9), stake: "36893488147419103232", panel: 1, open: true },
+        seats: [
+          { ...seat, member: account(0x71), organisation: word(71), committed: true },
+          { ...seat, member: account(0x72), mayJudge: false },
+          { ...seat, member: account(0x73), committed: true, perMille: 400 },
+          { ...seat, member: account(0x74) },
+        ],
+      },
+    ]);
+    expect(await get(`/cases/${word(24)}`)).toMatchObject({ http: 200, ...found.items[0] });
+    expect((await get(`/cases/${word(23)}`)).http).toBe(404);
+    expect(await ids("/deals?state=disputed", "dealId")).toEqual([word(24)]);
+    chain.mine(emitted("Escrow", "Resolved", { dealId: word(24), ruled: true }));
+    await reader.tick();
+    expect((await get("/cases?open=true")).items).toEqual([]);
+    expect(await ids("/cases", "open")).toEqual([false]);
+    chain.lose(1);
+    await reader.tick();
   });
 
   test("devices, consents, erasures, epochs, subscriptions", async () => {

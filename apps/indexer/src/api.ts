@@ -190,6 +190,20 @@ export function routesOf(
     }),
     story("A deal", "deals", "dealId", shape.deal, shownDeal),
     route({
+      path: "/cases",
+      summary: "Complaints about quality that are or were before the panel, newest first",
+      query: shape.complaintQuery,
+      answer: pageOf(shape.complaint),
+      handle: (_, q) => list("cases", [["open = ?", q.open]], q, shownCase),
+    }),
+    route({
+      path: "/cases/{dealId}",
+      summary: "The complaint about the quality of a deal: who judges, and the votes that were shown",
+      params: { dealId: bytes32 },
+      answer: shape.complaint,
+      handle: ({ dealId }) => one("cases", "deal_id", dealId as string, shownCase),
+    }),
+    route({
       path: "/subscriptions",
       summary: "Subscriptions, newest first",
       query: shape.subscriptionQuery,
@@ -312,6 +326,27 @@ const shownDeal = (row: Row): Shown<typeof shape.deal> => ({
   nodes: row.nodes as never,
   ...origin(row),
 });
+
+const shownCase = (row: Row): Shown<typeof shape.complaint> => {
+  const [members, organisations] = [row.members as string[], row.organisations as string[]];
+  const [committed, revealed] = [row.committed as number[], row.revealed as Record<string, number>];
+  const excluded = BigInt(row.excluded as string);
+  return {
+    dealId: row.deal_id as string,
+    complaint: row.complaint as string,
+    stake: String(row.stake),
+    panel: Number(row.panel),
+    seats: members.map((member, seat) => ({
+      member,
+      organisation: organisations[seat] as string,
+      mayJudge: ((excluded >> BigInt(seat)) & 1n) === 0n,
+      committed: committed.includes(seat),
+      perMille: revealed[seat] ?? null,
+    })),
+    open: row.open as boolean,
+    ...origin(row),
+  };
+};
 
 const shownSubscription = (row: Row): Shown<typeof shape.subscription> => ({
   subscriptionId: row.subscription_id as string,

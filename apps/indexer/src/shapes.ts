@@ -146,6 +146,25 @@ export const dealQuery = z.strictObject({
   ...page,
 });
 
+export const complaint = z.object({
+  dealId: bytes32,
+  complaint: bytes32.describe("digest of what the buyer complains of"),
+  stake: amount.describe("the judges', whatever they rule"),
+  panel: uint,
+  seats: z.array(
+    z.object({
+      member: address,
+      organisation: bytes32,
+      mayJudge: z.boolean().describe("false: a party of the deal is of the organisation"),
+      committed: z.boolean(),
+      perMille: uint.max(1000).nullable().describe("the vote, once it was shown: how much goes back to the buyer"),
+    }),
+  ),
+  open: z.boolean(),
+  ...origin,
+});
+export const complaintQuery = z.strictObject({ open: flag.optional(), ...page });
+
 export const subscription = z.object({
   subscriptionId: bytes32,
   buyer: address,

@@ -6,7 +6,7 @@ import { type Told } from "./streams.ts";
 import { VIEWS } from "./views.ts";
 
 /** Raised with every change of tables or views: what an older version kept is then read from the chain again. */
-const VERSION = 2;
+const VERSION = 3;
 
 const TABLES = `
 create table city (
@@ -32,6 +32,7 @@ create table events (
 create index events_by_name on events (contract, name, block, index);
 create index events_by_args on events using gin (args jsonb_path_ops);
 create index events_by_deal on events ((args->>'dealId'), block, index);
+create index events_by_case on events ((args->>'id'), block, index);
 create index events_by_offer on events ((args->>'offerId'), block, index);
 create index events_by_subscription on events ((args->>'subscriptionId'), block, index);
 create index events_by_stream on events ((args->>'streamId'), block, index);

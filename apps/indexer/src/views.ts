@@ -43,6 +43,22 @@ left join lateral (
 ) s on true
 where d.contract = 'Escrow' and d.name = 'DealOpened';
 
+create view cases as
+select c.args->>'id' as deal_id, d.args->>'complaint' as complaint, d.args->>'complaintBond' as stake,
+  (c.args->>'panel')::integer as panel, p.args->'members' as members, p.args->'organisations' as organisations,
+  (c.args->>'excluded')::numeric as excluded, c.block, c.index, b.at, c.tx,
+  (select coalesce(jsonb_agg(v.args->'seat'), '[]') from events v where v.args->>'id' = c.args->>'id'
+    and v.contract = 'Arbitration' and v.name = 'Committed' and v.args->>'court' = c.args->>'court') as committed,
+  (select coalesce(jsonb_object_agg(v.args->>'seat', v.args->'perMille'), '{}') from events v where v.args->>'id' = c.args->>'id'
+    and v.contract = 'Arbitration' and v.name = 'Revealed' and v.args->>'court' = c.args->>'court') as revealed,
+  not exists (select 1 from events e where e.args->>'dealId' = c.args->>'id' and e.contract = 'Escrow' and e.name = 'Resolved') as open
+from events c join blocks b on b.number = c.block
+join events d on d.args->>'dealId' = c.args->>'id' and d.contract = 'Escrow' and d.name = 'Disputed'
+join events p on p.contract = 'Arbitration' and p.name = 'PanelSet' and p.args->'panel' = c.args->'panel'
+-- The escrow's own cases: anybody may be a court and open one of any name.
+where c.contract = 'Arbitration' and c.name = 'CaseOpened' and c.args->>'court' = (
+  select lower(a.value->>1) from city, jsonb_array_elements(city.addresses::jsonb) a where a.value->>0 = 'Escrow');
+
 create view subscriptions as
 select s.args->>'subscriptionId' as subscription_id, s.args->>'buyer' as buyer, s.args->>'deliverer' as deliverer,
   s.args->'terms' as terms, s.args->>'deposit' as deposit, s.block, s.index, b.at, s.tx,

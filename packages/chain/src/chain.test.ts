@@ -34,6 +34,9 @@ const founding: Founding = {
     { account: address(31), amount: 5_000_000n },
     { account: address(32), amount: 7n },
   ],
+  // In no order that the contract would take.
+  panel: [address(22), address(11), address(21), address(14)],
+  caseSeconds: { commit: 180, reveal: 120 },
 };
 
 let folder: string;
@@ -102,6 +105,15 @@ describe("deployCity", () => {
     const role = await AccessManager.getTargetFunctionRole(deployment.addresses.Arbitration, setPanel);
     expect((await AccessManager.hasRole(role, deployment.deployer)).isMember).toBe(true);
     expect((await AccessManager.hasRole(role, address(31))).isMember).toBe(false);
+
+    const [seated, organisations] = await Arbitration.panelAt(await Arbitration.panelCount());
+    expect([...seated].map((m) => m.toLowerCase()).sort()).toEqual([...(founding.panel as Hex[])].sort());
+    expect([...organisations]).toEqual([...organisations].sort());
+    expect([await Arbitration.commitSeconds(), await Arbitration.caseSeconds()]).toEqual([180n, 300n]);
+    const stray = { ...founding, panel: [address(99)] };
+    await expect(deployCity(provider, chain.chainId, key(1001), stray)).rejects.toThrow(
+      "is to judge and is of no organisation",
+    );
 
     const nonce = await sender.nonce();
     expect(await deployCity(provider, chain.chainId, DEPLOYER, founding)).toEqual(deployment);

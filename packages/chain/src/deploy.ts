@@ -26,12 +26,20 @@ export interface Founding {
   softwareCap: number;
   /** First holders of the city's token, in its smallest unit. */
   balances: { account: Hex; amount: bigint }[];
+  /** Who judges complaints about quality, an account of each of their organisations; left out: nobody does. */
+  panel?: Hex[];
+  /** {@link CASE_SECONDS} if left out. */
+  caseSeconds?: CaseSeconds;
 }
 
+/** How long a panel has to commit its votes on a complaint, and then to show them; seconds. */
+export interface CaseSeconds {
+  commit: number;
+  reveal: number;
+}
+
+const CASE_SECONDS: CaseSeconds = { commit: 3 * 86_400, reveal: 2 * 86_400 };
 const TOKEN_CAP = 10n ** 15n;
-/** How long a panel has to commit its votes on a complaint, and then to show them. */
-const COMMIT_SECONDS = 3 * 86_400;
-const REVEAL_SECONDS = 2 * 86_400;
 const PUBLIC_MODULES: ContractName[] = [
   "OracleCommittee",
   "BootPolicy",
@@ -57,6 +65,7 @@ export function planCity(
     names.map((name, nonce) => [name, getCreateAddress({ from: deployer, nonce }).toLowerCase()]),
   ) as Addresses;
   const a = addresses;
+  const { commit, reveal } = founding.caseSeconds ?? CASE_SECONDS;
   const args: Record<ContractName, unknown[]> = {
     AccessManager: [deployer],
     Directory: [a.AccessManager],
@@ -66,7 +75,7 @@ export function planCity(
     DataAnchor: [a.OracleCommittee, ZERO_ADDRESS],
     ConsentRegistry: [a.DeviceRegistry],
     MSecToken: [a.AccessManager, TOKEN_CAP],
-    Arbitration: [a.AccessManager, a.Directory, COMMIT_SECONDS, REVEAL_SECONDS],
+    Arbitration: [a.AccessManager, a.Directory, commit, reveal],
     Escrow: [a.AccessManager, a.Directory, a.DeviceRegistry, a.ConsentRegistry, a.Arbitration],
     Marketplace: [a.Escrow, a.DeviceRegistry],
     Reputation: [a.Directory, a.Escrow, a.OracleCommittee, a.MSecToken, [...new Set(founding.committee.organisations)]],
@@ -95,6 +104,8 @@ export async function deployCity(
   const sender = new Sender(deployerKey, provider, chainId);
   const names = Object.keys(SOURCES) as ContractName[];
   const { addresses, args } = planCity(sender.address, founding);
+  // A member that can't be seated is told before anything is sent.
+  const seats = seatsOf(founding);
   await settled(provider, sender.address);
   const codes = await Promise.all(names.map((name) => provider.getCode(addresses[name])));
   const missing = names.filter((_, i) => codes[i] === "0x");
@@ -105,7 +116,7 @@ export async function deployCity(
   await settled(provider, sender.address);
   await sendAll(
     sender,
-    await foundingSteps(contractsAt(addresses, provider), addresses, founding, sender.address),
+    await foundingSteps(contractsAt(addresses, provider), addresses, founding, seats, sender.address),
     await sender.nonce(),
   );
   return { chainId, deployer: sender.address, addresses };
@@ -141,9 +152,10 @@ async function foundingSteps(
   contracts: Contracts,
   addresses: Addresses,
   founding: Founding,
+  seats: Hex[],
   deployer: Hex,
 ): Promise<Step[]> {
-  const { AccessManager, Directory, OracleCommittee, DeviceRegistry, MSecToken, Escrow } = contracts;
+  const { AccessManager, Arbitration, Directory, OracleCommittee, DeviceRegistry, MSecToken, Escrow } = contracts;
   if (!(await AccessManager.hasRole(roles.roles.ADMIN, deployer)).isMember) return [];
   const steps: Step[] = [];
   const add = (name: ContractName, method: string, ...values: unknown[]) =>
@@ -157,9 +169,7 @@ async function foundingSteps(
   const modules = await Promise.all(PUBLIC_MODULES.map((name) => Directory.addressOf(encodeBytes32String(name))));
   for (const [i, name] of PUBLIC_MODULES.entries())
     if (modules[i] === ZeroAddress) add("Directory", "setModule", encodeBytes32String(name), addresses[name], 1);
-  const { members, organisations } = founding.committee;
-  const committee = members.map((account, i) => ({ account, organisation: organisations[i] as Hex }));
-  const accounts = [...committee, ...founding.organisations];
+  const accounts = accountsOf(founding);
   const known = await Promise.all(accounts.map(({ account }) => Directory.organisationOf(account)));
   for (const [i, { account, organisation }] of accounts.entries())
     if (known[i] !== organisation) add("Directory", "setOrganisation", account, organisation);
@@ -172,9 +182,28 @@ async function foundingSteps(
     if ((await DeviceRegistry.softwareElements(organisation)).cap === 0n)
       add("DeviceRegistry", "setSoftwareCap", organisation, founding.softwareCap);
   if (!(await Escrow.isTokenAllowed(addresses.MSecToken))) add("Escrow", "setToken", addresses.MSecToken, true);
+  if (seats.length > 0 && (await Arbitration.panelCount()) === 0n) add("Arbitration", "setPanel", seats);
   for (const { account, amount } of founding.balances)
     if ((await MSecToken.balanceOf(account)) === 0n) add("MSecToken", "mint", account, amount);
   return steps;
+}
+
+/** Every account of a founding with its organisation. */
+const accountsOf = ({ committee, organisations }: Founding) => [
+  ...committee.members.map((account, i) => ({ account, organisation: committee.organisations[i] as Hex })),
+  ...organisations,
+];
+
+/** A panel's members as the contract takes them: ascending by their organisation. */
+function seatsOf(founding: Founding): Hex[] {
+  const accounts = accountsOf(founding);
+  const seats = (founding.panel ?? []).map((member) => {
+    const known = accounts.find(({ account }) => account === member);
+    if (!known)
+      throw new Error(`${member} is to judge and is of no organisation: name its organisation in the founding`);
+    return known;
+  });
+  return seats.sort((a, b) => (a.organisation < b.organisation ? -1 : 1)).map(({ account }) => account);
 }
 
 /** Gives every restricted function the role that the table names; the deployer holds them all, without delay, until {@link handOver}. */

@@ -1,4 +1,5 @@
 export * from "./abi.ts";
+export * from "./arbitration.ts";
 export * from "./book.ts";
 export * from "./complaint.ts";
 export * from "./deal-status.ts";

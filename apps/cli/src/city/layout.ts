@@ -82,6 +82,10 @@ export class Layout {
   person(name: string) {
     return join(this.root, "people", name);
   }
+  /** Whoever judges for an organisation: its account, and the votes that it has yet to show. */
+  judge(organisation: string) {
+    return this.person(`judge-${organisation}`);
+  }
 }
 
 /** How many operators and deliverers a city has. */
@@ -95,6 +99,12 @@ export const CITY: Size = { operators: 4, markets: 2 };
 export interface Account {
   address: Hex;
   key: Hex;
+}
+
+/** A member of the panel. */
+export interface Judge extends Account {
+  /** Name of its organisation. */
+  organisation: string;
 }
 
 function account(folder: string, secret: string): Account {
@@ -117,6 +127,8 @@ export interface People {
   registrars: Account[];
   operators: Account[];
   deliverers: Account[];
+  /** Who judges complaints about quality: one of each operator's and registrar's organisation. */
+  judges: Judge[];
   committee: Committee;
 }
 
@@ -126,15 +138,20 @@ export function people(layout: Layout, size = CITY): People {
   const ordered = operators
     .map((o, i) => ({ ...o, organisation: organisationId(`operator-${i + 1}`) }))
     .sort((a, b) => (a.address < b.address ? -1 : 1));
+  const registrars = ["registrar-1", "registrar-2"];
   return {
     deployer: person("deployer"),
     city: person("city"),
     citizen: person("citizen"),
     resident: person("resident"),
     buyer: person("buyer"),
-    registrars: [person("registrar-1"), person("registrar-2")],
+    registrars: registrars.map(person),
     operators,
     deliverers: Array.from({ length: size.markets }, (_, i) => account(layout.market(i + 1), "deliverer")),
+    judges: operators
+      .map((_, i) => `operator-${i + 1}`)
+      .concat(registrars)
+      .map((organisation) => ({ organisation, ...account(layout.judge(organisation), "account") })),
     committee: {
       q: quorum(size.operators),
       members: ordered.map((o) => o.address),

@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
   type Call,
+  type CaseSeconds,
   type ChainProvider,
   connectChain,
   type Contracts,
@@ -87,6 +88,8 @@ export interface UpOptions {
   /** How many operators and deliverers; the same at every start of one folder. */
   size?: Size;
   silenceMs?: number;
+  /** How long the panel of a new city has for a complaint; {@link CASE_SECONDS} if left out. */
+  caseSeconds?: CaseSeconds;
   /** What a new city lives on; the embedded chain if left out. */
   network?: Network;
   /** Gives devices and operators no TPM even where swtpm is installed. */
@@ -99,6 +102,8 @@ const script = (path: string) => fileURLToPath(new URL(`../../../../${path}`, im
 const RESTART_MS = 1000;
 /** How long a process may take until it answers; seconds where the machine has other work, too. */
 const START_MS = 90_000;
+/** A minute for each day that a panel has elsewhere. */
+const CASE_SECONDS: CaseSeconds = { commit: 180, reveal: 120 };
 const BUYER_FUNDS = 1_000_000_000n;
 const DELIVERER_FUNDS = 200_000_000n;
 
@@ -181,6 +186,19 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
         .map(({ address }, i) => ({ account: address, organisation: organisationId(`registrar-${i + 1}`) }))
         .concat([{ account: all.city.address, organisation: organisationId("city") }])
         .concat(
+          // An operator runs the deliverer of its number, so it is a party of what that delivers.
+          all.deliverers.map(({ address }, i) => ({
+            account: address,
+            organisation: organisationId(`operator-${i + 1}`),
+          })),
+        )
+        .concat(
+          all.judges.map(({ address, organisation }) => ({
+            account: address,
+            organisation: organisationId(organisation),
+          })),
+        )
+        .concat(
           chain.nodeAccounts.map((account, i) => ({ account, organisation: organisationId(`operator-${i + 1}`) })),
         ),
       registrars: all.registrars.map((r) => r.address),
@@ -190,6 +208,8 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
         { account: all.buyer.address, amount: BUYER_FUNDS },
         ...all.deliverers.map(({ address }) => ({ account: address, amount: DELIVERER_FUNDS })),
       ],
+      panel: all.judges.map(({ address }) => address),
+      caseSeconds: options.caseSeconds ?? CASE_SECONDS,
     };
     const deployment = await deployCity(provider, chainId, all.deployer.key, founding);
     writeDeployment(layout.deployment, deployment);
@@ -312,7 +332,7 @@ export async function up(root: string, plans: DevicePlan[], options: UpOptions):
       processes.start({
         name: "marketplace",
         script: script("apps/marketplace/src/main.ts"),
-        args: [writeMarketplace(layout, ports, run, profile, chain.nodeAccounts)],
+        args: [writeMarketplace(layout, all, ports, run, profile, chain.nodeAccounts)],
         ...env("marketplace"),
       });
     progress("devices: keys, enrolment, seeds");
@@ -434,7 +454,14 @@ async function writeIndexer(
   return layout.indexer;
 }
 
-function writeMarketplace(layout: Layout, ports: Ports, run: Run, profile: Profile, validators: Hex[]): string {
+function writeMarketplace(
+  layout: Layout,
+  all: People,
+  ports: Ports,
+  run: Run,
+  profile: Profile,
+  validators: Hex[],
+): string {
   mkdirSync(layout.marketplace, { recursive: true, mode: 0o700 });
   const file = join(layout.marketplace, "config.json");
   writeJson(file, {
@@ -448,7 +475,7 @@ function writeMarketplace(layout: Layout, ports: Ports, run: Run, profile: Profi
     purposes: [RESEARCH],
     ...(validators.length > 0 ? { validators } : {}),
     organisations: Object.fromEntries(
-      ["city", ...run.operators.map(({ name }) => name)].map((name) => [organisationId(name), name]),
+      ["city", ...all.judges.map(({ organisation }) => organisation)].map((name) => [organisationId(name), name]),
     ),
   });
   return file;

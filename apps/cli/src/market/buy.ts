@@ -28,10 +28,12 @@ import {
   type Fault,
   isClosed,
   type KeptDeal,
+  LEAST_JUDGES,
   type Offer,
   openDelivery,
   type Operators,
   packOfFault,
+  partiesOf,
   PASSED,
   type Permit,
   permitData,
@@ -133,13 +135,13 @@ export const signerOf =
  */
 async function complaintsOf({ contracts, provider, buyer }: Shop, offer: Offer): Promise<string> {
   const now = ((await provider.getBlock("latest"))?.timestamp ?? 0) * 1000;
-  const parties: [Hex, Hex, Hex, Hex] = [buyer.address, offer.seller, offer.deliverer, offer.fallbackDeliverer];
+  const parties = partiesOf({ ...offer, buyer: buyer.address });
   const times = [Math.max(0, now - offer.deliverSeconds * 1000), now];
   const judges = await Promise.all(times.map((at) => contracts.Arbitration.judgesFor(parties, at)));
   const least = judges.reduce((a, b) => (a < b ? a : b));
-  return least < 3n
+  return least < LEAST_JUDGES
     ? "no panel of three organisations outside this deal: only wrong keys and packs that do not open can be complained of"
-    : `${least} organisations outside this deal would judge a complaint about quality`;
+    : `${least} organisations outside this deal would judge a complaint about quality; it costs a tenth of the price`;
 }
 
 /** EIP-2612: lets a contract take an amount of the buyer's tokens, in the transaction that uses it. */

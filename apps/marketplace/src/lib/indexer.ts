@@ -5,6 +5,7 @@ import type { z } from "zod";
 
 export type IndexedOffer = z.output<typeof shape.offer>;
 export type IndexedDeal = z.output<typeof shape.deal>;
+export type IndexedCase = z.output<typeof shape.complaint>;
 export type IndexedEvent = z.output<typeof shape.event>;
 export type IndexedDevice = z.output<typeof shape.device>;
 export type IndexedGrant = z.output<typeof shape.grant>;

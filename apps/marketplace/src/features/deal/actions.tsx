@@ -11,6 +11,7 @@ import { type TxCall, useTx } from "@/features/tx/use-tx.ts";
 import { Failure } from "@/ui/waiting.tsx";
 import { Rating } from "./rating.tsx";
 import { deliveryOf, statusOf } from "./status.ts";
+import { TakeOut } from "./take-out.tsx";
 import { type DealStory, isOver } from "./types.ts";
 import { type OpenedState } from "./use-opened.ts";
 
@@ -76,6 +77,7 @@ export function Actions({ story, opened, mine }: { story: DealStory; opened: Ope
         </button>
       ) : null}
       <TxStatus state={tx.state} />
+      {isOver(story) ? <TakeOut /> : null}
       {problem ? <Failure reason={problem} /> : null}
       {mine && isOver(story) ? <Rating story={story} /> : null}
       {!mine && isOver(story) ? <p className="soft">{t("over")}</p> : null}

@@ -4,6 +4,7 @@ import { type Format, FORMATS } from "@msec/trade";
 import { useTranslations } from "next-intl";
 import { useState } from "react";
 import { inWorker } from "@/features/trade/work.ts";
+import { saveBlob } from "@/ui/save.ts";
 import { fileName } from "./file-name.ts";
 
 const NAMES: Record<Format, string> = {
@@ -12,15 +13,6 @@ const NAMES: Record<Format, string> = {
   "ngsi-ld": "NGSI-LD",
   sensorthings: "SensorThings",
 };
-
-function saveBlob(blob: Blob, name: string) {
-  const url = URL.createObjectURL(blob);
-  const link = document.createElement("a");
-  link.href = url;
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(url), 10_000);
-}
 
 /** The readings as files, and the proof that `msec verify` takes. */
 export function Exports({ bundle }: { bundle: WindowBundle }) {
