@@ -56,7 +56,7 @@ export function CaseCard({ story, dispute, mine }: { story: DealStory; dispute: 
       ) : (
         <p role="status">{said[phase]()}</p>
       )}
-      <table>
+      <table className="names">
         <caption className="hidden-text">{t("judges")}</caption>
         <thead>
           <tr>

@@ -38,7 +38,7 @@ export function Complain({ story }: { story: DealStory }) {
       contract: "MSecToken",
       functionName: "approve",
       args: [city.addresses.Escrow, cost],
-      what: "dispute",
+      what: "allow",
     });
     if (!allowed) return;
     keepComplaint(city.chainId, story.dealId as Hex, said);
