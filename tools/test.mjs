@@ -1,8 +1,7 @@
-// Every test there is, each suite saying what it ran; the last line adds them up. Ends with 1 if any failed. With
-// MSEC_CONTRACTS=1 every check of the contracts too.
+// Every test there is, each suite saying what it ran; the last line adds them up. Ends with 1 if any failed.
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { constants, setPriority, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { root } from "./setup.mjs";
 
@@ -53,21 +52,6 @@ function installEmulator() {
     process.stdout.write("no swtpm (packages swtpm and swtpm-tools): devices are tested without TPMs\n");
 }
 
-/** Every check of the contracts but their tests, at the lowest priority: it lives on the time in which others wait. */
-function checkContracts() {
-  const child = spawn("node", ["tools/check-contracts.mjs"], {
-    cwd: root,
-    stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, MSEC_TESTED: "1", FORCE_COLOR: "0" },
-  });
-  setPriority(child.pid, constants.priority.PRIORITY_LOW);
-  let output = "";
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text) => (output += text));
-  return new Promise((resolve) => {
-    child.on("close", (code) => resolve({ code: code ?? 1, output }));
-  });
-}
-
 installEmulator();
 
 await suite("types, lint, format", async () => asOne(await run("node", ["tools/check.mjs"])));
@@ -84,9 +68,6 @@ await suite("contracts (Solidity, Istanbul)", async () => {
   const failed = count("failing");
   return { passed: count("passing"), failed: code !== 0 && failed === 0 ? 1 : failed, skipped: count("skipped") };
 });
-
-// What the tests above compiled is there for both.
-const checks = process.env.MSEC_CONTRACTS === "1" ? checkContracts() : undefined;
 
 for (const [name, filters, ...options] of [
   ["units", ["packages", "oracles", "deploy", "device-firmware", "apps"]],
@@ -118,13 +99,6 @@ for (const [name, filters, ...options] of [
     } catch {
       return asOne(code);
     }
-  });
-
-if (checks)
-  await suite("checks of the contracts (begun beside the units)", async () => {
-    const { code, output } = await checks;
-    process.stdout.write(output);
-    return asOne(code);
   });
 
 rmSync(folder, { recursive: true, force: true });
