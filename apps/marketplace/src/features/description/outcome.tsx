@@ -4,8 +4,9 @@ import { Failure } from "@/ui/waiting.tsx";
 import { type useDescription } from "./use-description.ts";
 
 /** How far a description has come. */
-export function Outcome({ of: { isPending, error, data } }: { of: ReturnType<typeof useDescription> }) {
+export function Outcome({ of: { account, isPending, error, data } }: { of: ReturnType<typeof useDescription> }) {
   const t = useTranslations("description");
+  if (!account) return <p className="soft">{t("connect")}</p>;
   if (isPending)
     return (
       <p role="status" className="row">

@@ -47,14 +47,14 @@ export function PlaceForm({ streamId, info }: { streamId: Hex; info: StreamInfo 
           />
         )}
         <p className="row">
-          <button type="submit" className="button" disabled={!place || describe.isPending}>
+          <button type="submit" className="button" disabled={!place || !describe.account || describe.isPending}>
             {t("stand")}
           </button>
           {shown ? (
             <button
               type="button"
               className="button"
-              disabled={describe.isPending}
+              disabled={!describe.account || describe.isPending}
               onClick={() => describe.mutate(({ place: _, ...said }) => said)}
             >
               {t("takeBack")}

@@ -58,11 +58,16 @@ export function SampleForm({
           wrong={fits ? undefined : t("wrong", { slots: MAX_SAMPLE_SLOTS })}
         />
         <p className="row">
-          <button type="submit" className="button" disabled={!fits || describe.isPending}>
+          <button type="submit" className="button" disabled={!fits || !describe.account || describe.isPending}>
             {t(shown ? "change" : "show")}
           </button>
           {shown ? (
-            <button type="button" className="button" disabled={describe.isPending} onClick={() => show(undefined)}>
+            <button
+              type="button"
+              className="button"
+              disabled={!describe.account || describe.isPending}
+              onClick={() => show(undefined)}
+            >
               {t("takeBack")}
             </button>
           ) : null}

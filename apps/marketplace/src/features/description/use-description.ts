@@ -14,7 +14,7 @@ export function useDescription(streamId: Hex, { preimage }: StreamInfo) {
   const city = useCity();
   const router = useRouter();
   const { account, sign } = useSigning();
-  return useMutation({
+  const description = useMutation({
     mutationFn: async (change: (said: Thing) => Thing) => {
       if (!account) throw new Error(t("connect"));
       const operators = new Operators(operatorUrls(city));
@@ -24,4 +24,6 @@ export function useDescription(streamId: Hex, { preimage }: StreamInfo) {
     },
     onSuccess: () => router.refresh(),
   });
+  // It comes a moment after the page, where a wallet was connected before.
+  return { ...description, account };
 }
