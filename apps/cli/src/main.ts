@@ -22,7 +22,7 @@ import { RESEARCH } from "./city/consent.ts";
 import { cityPlans } from "./city/plans.ts";
 import { people } from "./city/layout.ts";
 import { runningCity, up } from "./city/up.ts";
-import { openSession, type Session } from "./context.ts";
+import { type Common, openSession, type Session, withSession } from "./context.ts";
 import { checkContracts, handOverCity } from "./contracts.ts";
 import {
   attestDevice,
@@ -82,8 +82,6 @@ const jsonOption = () => new Option("--json", "print JSON for scripts");
 function command(name: string, description: string): Command {
   return program.command(name).description(description).addOption(dirOption()).addOption(jsonOption()).exitOverride();
 }
-
-type Common = { dir: string; json?: boolean };
 
 command("up", "bring up an embedded city on recorded data; it stays up until Ctrl-C and goes on where it was")
   .option("--no-purchase", "do not make the first purchase")
@@ -243,17 +241,6 @@ const device = program
 
 function deviceCommand(name: string, description: string): Command {
   return device.command(name).description(description).addOption(dirOption()).addOption(jsonOption()).exitOverride();
-}
-
-async function withSession<T>({ dir, json }: Common, work: (s: Session) => Promise<T>, show: (result: T) => void) {
-  const session = openSession(dir);
-  try {
-    const result = await work(session);
-    if (json) printJson(result);
-    else show(result);
-  } finally {
-    session.close();
-  }
 }
 
 deviceCommand("enrol", "enrol the device of a configuration file; the city becomes its owner")

@@ -4,15 +4,13 @@ import { type Hex } from "@msec/core";
 import { type CasePhase, complaintDigest } from "@msec/trade";
 import { type Command, Option } from "commander";
 import { type Account, type Judge, people } from "../city/layout.ts";
-import { openSession, type Session } from "../context.ts";
-import { bad, bold, dim, good, print, printJson, table, time, tokens } from "../output.ts";
+import { type Common, type Session, withSession } from "../context.ts";
+import { bad, bold, dim, good, print, table, time, tokens } from "../output.ts";
 import { Problem } from "../problem.ts";
 import { complain, type ComplaintTerms, complaintTerms } from "./complain.ts";
 import { withdrawCredit } from "./deal.ts";
 import { type Case, caseById, openCases, resolveCase, type Seat } from "./docket.ts";
 import { castVote, showVote, voteFile } from "./vote.ts";
-
-type Common = { dir: string; json?: boolean };
 
 const PHASE: Record<CasePhase, (found: Case) => string> = {
   commit: ({ commitUntil }) => `votes are given until ${time(commitUntil)}`,
@@ -57,17 +55,6 @@ function perMilleOf(text: string): number {
   if (!/^\d+$/.test(text) || value > 1000)
     throw new Problem(`--per-mille takes a whole number from 0 (to the seller) to 1000 (all back), not ${text}`, 2);
   return value;
-}
-
-async function withSession<T>({ dir, json }: Common, work: (s: Session) => Promise<T>, show: (result: T) => void) {
-  const session = openSession(dir);
-  try {
-    const result = await work(session);
-    if (json) printJson(result);
-    else show(result);
-  } finally {
-    session.close();
-  }
 }
 
 /** Complaints about quality: of the buyer, and of the organisations that judge them. */
