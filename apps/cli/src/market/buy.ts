@@ -139,6 +139,8 @@ async function complaintsOf({ contracts, provider, buyer }: Shop, offer: Offer):
   const times = [Math.max(0, now - offer.deliverSeconds * 1000), now];
   const judges = await Promise.all(times.map((at) => contracts.Arbitration.judgesFor(parties, at)));
   const least = judges.reduce((a, b) => (a < b ? a : b));
+  if (least < LEAST_JUDGES && (judges[1] as bigint) >= LEAST_JUDGES)
+    return `about quality from ${offer.deliverSeconds} s after the panel was seated on, not yet; about wrong keys and packs that do not open now`;
   return least < LEAST_JUDGES
     ? "no panel of three organisations outside this deal: only wrong keys and packs that do not open can be complained of"
     : `${least} organisations outside this deal would judge a complaint about quality; it costs a tenth of the price`;
