@@ -238,7 +238,7 @@ describe("a sale nobody has to trust", () => {
     ]);
     expect(bought.status === "rejected" && (bought.reason as Error).message).toMatch(/a key was wrong.*price and bond/);
     expect(told.join("\n")).toContain(`wrong key proved: node ${altered}`);
-    expect(told.join("\n"), "said before paying").toMatch(/complaints: .*organisations outside this deal[^]*bought/);
+    expect(told.join("\n"), "said before paying").toMatch(/complaints: .*quality[^]*bought/);
     const { Escrow } = t.city.contracts;
     const [proved] = (await Escrow.queryFilter(Escrow.filters.WrongKeyProved(), 0)).slice(-1);
     const tx = await t.city.provider.getTransaction(proved?.transactionHash as string);

@@ -57,9 +57,8 @@ export class TestMarket {
       const routes = handlers(routesOf(store, async () => status, noAudit));
       server = await serve(routes, "127.0.0.1", 0, (error) => console.log(error));
       const indexer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-      const taken = new Set<number>();
-      chain = await startChain(join(root, "chain"), await freePort(taken));
-      const port = await freePort(taken);
+      chain = await startChain(join(root, "chain"), await freePort());
+      const port = await freePort();
       const config = join(root, "pages.json");
       writeJson(config, {
         ...{ city: "Santander", port, dataDir: root, indexer, purposes: [RESEARCH], markets: [] },

@@ -18,9 +18,9 @@ const ENVIRONMENT = {
 
 /** Ports that nobody has and no system hands out by itself. */
 export async function freePorts(count: number): Promise<number[]> {
-  const taken = new Set<number>();
-  while (taken.size < count) taken.add(await freePort(taken));
-  return [...taken];
+  const ports: number[] = [];
+  while (ports.length < count) ports.push(await freePort());
+  return ports;
 }
 
 /** One party's manager: a process of its own, with its own folder and database. */

@@ -198,8 +198,8 @@ BootstrapNodesV5 = []
 ListenAddr = "${one.host}:${one.p2p}"
 `;
 
-async function freePorts(count: number, taken: ReadonlySet<number> = new Set()): Promise<number[]> {
-  const ports = new Set<number>();
-  while (ports.size < count) ports.add(await freePort(new Set([...taken, ...ports])));
-  return [...ports];
+async function freePorts(count: number, taken?: ReadonlySet<number>): Promise<number[]> {
+  const ports: number[] = [];
+  while (ports.length < count) ports.push(await freePort(taken));
+  return ports;
 }

@@ -25,13 +25,12 @@ const [DEPLOYER, USER] = [1000, 31];
 const FUNDS = 1_000_000n;
 
 const folder = mkdtempSync(join(tmpdir(), "msec-edge-"));
-const ports = new Set<number>();
 let chain: EmbeddedChain;
 let provider: ChainProvider;
 let deployment: Deployment;
 
 beforeAll(async () => {
-  chain = await startChain(join(folder, "chain"), await port());
+  chain = await startChain(join(folder, "chain"), await freePort());
   provider = connectChain(embedded(chain.rpc, chain.chainId));
   deployment = await deployCity(provider, chain.chainId, key(DEPLOYER), smallCity(address(USER), FUNDS));
 });
@@ -40,12 +39,6 @@ afterAll(async () => {
   await chain?.stop();
   rmSync(folder, { recursive: true, force: true });
 });
-
-async function port(): Promise<number> {
-  const free = await freePort(ports);
-  ports.add(free);
-  return free;
-}
 
 let now = 0;
 const counted: string[] = [];
@@ -179,7 +172,7 @@ describe("an edge", () => {
     const all = await Promise.all([1, 2, 3].map(() => one(busy, "eth_chainId")));
     expect(all.filter(({ error }) => error?.code === CODES.limit)).toHaveLength(1);
     expect(await one(busy, "eth_chainId")).toHaveProperty("result");
-    const alone = edgeWith({ node: `http://127.0.0.1:${await port()}` });
+    const alone = edgeWith({ node: `http://127.0.0.1:${await freePort()}` });
     expect((await one(alone, "eth_chainId")).error).toMatchObject({
       code: CODES.away,
       message: expect.stringContaining("another organisation's edge"),
@@ -197,7 +190,7 @@ describe("edges as processes", () => {
   });
 
   async function start(config: object): Promise<{ url: string; health: string }> {
-    const [own, health] = [await port(), await port()];
+    const [own, health] = [await freePort(), await freePort()];
     const file = join(folder, `edge-${own}.json`);
     writeJson(file, {
       ...{ name: "edge", node: chain.rpc, chainId: EMBEDDED_CHAIN_ID, privateState: false, port: own },
