@@ -25,6 +25,7 @@ const status = async (m: ManagerProcess) =>
     payloads: number;
     healthy: boolean;
     problems: string[];
+    parties: string[];
     waiting: Record<string, number>;
   };
 
@@ -66,6 +67,51 @@ describe("a manager that was killed", () => {
 
   test("is not replaced by a second one at the same socket", async () => {
     expect(await a.run("main")).toMatchObject({ code: 1, output: expect.stringMatching(/EADDRINUSE/) });
+  });
+});
+
+describe("a manager that is told by SIGHUP that its party list has changed", () => {
+  test("takes the new one before its node gives up, in the same process; what is under way is answered", async () => {
+    const file = a.config.partyList;
+    const kept = readFileSync(file, "utf8");
+    const { pid } = a;
+    const identity = generateKeyPairSync("ed25519").privateKey;
+    const newcomer = partyEntry("delta", "https://127.0.0.1:1", identity, [Buffer.alloc(32, 9).toString("base64")]);
+    try {
+      writeFileSync(file, JSON.stringify([...network.parties, newcomer]));
+      const sending = Promise.all(Array.from({ length: 20 }, () => client(a).send(utf8(TERMS), { to: [keyB] })));
+      await sleep(30);
+      const told = performance.now();
+      process.kill(pid, "SIGHUP");
+      await sending;
+      for (;;) {
+        if ((await status(a).catch(() => undefined))?.parties.includes("delta")) break;
+        await sleep(10);
+      }
+      const ms = performance.now() - told;
+      console.log(`has the new list ${Math.round(ms)} ms after a SIGHUP`);
+      expect(ms).toBeLessThan(NODE_PATIENCE_MS);
+      expect(a.pid).toBe(pid);
+      await expect(client(a).send(utf8(TERMS), { to: newcomer.keys })).rejects.toThrow(/delta .* does not answer/);
+    } finally {
+      writeFileSync(file, kept);
+      process.kill(pid, "SIGHUP");
+    }
+    while ((await status(a).catch(() => undefined))?.parties.includes("delta") !== false) await sleep(10);
+  });
+
+  test("goes on with the one that it has where the new one is not usable", async () => {
+    const file = a.config.partyList;
+    const kept = readFileSync(file, "utf8");
+    try {
+      writeFileSync(file, "[]");
+      process.kill(a.pid, "SIGHUP");
+      while (!a.log.includes("the party list stays as it was")) await sleep(10);
+      const { key } = await client(a).send(utf8(TERMS), { to: [keyB] });
+      expect((await client(b).receive(key))?.payload).toEqual(utf8(TERMS));
+    } finally {
+      writeFileSync(file, kept);
+    }
   });
 });
 

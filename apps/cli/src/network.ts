@@ -1,13 +1,17 @@
 import { existsSync } from "node:fs";
-import { resolve } from "node:path";
+import { isIPv4 } from "node:net";
+import { join, resolve } from "node:path";
 import {
   addNode,
+  admitNode,
   backupNetwork,
   castVote,
   downNetwork,
   Extensions,
   followDirectory,
   initNetwork,
+  invite,
+  joinNetwork,
   NetworkFolder,
   networkStatus,
   privacyOf,
@@ -19,6 +23,7 @@ import {
   upNetwork,
 } from "@msec/quorum";
 import { type Hex } from "@msec/core";
+import { writeJson } from "@msec/service";
 import { type Command, Option } from "commander";
 import { parseCard, showCard } from "./agreement/card.ts";
 import { QUORUM_CHAIN_ID } from "./city/chain.ts";
@@ -180,6 +185,61 @@ export function addNetworkCommands(program: Command): void {
       const added = await addNode(resolve(dir), !observer);
       if (json) printJson(added);
       else print(good(`${added.name} (${added.address}) is ${observer ? "let in" : "a validator"}`));
+    });
+
+  command("invite", "write what another organisation needs to join with a node of its own; no secret is in it")
+    .requiredOption("--out <FILE>", "file, for msec network join")
+    .action(({ dir, json, out }: Common & { out: string }) => {
+      const invitation = invite(resolve(dir));
+      writeJson(resolve(out), invitation);
+      if (json) printJson({ invitation: out });
+      else print(good(`${out}: an invitation to a network of ${invitation.network.nodes.length} nodes`));
+    });
+
+  command("join", "make one more node of a network, in a folder of its own, for the others to take in")
+    .argument("<INVITATION>", "file, as invite wrote it")
+    .option("--host <ADDRESS>", "where the others reach this machine, IPv4", "127.0.0.1")
+    .option("--observer", "it is to follow only", false)
+    .option("--member", "with a privacy manager", false)
+    .option("--tessera <Q2T,THIRDPARTY>", "with a Tessera: its URLs", tesseras)
+    .action(
+      async (
+        invitation: string,
+        {
+          dir,
+          json,
+          host,
+          observer,
+          member,
+          tessera,
+        }: Common & { host: string; observer: boolean; member: boolean; tessera?: Tessera[] },
+      ) => {
+        if (!isIPv4(host)) throw new Problem(`--host takes an IPv4 address, not ${host}`, 2);
+        if (member && tessera) throw new Problem("--member makes a manager of our own: leave it or --tessera out", 2);
+        const kind = tessera ? { tessera: tessera[0] as Tessera } : { member };
+        const own = await joinNetwork(resolve(dir), invitation, { validator: !observer, host, ...kind });
+        if (json) return printJson(own);
+        const { name, address } = own.node;
+        print(good(`${name} (${address}) in ${dir}; give ${join(dir, "card.json")} to all other operators`));
+        print(
+          dim(
+            `they run ${bold("msec network admit CARD")}, you ${bold(`msec network up --node ${name} --dir ${dir}`)}`,
+          ),
+        );
+        if (!observer) print(dim(`once it is level they vote: ${bold(`msec network vote ${name}`)}`));
+      },
+    );
+
+  command("admit", "take in a node of another organisation: note it, let it in, tell the managers of its own")
+    .argument("<CARD>", "file, as join wrote it")
+    .action(async (card: string, { dir, json }: Common) => {
+      const { node, unaware } = await admitNode(resolve(dir), card);
+      if (json) printJson({ node, unaware });
+      else {
+        print(good(`${node.name} (${node.address}) at ${node.host}:${node.p2p} is taken in`));
+        for (const name of unaware)
+          print(warn(`the manager of ${name} knows of it when it is started again, or gets a SIGHUP`));
+      }
     });
 
   command("remove-validator", "have the other validators vote a node out; it goes on following")

@@ -16,11 +16,11 @@ import {
 import { dirname, join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { addressOfKey } from "@msec/core";
-import { dumpPayloads, identityKey, KeyRing, loadPayloads, Parties } from "@msec/privacy";
+import { dumpPayloads, loadPayloads } from "@msec/privacy";
 import { putPrivate, readJson, step, writeJson } from "@msec/service";
 import { z } from "zod";
 import { writePeers } from "./init.ts";
-import { withDatabase } from "./manager.ts";
+import { checkParties, withDatabase } from "./manager.ts";
 import { NetworkFolder, type NetworkPlan, type NodePlan, openNodeKey, parsePlan, readPlan } from "./network.ts";
 import { NetworkProblem } from "./problem.ts";
 import { runningProcesses } from "./run.ts";
@@ -258,10 +258,7 @@ async function checkKeys(stage: NetworkFolder, one: NodePlan): Promise<void> {
   try {
     if (addressOfKey(openNodeKey(stage, one.name)) !== one.address)
       throw new Error(`its key is not that of ${one.address}`);
-    if (!one.manager) return;
-    const { keys } = readJson<{ keys: string[] }>(stage.managerConfig(one.name)) as { keys: string[] };
-    const manager = stage.manager(one.name);
-    Parties.read(stage.parties, identityKey(manager), KeyRing.open(manager, keys).publicKeys);
+    if (one.manager) checkParties(stage, one.name, stage.parties);
   } catch (error) {
     throw new NetworkProblem(`${one.name} of the backup is not usable: ${(error as Error).message}`);
   }

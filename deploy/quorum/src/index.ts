@@ -3,6 +3,7 @@ export * from "./binary.ts";
 export * from "./extension.ts";
 export * from "./init.ts";
 export * from "./ipc.ts";
+export * from "./join.ts";
 export * from "./manager.ts";
 export * from "./members.ts";
 export * from "./network.ts";

@@ -80,12 +80,22 @@ export async function initNetwork(root: string, options: InitOptions): Promise<N
 }
 
 const PORTS = 9;
-const LOOPBACK = "127.0.0.1";
+export const LOOPBACK = "127.0.0.1";
+
+export interface NewNode {
+  validator: boolean;
+  /** Where the others reach it, IPv4. */
+  host: string;
+  /** Whether it has a privacy manager of this project's. */
+  member?: boolean;
+  /** In place of one. */
+  tessera?: NonNullable<NodePlan["tessera"]>;
+}
 
 function planNode(
   folder: NetworkFolder,
   number: number,
-  given: { validator: boolean; host: string; member?: boolean; tessera?: NodePlan["tessera"] },
+  given: NewNode,
   ports: number[],
   others: readonly NodePlan[],
 ): NodePlan {
@@ -118,15 +128,17 @@ function planNode(
   };
 }
 
+/** One more node of a network, with its key; the plan does not have it yet. */
+export async function nextNode(folder: NetworkFolder, plan: NetworkPlan, given: NewNode): Promise<NodePlan> {
+  const last = Math.max(...plan.nodes.map(({ name }) => Number(name.slice("node-".length))));
+  const [keeper, ...ports] = (await freePorts(PORTS + 1)) as [number, ...number[]];
+  return { ...planNode(folder, last + 1, given, ports, plan.nodes), ...(plan.directory ? { keeper } : {}) };
+}
+
 /** Plans one more node and, unless a Directory says who is, lets it in at every other. */
 export async function planNextNode(folder: NetworkFolder, validator: boolean): Promise<NodePlan> {
   const plan = readPlan(folder);
-  const last = Math.max(...plan.nodes.map(({ name }) => Number(name.slice("node-".length))));
-  const [keeper, ...ports] = (await freePorts(PORTS + 1)) as [number, ...number[]];
-  const added = {
-    ...planNode(folder, last + 1, { validator, host: LOOPBACK }, ports, plan.nodes),
-    ...(plan.directory ? { keeper } : {}),
-  };
+  const added = await nextNode(folder, plan, { validator, host: LOOPBACK });
   const next = { ...plan, nodes: [...plan.nodes, added] };
   writePlan(folder, next);
   writeNode(folder, next, added);
@@ -137,10 +149,10 @@ export async function planNextNode(folder: NetworkFolder, validator: boolean): P
   return added;
 }
 
-const writePlan = (folder: NetworkFolder, plan: NetworkPlan) => writeJson(folder.plan, plan);
+export const writePlan = (folder: NetworkFolder, plan: NetworkPlan) => writeJson(folder.plan, plan);
 
 /** What a node has of the network: whom it dials, whom it lets in, how it runs. */
-function writeNode(folder: NetworkFolder, plan: NetworkPlan, one: NodePlan): void {
+export function writeNode(folder: NetworkFolder, plan: NetworkPlan, one: NodePlan): void {
   writePeers(folder, plan, one);
   writeFileSync(folder.config(one.name), toml(plan, one));
   writeEdge(folder, plan, one);

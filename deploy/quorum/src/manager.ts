@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { identityKey, KeyRing, makeKeys, partyEntry } from "@msec/privacy";
+import { identityKey, KeyRing, makeKeys, Parties, type Party, partyEntry } from "@msec/privacy";
 import { startPostgres } from "@msec/companion-db";
 import { readJson, writeJson } from "@msec/service";
 import { managerUrl, NetworkFolder, type NetworkPlan, type NodePlan, readPlan } from "./network.ts";
@@ -25,26 +25,34 @@ export const MANAGER = fileURLToPath(new URL("../../../oracles/privacy/src/main.
 
 /** Makes the keys and the configuration of each manager, and the list by which they know one another. */
 export function writeManagers(folder: NetworkFolder, plan: NetworkPlan): void {
-  const members = plan.nodes.flatMap(({ name, host, manager }) => (manager ? [{ name, host, manager }] : []));
-  const entries = members.map(({ name, host, manager }) => {
-    const dataDir = folder.manager(name);
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-    makeKeys(dataDir, [KEY]);
-    const url = `https://${host}:${manager.p2p}`;
-    writeJson(folder.managerConfig(name), {
-      name,
-      dataDir,
-      databaseUrl: OWN_DATABASE,
-      partyList: folder.parties,
-      keys: [KEY],
-      q2t: { port: manager.q2t },
-      thirdParty: { port: manager.thirdParty },
-      p2p: { host, port: manager.p2p, url },
-      port: manager.health,
-    });
-    return partyEntry(name, url, identityKey(dataDir), KeyRing.open(dataDir, [KEY]).publicKeys);
-  });
+  const entries = plan.nodes.flatMap((one) => (one.manager ? [writeManager(folder, one, one.manager)] : []));
   if (entries.length > 0) writeJson(folder.parties, entries);
+}
+
+/** @returns The entry by which the others know it. */
+export function writeManager(folder: NetworkFolder, { name, host }: NodePlan, manager: Ports): Party {
+  const dataDir = folder.manager(name);
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  makeKeys(dataDir, [KEY]);
+  const url = `https://${host}:${manager.p2p}`;
+  writeJson(folder.managerConfig(name), {
+    name,
+    dataDir,
+    databaseUrl: OWN_DATABASE,
+    partyList: folder.parties,
+    keys: [KEY],
+    q2t: { port: manager.q2t },
+    thirdParty: { port: manager.thirdParty },
+    p2p: { host, port: manager.p2p, url },
+    port: manager.health,
+  });
+  return partyEntry(name, url, identityKey(dataDir), KeyRing.open(dataDir, [KEY]).publicKeys);
+}
+
+/** Reads a party list as a manager of this folder does at its start. Throws what the manager would end with. */
+export function checkParties(folder: NetworkFolder, name: string, file: string): void {
+  const { keys } = readJson<{ keys: string[] }>(folder.managerConfig(name)) as { keys: string[] };
+  Parties.read(file, identityKey(folder.manager(name)), KeyRing.open(folder.manager(name), keys).publicKeys);
 }
 
 /** Starts a node's manager and waits until it answers. */

@@ -9,7 +9,8 @@ import { NetworkProblem } from "./problem.ts";
 const hex = (bytes: number) => z.string().regex(new RegExp(`^0x[0-9a-f]{${2 * bytes}}$`)) as unknown as z.ZodType<Hex>;
 const port = z.int().min(1).max(65_535);
 
-const node = z.strictObject({
+/** A node of a plan. */
+export const nodePlan = z.strictObject({
   name: z.string().regex(/^node-\d+$/),
   /** Whether it was planned as a validator; who is one now, the chain says. */
   validator: z.boolean(),
@@ -34,16 +35,16 @@ const node = z.strictObject({
   keeper: port.optional(),
 });
 
-const network = z.strictObject({
+export const networkPlan = z.strictObject({
   chainId: z.int().min(2),
   blockSeconds: z.int().min(1).max(60),
-  nodes: z.array(node).min(1),
+  nodes: z.array(nodePlan).min(1),
   /** The Directory whose organisations' nodes are let in; without one, every node of this plan. */
   directory: hex(20).optional(),
 });
 
-export type NodePlan = z.infer<typeof node>;
-export type NetworkPlan = z.infer<typeof network>;
+export type NodePlan = z.infer<typeof nodePlan>;
+export type NetworkPlan = z.infer<typeof networkPlan>;
 
 /** Where a network keeps what it has. Each node has a folder of its own, which is all that its machine needs. */
 export class NetworkFolder {
@@ -93,6 +94,10 @@ export class NetworkFolder {
   /** Who the managers are, as each of them has it. */
   get parties() {
     return join(this.root, "parties.json");
+  }
+  /** Of a node that joined: what the others take in. */
+  get card() {
+    return join(this.root, "card.json");
   }
   /** The database server of all managers. */
   get postgres() {
@@ -170,7 +175,7 @@ export function readPlan(folder: NetworkFolder): NetworkPlan {
 export function parsePlan(file: string): NetworkPlan {
   let plan: NetworkPlan;
   try {
-    plan = network.parse(JSON.parse(readFileSync(file, "utf8")));
+    plan = networkPlan.parse(JSON.parse(readFileSync(file, "utf8")));
   } catch (error) {
     throw new NetworkProblem(`${file} is damaged (${(error as Error).message}): restore it from a backup`);
   }

@@ -85,16 +85,17 @@ export function unitsOf(folder: NetworkFolder, plan: NetworkPlan, one: NodePlan)
   });
   if (one.manager) Object.assign(node.Unit as object, { Wants: manager, After: ["network.target", manager] });
   const all: [string, Unit][] = [[one.name, node]];
-  if (one.manager)
-    all.push([
-      partOf(one.name, "manager"),
-      service({
-        description: `privacy manager of ${one.name}`,
-        memory: MEMORY.manager,
-        exec: programOf("manager", MANAGER, folder.managerConfig(one.name)),
-        writes: [folder.manager(one.name)],
-      }),
-    ]);
+  if (one.manager) {
+    const unit = service({
+      description: `privacy manager of ${one.name}`,
+      memory: MEMORY.manager,
+      exec: programOf("manager", MANAGER, folder.managerConfig(one.name)),
+      writes: [folder.manager(one.name)],
+    });
+    // A changed list of parties.
+    Object.assign(unit.Service as object, { ExecReload: "/bin/kill -HUP $MAINPID" });
+    all.push([partOf(one.name, "manager"), unit]);
+  }
   if (one.edge) {
     const edge = service({
       description: `edge of ${one.name}`,

@@ -2,7 +2,7 @@ import { type IncomingMessage, type Server, type ServerResponse } from "node:htt
 import { flushCompileCache } from "node:module";
 import { connect } from "@msec/companion-db";
 import { healthPage, Loops, onStop, Reply, runMain, serve } from "@msec/service";
-import { pino } from "pino";
+import { type Logger, pino } from "pino";
 import { type Config, readConfig } from "./config.ts";
 import { admitLoopback, handlerOf, listen, plainServer, type Routes } from "./http.ts";
 import { identityKey, KeyRing } from "./keys.ts";
@@ -19,6 +19,7 @@ import { Store } from "./store.ts";
 const VERSION = "msec-privacy 0.1.0";
 const OUTBOX_MS = 500;
 const DRAIN_MS = 4000;
+const IDLE_MS = 20;
 
 function groupsOf({ residentGroups, keys }: Config, ring: KeyRing): ResidentGroup[] {
   if (!residentGroups) return [{ name: "private", description: "all keys of this manager", members: ring.publicKeys }];
@@ -31,15 +32,48 @@ function groupsOf({ residentGroups, keys }: Config, ring: KeyRing): ResidentGrou
 /** Stops taking connections and waits for the answers that are due. */
 async function close(server: Server): Promise<void> {
   const closed = new Promise((resolve) => server.close(resolve));
-  server.closeIdleConnections();
+  // Connections that are kept for a next request become idle with the answer to their last.
+  const idle = setInterval(() => server.closeIdleConnections(), IDLE_MS);
   const late = setTimeout(() => server.closeAllConnections(), DRAIN_MS);
   await closed;
+  clearInterval(idle);
   clearTimeout(late);
 }
 
 async function main(file: string): Promise<void> {
   const config = readConfig(file);
   const log = pino({ level: config.logLevel, base: { privacy: config.name } });
+  let stop = await start(config, log);
+  let turn = Promise.resolve();
+  // A changed party list, without the seconds of silence that a node would end of.
+  process.on("SIGHUP", () => {
+    turn = turn.then(async () => {
+      try {
+        readParties(config);
+      } catch (error) {
+        return log.error({ error: (error as Error).message }, "the party list stays as it was");
+      }
+      await stop();
+      stop = await start(config, log);
+    });
+    turn.catch((error: Error) => {
+      log.error({ error: error.message }, "ends: it could not start again");
+      process.exit(1);
+    });
+  });
+  onStop(async () => {
+    await turn;
+    await stop();
+    log.info("privacy manager stopped");
+  });
+}
+
+function readParties({ dataDir, keys, partyList }: Config): Parties {
+  return Parties.read(partyList, identityKey(dataDir), KeyRing.open(dataDir, keys).publicKeys);
+}
+
+/** @returns What ends it in order. */
+async function start(config: Config, log: Logger): Promise<() => Promise<void>> {
   const ring = KeyRing.open(config.dataDir, config.keys);
   const identity = identityKey(config.dataDir);
   const parties = Parties.read(config.partyList, identity, ring.publicKeys);
@@ -138,13 +172,12 @@ async function main(file: string): Promise<void> {
   log.info({ keys: ring.publicKeys, partyList: parties.digest }, "privacy manager runs");
   // Now, not at the end: a process that is killed leaves its compiled code to the next, which must be up at once.
   flushCompileCache();
-  onStop(async () => {
+  return async () => {
     await Promise.all([...servers, healthServer].map(close));
     await loops.stop();
     peers.close();
     await db.end();
-    log.info("privacy manager stopped");
-  });
+  };
 }
 
 runMain("privacy", main);

@@ -5,7 +5,8 @@ import { certificateOf } from "./certificate.ts";
 import { base64, publicKey, toBase64 } from "./encoding.ts";
 import { PrivacyError } from "./errors.ts";
 
-const party = z.strictObject({
+/** The entry by which the others know a manager. */
+export const partySchema = z.strictObject({
   name: z.string().min(1).max(64),
   /** Where the others reach its manager. */
   url: z.url({ protocol: /^https$/ }),
@@ -16,9 +17,9 @@ const party = z.strictObject({
   /** By the certificate's key over the rest, so that nobody can lend its name to other keys. */
   signature: base64(64),
 });
-const list = z.array(party).min(1);
+const list = z.array(partySchema).min(1);
 
-export type Party = z.infer<typeof party>;
+export type Party = z.infer<typeof partySchema>;
 
 const signed = ({ name, url, certificate, keys }: Omit<Party, "signature">) =>
   Buffer.from(JSON.stringify(["msec.privacy.party/1", name, url, certificate, keys]));
