@@ -150,6 +150,19 @@ describe("an edge", () => {
     expect(await send(51, 3, "10.0.0.9")).toHaveProperty("result");
   });
 
+  it("does not count what the node has already, so that nobody uses up an account's quota with its own transactions", async () => {
+    const edge = edgeWith();
+    const old = await sign(57, 0);
+    expect(await one(edge, "eth_sendRawTransaction", [old])).toHaveProperty("result");
+    for (let i = 0; i < 5; i++)
+      expect((await one(edge, "eth_sendRawTransaction", [old], "10.0.0.8")).error?.code).not.toBe(CODES.limit);
+    const away = edgeWith({ node: `http://127.0.0.1:${await freePort()}` });
+    for (let i = 0; i < 5; i++) expect((await one(away, "eth_sendRawTransaction", [old])).error?.code).toBe(CODES.away);
+    for (const nonce of [1, 2])
+      expect(await one(edge, "eth_sendRawTransaction", [await sign(57, nonce)])).toHaveProperty("result");
+    expect((await one(edge, "eth_sendRawTransaction", [await sign(57, 3)])).error?.code).toBe(CODES.limit);
+  });
+
   it("passes on no transaction for another chain, no private one and nothing unsigned", async () => {
     const edge = edgeWith();
     for (const params of [[await sign(53, 0, 5)], [await sign(53, 0, 1)], ["0xc0"], [7], []])

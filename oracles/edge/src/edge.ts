@@ -41,7 +41,8 @@ export interface EdgeOptions {
 }
 
 export type Reply = { jsonrpc: "2.0"; id: z.infer<typeof id> } & Answer;
-type Passed = { method: string; params: unknown[] };
+/** What goes to the node, and whose quota a transaction was taken from. */
+type Passed = { method: string; params: unknown[]; sender?: string };
 
 const refusal = (code: number, message: string, data?: object): Answer => ({
   error: { code, message, ...(data ? { data } : {}) },
@@ -89,18 +90,24 @@ export class Edge {
 
   async #ask(passed: Passed[]): Promise<Answer[]> {
     const { inFlight, node } = this.#options;
-    const all = (answer: Answer, outcome: Outcome) =>
-      passed.map(({ method }) => {
+    const all = (answer: Answer, outcome: Outcome) => {
+      this.#giveBack(passed);
+      return passed.map(({ method }) => {
         this.#count(method, outcome);
         return answer;
       });
+    };
     if (this.#waiting + passed.length > inFlight)
       return all(limited(`more than ${inFlight} requests wait for the node`, 1), "busy");
     this.#waiting += passed.length;
     try {
-      const answers = await askNode(node, passed);
+      const answers = await askNode(
+        node,
+        passed.map(({ method, params }) => ({ method, params })),
+      );
       for (const [i, answer] of answers.entries())
         this.#count((passed[i] as Passed).method, "error" in answer ? "node-error" : "answered");
+      this.#giveBack(passed.filter((_, i) => "error" in (answers[i] as Answer)));
       return answers;
     } catch (error) {
       const why = error instanceof Error && error.message.includes("16 MiB") ? error.message : "it does not answer";
@@ -108,6 +115,11 @@ export class Edge {
     } finally {
       this.#waiting -= passed.length;
     }
+  }
+
+  /** What the node did not take costs its account nothing: else whoever sends its old transactions again would use up its quota. */
+  #giveBack(passed: Passed[]): void {
+    for (const { sender } of passed) if (sender !== undefined) this.#accounts.giveBack(sender);
   }
 
   /** What is passed on of a request, or why nothing is. */
@@ -134,6 +146,7 @@ export class Edge {
       if (sender === undefined) return refuse(method, "invalid", refusal(CODES.params, wrong));
       const late = this.#accounts.take(sender);
       if (late > 0) return refuse(method, "account", limited(`too many transactions of ${sender}`, late));
+      return { id: parsed.data.id, pass: { method, params, sender } };
     }
     return { id: parsed.data.id, pass: { method, params } };
   }

@@ -37,6 +37,12 @@ export class Quota {
     if (this.#buckets.size > REMEMBERED) this.#buckets.delete(this.#buckets.keys().next().value as string);
     return taken ? 0 : (cost - tokens) / perSecond;
   }
+
+  /** Gives back what was taken for nothing. */
+  giveBack(who: string, cost = 1): void {
+    const bucket = this.#buckets.get(who);
+    if (bucket) bucket.tokens = Math.min(this.#rate.burst, bucket.tokens + cost);
+  }
 }
 
 /** Whom an address counts as: an IPv6 host has a network of 64 bits to itself. */
