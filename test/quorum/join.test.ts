@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { PrivacyManager } from "@msec/chain";
 import { utf8 } from "@msec/core";
@@ -78,6 +79,11 @@ test("a fifth organisation joins four that run: connected once each has taken in
   await msec(NEW, "up", "--node", "node-5");
   expect(await peers(NEW)).toBe(0);
   const pids = FOUNDERS.map((n) => runningProcesses(folder(n)));
+  for (const n of FOUNDERS.slice(0, 2)) await msec(n, "admit", folder(NEW).card);
+  await until(async () => (await peers(NEW)) === 2, 60);
+  // Those who have not taken it in do not let it in.
+  await sleep(5000);
+  expect(await peers(NEW)).toBe(2);
   for (const n of FOUNDERS) expect(await msec(n, "admit", folder(NEW).card)).toEqual({ node, unaware: [] });
   await until(async () => (await peers(NEW)) === 4, 60);
   await until(async () => (await height(NEW)) >= (await height(1)) - 1, 60);

@@ -178,7 +178,6 @@ UseLightweightKDF = true
 const toml = (plan: NetworkPlan, one: NodePlan) => `[Eth]
 NetworkId = ${plan.chainId}
 SyncMode = "full"
-EnableNodePermission = true
 RPCGasCap = ${BLOCK_GAS}
 
 [Eth.Miner]

@@ -55,7 +55,6 @@ describe("init", () => {
         'WSHost = "127.0.0.1',
         'ListenAddr = "127.0.0.1',
       ]);
-      expect(toml).toContain("EnableNodePermission = true");
       expect(toml).not.toMatch(/admin|personal|istanbul|debug|miner"/);
     }
   });

@@ -17,7 +17,9 @@ const STOP_MS = 20_000;
  * a quarter of growth, which costs processor time.
  */
 const MEMORY = ["--cache", "256", "--snapshot=false"];
-export const NODE_FLAGS = ["--mine", "--miner.threads", "1", "--verbosity", "2", ...MEMORY];
+/** Whoever is not in permissioned-nodes.json is let in by nobody. A flag too: in the configuration's [Eth] it does nothing. */
+const ADMISSION = ["--permissioned"];
+export const NODE_FLAGS = ["--mine", "--miner.threads", "1", "--verbosity", "2", ...ADMISSION, ...MEMORY];
 
 /** A node or a manager that answers. */
 export interface Running {
