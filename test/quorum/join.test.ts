@@ -89,6 +89,9 @@ test("a fifth organisation joins four that run: connected once each has taken in
   await until(async () => (await height(NEW)) >= (await height(1)) - 1, 60);
   for (const n of FOUNDERS.slice(0, 3)) await msec(n, "vote", "node-5");
   await until(async () => (await validatorsOf(folder(NEW), "node-5")).includes(node.address), 30);
+  const status = await msec<{ nodes: object[] }>(1, "status");
+  expect(status.nodes[0]).toMatchObject({ name: "node-1", here: true, peers: 4, validator: true });
+  expect(status.nodes[4]).toMatchObject({ name: "node-5", here: false, block: null, validator: true });
   // Nothing was started anew for it.
   expect(FOUNDERS.map((n) => runningProcesses(folder(n)))).toEqual(pids);
 });

@@ -148,11 +148,16 @@ export function addNetworkCommands(program: Command): void {
       else print(good(node ? `${node} runs` : `the chain makes blocks: ${running.rpcs.join(", ")}`));
     });
 
-  command("status", "how each node is: exit 1 if one does not answer or is behind").action(
+  command("status", "how each node is: exit 1 if one of this folder does not answer or is behind").action(
     async ({ dir, json }: Common) => {
       const { nodes, validators } = await networkStatus(resolve(dir));
       const newest = Math.max(...nodes.map(({ block }) => block ?? 0));
       const isWell = (n: (typeof nodes)[number]) => n.block !== null && newest - n.block <= 3 && (n.age ?? 0) < 60;
+      const stateOf = (n: (typeof nodes)[number]) => {
+        if (!n.here) return dim("not in this folder");
+        if (n.block === null) return warn("does not answer");
+        return isWell(n) ? "well" : warn("behind, or the chain stands still");
+      };
       if (json) printJson({ nodes, validators });
       else
         table(
@@ -166,10 +171,11 @@ export function addNetworkCommands(program: Command): void {
             n.block ?? "",
             n.block === 0 ? "" : (n.age ?? ""),
             n.peers ?? "",
-            n.block === null ? warn("does not answer") : isWell(n) ? "well" : warn("behind, or the chain stands still"),
+            stateOf(n),
           ]),
         );
-      if (!nodes.every(isWell)) process.exitCode = 1;
+      const here = nodes.filter((n) => n.here);
+      if (here.length === 0 || !here.every(isWell)) process.exitCode = 1;
     },
   );
 

@@ -243,6 +243,8 @@ export async function downNetwork(root: string): Promise<string[]> {
 export interface NodeStatus {
   name: string;
   address: string;
+  /** Whether this folder holds it. Of others is known what the chain says. */
+  here: boolean;
   pid: number | null;
   /** Processes of its privacy manager, its edge and its keeper; null where it has none or it does not run. */
   manager: number | null;
@@ -255,7 +257,7 @@ export interface NodeStatus {
   age: number | null;
 }
 
-/** How each node is, and who the validators are, as the first node that answers says. */
+/** How each node is, and who the validators are, as the first node of this folder that answers says. */
 export async function networkStatus(root: string): Promise<{ nodes: NodeStatus[]; validators: string[] }> {
   const folder = new NetworkFolder(root);
   const plan = readPlan(folder);
@@ -263,16 +265,16 @@ export async function networkStatus(root: string): Promise<{ nodes: NodeStatus[]
   let validators: string[] | undefined;
   const nodes = [];
   for (const one of plan.nodes) {
+    const here = existsSync(folder.node(one.name));
     const rpc = `http://127.0.0.1:${one.rpc}`;
-    const block = await ask<{ number: string; timestamp: string }>(rpc, "eth_getBlockByNumber", [
-      "latest",
-      false,
-    ]).catch(() => undefined);
+    const newest = () => ask<{ number: string; timestamp: string }>(rpc, "eth_getBlockByNumber", ["latest", false]);
+    const block = here ? await newest().catch(() => undefined) : undefined;
     if (block) validators ??= await validatorsOf(folder, one.name).catch(() => undefined);
     const peers = block ? Number(await ask<string>(rpc, "net_peerCount").catch(() => "0x0")) : null;
     nodes.push({
       name: one.name,
       address: one.address,
+      here,
       pid: pids[one.name] ?? null,
       manager: pids[managerOf(one.name)] ?? null,
       edge: pids[partOf(one.name, "edge")] ?? null,
