@@ -54,7 +54,13 @@ export function checkHalmos(say) {
       cwd: project,
       encoding: "utf8",
       maxBuffer: 1 << 28,
-      env: { ...process.env, PATH: `${join(forge, "bin")}:${join(halmos, "..")}:${process.env.PATH}` },
+      // Its verdicts are read: FORCE_COLOR, whatever its value, has it draw boxes around them.
+      env: {
+        ...process.env,
+        FORCE_COLOR: undefined,
+        NO_COLOR: "1",
+        PATH: `${join(forge, "bin")}:${join(halmos, "..")}:${process.env.PATH}`,
+      },
     });
     const text = (stdout + stderr).replace(/\x1b\[\d*m/g, ""); // eslint-disable-line no-control-regex
     const said = [...text.matchAll(/\[([A-Z]+)\] (check_\w+)\(/g)].map(([, verdict, name]) => ({ verdict, name }));
