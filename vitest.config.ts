@@ -17,5 +17,6 @@ export default defineConfig({
     // Longer than what a test waits for by itself: that says what did not happen.
     testTimeout: 240_000,
     hookTimeout: 240_000,
+    expect: { poll: { timeout: 60_000, interval: 100 } },
   },
 });

@@ -3,18 +3,24 @@
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { constants, setPriority, tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { root } from "./setup.mjs";
 
 const folder = mkdtempSync(join(tmpdir(), "msec-test-"));
 const total = { passed: 0, failed: 0, skipped: 0 };
+/** Said again at the end, where it is found. */
+const failures = [];
+const LINES_OF_A_FAILURE = 30;
+
+// Vitest takes FORCE_COLOR for a yes, whatever it says.
+const plain = { NO_COLOR: "1", FORCE_COLOR: undefined };
 
 function run(command, args, onOutput) {
   return new Promise((resolve) => {
     const child = spawn(command, args, {
       cwd: root,
       stdio: ["ignore", onOutput ? "pipe" : "inherit", "inherit"],
-      env: { ...process.env, FORCE_COLOR: "0" },
+      env: { ...process.env, ...plain },
     });
     child.stdout?.on("data", (part) => {
       process.stdout.write(part);
@@ -27,10 +33,11 @@ function run(command, args, onOutput) {
 async function suite(name, work) {
   const started = Date.now();
   process.stdout.write(`\n=== ${name}\n`);
-  const { passed, failed, skipped } = await work();
+  const { passed, failed, skipped, messages = [] } = await work();
   total.passed += passed;
   total.failed += failed;
   total.skipped += skipped;
+  if (failed > 0) failures.push([name, messages]);
   process.stdout.write(
     `=== ${name}: ${passed} passed, ${failed} failed, ${skipped} skipped in ${Math.round((Date.now() - started) / 1000)} s\n`,
   );
@@ -60,7 +67,7 @@ function beside(command, args, { env = {}, lowest = false }) {
     stdio: ["ignore", "pipe", "pipe"],
     // Where Linux shares time out by session, this has one of its own.
     detached: lowest,
-    env: { ...process.env, ...env, FORCE_COLOR: "0" },
+    env: { ...process.env, ...env, ...plain },
   });
   if (lowest) {
     setPriority(child.pid, constants.priority.PRIORITY_LOW);
@@ -93,13 +100,19 @@ const vitest = (name, ...args) => [
 function counted(name, code) {
   try {
     const result = JSON.parse(readFileSync(reportOf(name), "utf8"));
-    const failed =
-      result.numFailedTests +
-      result.testResults.filter((t) => t.status === "failed" && t.assertionResults.length === 0).length;
+    const files = result.testResults
+      .filter((file) => file.status === "failed")
+      .map((file) => ({ ...file, failed: file.assertionResults.filter((test) => test.status === "failed") }));
+    // A file can fail before its tests begin.
+    const failed = result.numFailedTests + files.filter((file) => file.failed.length === 0).length;
     return {
       passed: result.numPassedTests,
       failed: code !== 0 && failed === 0 ? 1 : failed,
       skipped: result.numPendingTests,
+      messages: files.flatMap((file) => [
+        [relative(root, file.name), ...(file.message ? [file.message] : [])].join(": "),
+        ...file.failed.map((test) => [test.fullName, ...test.failureMessages].join("\n")),
+      ]),
     };
   } catch {
     return asOne(code);
@@ -122,7 +135,12 @@ await suite("contracts (Solidity, Istanbul)", async () => {
   const count = (word) =>
     [...output.matchAll(new RegExp(`(\\d+) ${word}`, "g"))].reduce((sum, m) => sum + Number(m[1]), 0);
   const failed = count("failing");
-  return { passed: count("passing"), failed: code !== 0 && failed === 0 ? 1 : failed, skipped: count("skipped") };
+  return {
+    passed: count("passing"),
+    failed: code !== 0 && failed === 0 ? 1 : failed,
+    skipped: count("skipped"),
+    messages: [output.slice(Math.max(0, output.search(/\d+ failing/)))],
+  };
 });
 
 // What the tests above compiled is there for them.
@@ -163,5 +181,10 @@ if (checks) {
 }
 
 rmSync(folder, { recursive: true, force: true });
+for (const [name, messages] of failures) {
+  process.stdout.write(`\n=== failed: ${name}\n`);
+  for (const message of messages)
+    process.stdout.write(`${message.trim().split("\n").slice(0, LINES_OF_A_FAILURE).join("\n")}\n\n`);
+}
 process.stdout.write(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`);
 process.exit(total.failed === 0 ? 0 : 1);

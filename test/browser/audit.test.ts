@@ -127,7 +127,7 @@ describe.skipIf(missing)("auditors and operators", () => {
     await page.getByRole("link", { name: "square/air" }).click();
     await page.getByRole("button", { name: "Check this period" }).click();
     await page.getByRole("button", { name: /^Pay/ }).click();
-    await page.getByTestId("verified").waitFor({ timeout: 90_000 });
+    await page.waitForURL(/deals\/0x/);
     dealId = page.url().split("/").pop() as Hex;
     const [opened] = await t.city.contracts.Escrow.queryFilter(t.city.contracts.Escrow.filters.DealOpened(dealId), 0);
     const price = opened?.args.deal.price as bigint;
@@ -139,6 +139,7 @@ describe.skipIf(missing)("auditors and operators", () => {
     expect(figures.wordsAgree).toBe(1n);
     expect(figures.balance).toBe(figures.held);
     expect((await figuresOf("escrow-books")).verdict).toBe("holds");
+    await page.getByTestId("verified").waitFor();
   });
 
   test("tokens that somebody sends to the escrow are a surplus, and no violation", async () => {
@@ -181,7 +182,7 @@ describe.skipIf(missing)("auditors and operators", () => {
     expect(await verdict("escrow-covered")).toBe("stale");
     await picture("auditors-stale");
     t.city.processes.resume("indexer");
-    await until("it is of now again", async () => (await verdict("escrow-covered")) === "holds", 60_000);
+    await until("it is of now again", async () => (await verdict("escrow-covered")) === "holds");
   });
 
   test("one reading is followed from its device to the deal, and checked on the way", async () => {
@@ -222,7 +223,7 @@ describe.skipIf(missing)("auditors and operators", () => {
     const incident = page.locator('[data-incident="away operator-3"]:not([data-state="over"])');
     browser.expectError(/502|403|Bad Gateway/);
     await t.city.processes.halt("operator-3");
-    await incident.waitFor({ timeout: 30_000 });
+    await incident.waitFor();
     expect(await incident.getAttribute("data-state")).toBe("open");
 
     // The buyer's account is of no organisation.
@@ -258,7 +259,7 @@ describe.skipIf(missing)("auditors and operators", () => {
     await incident.getByText("Taken on by operator-1").waitFor();
 
     t.city.processes.resume("operator-3");
-    await incident.waitFor({ state: "detached", timeout: 60_000 });
+    await incident.waitFor({ state: "detached" });
     await page.getByText(/that (is|are) over/).click();
     await page.locator('[data-incident="away operator-3"][data-state="over"]').getByText("operator-1:").waitFor();
     await page.getByRole("button", { name: "Sign out" }).click();

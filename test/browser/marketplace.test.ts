@@ -116,7 +116,7 @@ describe.skipIf(missing)("the marketplace", () => {
     await pay.waitFor();
     await picture("offer");
     await click("button", /^Pay/);
-    await page.getByTestId("verified").waitFor({ timeout: 60_000 });
+    await page.getByTestId("verified").waitFor();
     expect(clicks).toBeLessThanOrEqual(6);
     expect(wallet.asked.filter((method) => method === "eth_sendTransaction")).toHaveLength(1);
 
@@ -141,8 +141,7 @@ describe.skipIf(missing)("the marketplace", () => {
     expect(out).toMatch(/proved|verified/i);
     expect(code).toBe(0);
     const report = verify(decodeBundle(proof));
-    const shown = await page.locator('[data-testid="readings"] tbody tr').count();
-    expect(shown).toBe(24);
+    await expect.poll(() => page.locator('[data-testid="readings"] tbody tr').count()).toBe(24);
     if (report.kind === "window") expect(report.rows.length).toBeGreaterThan(24);
   });
 
@@ -181,13 +180,13 @@ describe.skipIf(missing)("the marketplace", () => {
     // The deliverer presses the button, too.
     const over = page.getByRole("heading", { name: "Rate the seller" });
     const release = page.getByRole("button", { name: "Pay the seller" });
-    await release.or(over).first().waitFor({ timeout: 90_000 });
+    await release.or(over).first().waitFor();
     await release.click({ timeout: 2_000 }).catch(() => undefined);
-    await over.waitFor({ timeout: 30_000 });
+    await over.waitFor();
     expect((await statusOf(t.city.contracts, dealId))?.state).toBe(STATE.released);
     await page.getByLabel("Quality").selectOption("100");
     await page.getByRole("button", { name: "Send the rating" }).click();
-    await page.getByText("your rating is on the chain").waitFor({ timeout: 30_000 });
+    await page.getByText("your rating is on the chain").waitFor();
     const { Reputation } = t.city.contracts;
     const rated = await Reputation.queryFilter(Reputation.filters.Rated(), 0);
     expect(rated.map(({ args }) => args.dealId)).toEqual([dealId]);
@@ -221,7 +220,7 @@ describe.skipIf(missing)("the marketplace", () => {
     await page.getByRole("button", { name: "Last 7 days" }).click();
     await page.getByRole("button", { name: "Check this period" }).click();
     await page.getByRole("button", { name: /^Pay/ }).click();
-    await page.getByTestId("verified").waitFor({ timeout: 90_000 });
+    await page.getByTestId("verified").waitFor();
     const text = await page.getByText("readings a second").innerText();
     figures.verifiedReadingsPerSecond = Number((/([\d,]+) readings/.exec(text)?.[1] ?? "0").replaceAll(",", ""));
     expect(figures.verifiedReadingsPerSecond).toBeGreaterThan(0);
@@ -255,7 +254,7 @@ describe.skipIf(missing)("the marketplace", () => {
     await card.getByText("Does not answer").waitFor();
     await picture("operators");
     t.city.processes.resume("operator-3");
-    await until("operator 3 is well again", async () => (await card.getAttribute("data-healthy")) === "true", 60_000);
+    await until("operator 3 is well again", async () => (await card.getAttribute("data-healthy")) === "true");
   });
 
   test("another account in the wallet: its owner sees who bought, withdraws, consents again, and erases with receipts", async () => {
@@ -284,7 +283,7 @@ describe.skipIf(missing)("the marketplace", () => {
     await card.getByRole("button", { name: "See what goes" }).click();
     await card.getByText("can never be opened again").waitFor();
     await card.getByRole("button", { name: "Erase for ever" }).click();
-    await card.locator('[data-erasure="complete"]').waitFor({ timeout: 60_000 });
+    await card.locator('[data-erasure="complete"]').waitFor();
     const { fromSlot, toSlot } = await ConsentRegistry.erasureAt(stream, 1);
     expect([Number(fromSlot), Number(toSlot)]).toEqual([info.firstSlot, info.firstSlot + 1]);
     expect(Number(await ConsentRegistry.completeAt(stream, 1))).toBeGreaterThan(0);

@@ -38,7 +38,7 @@ describe.skipIf(missing)("trade in the browser", () => {
     t = await TestCity.up(
       (root) => [openPlan("square", csvFile(root, "square.csv", 12_000, 1_000).file, 60, "max"), livePlan(root)],
       // Whose one process is killed.
-      { pages: true, network: "embedded", caseSeconds: { commit: 30, reveal: 30 } },
+      { pages: true, network: "embedded", caseSeconds: { commit: 45, reveal: 45 } },
     );
     site = t.city.run.marketplace as string;
     [square, live] = [t.streamOf("square"), t.streamOf("live")];
@@ -92,7 +92,7 @@ describe.skipIf(missing)("trade in the browser", () => {
     await buyer.getByRole("button", { name: "The newest pack" }).click();
     await buyer.getByLabel("At most (MSEC)").fill(amount);
     await buyer.getByRole("button", { name: "Leave the request" }).click();
-    await buyer.getByTestId("asked").waitFor({ timeout: 30_000 });
+    await buyer.getByTestId("asked").waitFor();
   };
 
   test("a day is chosen on the calendar, another one with it", async () => {
@@ -117,10 +117,10 @@ describe.skipIf(missing)("trade in the browser", () => {
     await seller.goto(`${site}/en/requests`);
     const mine = seller.getByRole("region", { name: "You can fill these" });
     await mine.getByRole("button", { name: "Fill it" }).click();
-    await expect.poll(() => mine.count(), { timeout: 30_000 }).toBe(0);
+    await expect.poll(() => mine.count()).toBe(0);
     const link = buyer.getByRole("link", { name: "To the purchase" });
-    await link.click({ timeout: 30_000 });
-    await buyer.getByTestId("verified").waitFor({ timeout: 60_000 });
+    await link.click();
+    await buyer.getByTestId("verified").waitFor();
     requested = buyer.url().split("/").pop() as Hex;
     const { Marketplace } = t.city.contracts;
     const [settled] = await Marketplace.queryFilter(Marketplace.filters.Settled(requested), 0);
@@ -136,7 +136,7 @@ describe.skipIf(missing)("trade in the browser", () => {
       await connect(page);
       await page.goto(`${site}/en/deals/${requested}`);
       await page.getByRole("button", { name: "Make the keys again with this wallet" }).click();
-      await page.getByTestId("verified").waitFor({ timeout: 60_000 });
+      await page.getByTestId("verified").waitFor();
       own.close();
       expect(elsewhere.wrongs).toEqual([]);
     } finally {
@@ -151,7 +151,7 @@ describe.skipIf(missing)("trade in the browser", () => {
     await buyer.goto(`${site}/en/requests`);
     const own = buyer.getByRole("region", { name: "Your requests" });
     await own.locator('[data-request="open"]').getByRole("button", { name: "Cancel it" }).click();
-    await own.locator('[data-request="cancelled"]').waitFor({ timeout: 30_000 });
+    await own.locator('[data-request="cancelled"]').waitFor();
     await seller.goto(`${site}/en/requests`);
     await seller.getByText("Nobody asks for anything just now").waitFor();
     const { Marketplace } = t.city.contracts;
@@ -171,8 +171,8 @@ describe.skipIf(missing)("trade in the browser", () => {
     );
     await buyer.goto(`${site}/en/offers/${offer.offerId}`);
     await buyer.getByRole("button", { name: "The newest pack" }).click();
-    await buyer.getByRole("button", { name: /^Pay/ }).click({ timeout: 30_000 });
-    await buyer.waitForURL(/deals\/0x/, { timeout: 30_000 });
+    await buyer.getByRole("button", { name: /^Pay/ }).click();
+    await buyer.waitForURL(/deals\/0x/);
     const id = buyer.url().split("/").pop() as Hex;
     const { Escrow } = t.city.contracts;
     const [opened] = await Escrow.queryFilter(Escrow.filters.DealOpened(id), 0);
@@ -185,9 +185,9 @@ describe.skipIf(missing)("trade in the browser", () => {
       to: t.city.run.deployment.addresses.Escrow,
       data: await deliverCall(t, { id, deal }, masked),
     });
-    await buyer.getByText("A key does not open what the device committed to").waitFor({ timeout: 30_000 });
+    await buyer.getByText("A key does not open what the device committed to").waitFor();
     await buyer.getByRole("button", { name: "Prove it to the escrow" }).click();
-    await buyer.getByText("a key was proved wrong").first().waitFor({ timeout: 30_000 });
+    await buyer.getByText("a key was proved wrong").first().waitFor();
     expect(await Escrow.queryFilter(Escrow.filters.WrongKeyProved(id), 0)).toHaveLength(1);
     expect(await Escrow.bondOf(liar.address, offer.token)).toBe(1_000n);
   });
@@ -204,8 +204,8 @@ describe.skipIf(missing)("trade in the browser", () => {
     );
     await buyer.goto(`${site}/en/offers/${offer.offerId}`);
     await buyer.getByRole("button", { name: "The newest pack" }).click();
-    await buyer.getByRole("button", { name: /^Pay/ }).click({ timeout: 30_000 });
-    await buyer.getByTestId("verified").waitFor({ timeout: 60_000 });
+    await buyer.getByRole("button", { name: /^Pay/ }).click();
+    await buyer.getByTestId("verified").waitFor();
     const id = buyer.url().split("/").pop() as Hex;
     const { Escrow } = t.city.contracts;
     const [opened] = await Escrow.queryFilter(Escrow.filters.DealOpened(id), 0);
@@ -217,7 +217,7 @@ describe.skipIf(missing)("trade in the browser", () => {
     await picture(buyer, "complaint");
     expect(await accessibilityProblems(buyer)).toEqual([]);
     await card.getByRole("button", { name: /^Complain for/ }).click();
-    await buyer.locator("[data-phase='commit']").waitFor({ timeout: 30_000 });
+    await buyer.locator("[data-phase='commit']").waitFor();
     const [disputed] = await Escrow.queryFilter(Escrow.filters.Disputed(id), 0);
     expect(disputed?.args.complaint).toBe(complaintDigest(about));
 
@@ -225,12 +225,12 @@ describe.skipIf(missing)("trade in the browser", () => {
     const judge = (name: string) => t.city.people.judges.find(({ organisation }) => organisation === name) as Judge;
     for (const [name, perMille] of Object.entries(votes))
       await castVote(t.shop(), t.city.layout, judge(name), id, perMille);
-    await buyer.locator('[data-step="votes"]').getByText("3 of 5 have").waitFor({ timeout: 30_000 });
+    await buyer.locator('[data-step="votes"]').getByText("3 of 5 have").waitFor();
     await buyer.getByText("None: it has a part in the deal").waitFor();
-    await buyer.locator("[data-phase='reveal']").waitFor({ timeout: 60_000 });
+    await buyer.locator("[data-phase='reveal']").waitFor();
     for (const name of Object.keys(votes)) await showVote(t.shop(), t.city.layout, judge(name), id);
     // Who delivered presses the button.
-    await buyer.locator("[data-phase='over']").waitFor({ timeout: 90_000 });
+    await buyer.locator("[data-phase='over']").waitFor();
     const toBuyer = ((price - fee) * 600n) / 1000n;
     const [end] = await Escrow.queryFilter(Escrow.filters.Resolved(id), 0);
     expect([end?.args.ruled, end?.args.toBuyer, end?.args.toSeller]).toEqual([true, toBuyer, price - fee - toBuyer]);
@@ -280,14 +280,10 @@ describe.skipIf(missing)("trade in the browser", () => {
     );
     await seller.goto(`${site}/en/requests`);
     const mine = seller.getByRole("region", { name: "You can fill these" });
-    await mine.getByRole("button", { name: "Fill it" }).click({ timeout: 30_000 });
-    await expect.poll(() => mine.count(), { timeout: 60_000 }).toBe(0);
+    await mine.getByRole("button", { name: "Fill it" }).click();
+    await expect.poll(() => mine.count()).toBe(0);
     await buyer.goto(`${site}/en/requests`);
-    await buyer
-      .getByRole("region", { name: "Your requests" })
-      .locator('[data-request="filled"]')
-      .nth(1)
-      .waitFor({ timeout: 30_000 });
+    await buyer.getByRole("region", { name: "Your requests" }).locator('[data-request="filled"]').nth(1).waitFor();
   });
 
   test("a citizen without a wallet keeps a key behind a passkey, and signs a request with it", async () => {
@@ -358,7 +354,7 @@ describe.skipIf(missing)("trade in the browser", () => {
     await next.click();
     await picture(seller, "publish");
     await seller.getByRole("button", { name: "Publish the offer" }).click();
-    await seller.getByTestId("published").waitFor({ timeout: 30_000 });
+    await seller.getByTestId("published").waitFor();
     const { Marketplace } = t.city.contracts;
     const published = await Marketplace.queryFilter(Marketplace.filters.OfferPublished(undefined, square), 0);
     const newest = published.at(-1)?.args;
@@ -366,7 +362,7 @@ describe.skipIf(missing)("trade in the browser", () => {
     await seller.getByRole("link", { name: "To my data" }).click();
     const offer = seller.locator(`[data-offer="${newest?.offerId}"]`);
     await offer.getByRole("button", { name: "Close" }).click();
-    await expect.poll(() => offer.count(), { timeout: 30_000 }).toBe(0);
+    await expect.poll(() => offer.count()).toBe(0);
     expect((await Marketplace.offer(newest?.offerId ?? "")).state).toBe(2n);
   });
 
@@ -384,12 +380,12 @@ describe.skipIf(missing)("trade in the browser", () => {
       const form = seller.getByRole("region", { name: "Let people look before they buy" });
       const sent = wallets.seller.asked.filter((method) => method === "eth_sendTransaction").length;
       await form.getByRole("button", { name: "Show it to everybody" }).click();
-      await form.getByText("4 of 4 operators have it.").waitFor({ timeout: 30_000 });
+      await form.getByText("4 of 4 operators have it.").waitFor();
       expect(wallets.seller.asked.filter((method) => method === "eth_sendTransaction")).toHaveLength(sent);
 
       await visitor.reload();
       await visitor.getByRole("button", { name: "Open the sample" }).click();
-      await visitor.getByTestId("verified").waitFor({ timeout: 60_000 });
+      await visitor.getByTestId("verified").waitFor();
       await visitor.getByTestId("readings").getByRole("row").nth(1).waitFor();
       await picture(visitor, "sample");
       // The keys are those of the sample's slots, and of no others.
@@ -398,7 +394,7 @@ describe.skipIf(missing)("trade in the browser", () => {
 
       await seller.reload();
       await form.getByRole("button", { name: "Take it back" }).click();
-      await form.getByText("4 of 4 operators have it.").waitFor({ timeout: 30_000 });
+      await form.getByText("4 of 4 operators have it.").waitFor();
       expect(await given()).toEqual({ sample: null });
     } finally {
       expect(alone.wrongs).toEqual([]);
@@ -423,7 +419,7 @@ describe.skipIf(missing)("trade in the browser", () => {
     await form.getByLabel("Latitude, longitude").fill("43.4728, -3.8002");
     await form.getByLabel("What people call the place").fill("Las Llamas <b>");
     await form.getByRole("button", { name: "Put it on the map" }).click();
-    await form.getByText("4 of 4 operators have it.").waitFor({ timeout: 30_000 });
+    await form.getByText("4 of 4 operators have it.").waitFor();
     expect(await placeOf()).toEqual({ latitude: 43.4728, longitude: -3.8002, name: "Las Llamas <b>" });
     expect(wallets.seller.asked.filter((method) => method === "eth_sendTransaction")).toHaveLength(sent);
     await until("the map has it", async () => {
@@ -434,7 +430,7 @@ describe.skipIf(missing)("trade in the browser", () => {
     });
     await seller.reload();
     await form.getByRole("button", { name: "Take the place back" }).click();
-    await form.getByText("4 of 4 operators have it.").waitFor({ timeout: 30_000 });
+    await form.getByText("4 of 4 operators have it.").waitFor();
     expect(await placeOf()).toBeUndefined();
   });
 
@@ -450,15 +446,15 @@ describe.skipIf(missing)("trade in the browser", () => {
     const form = buyer.locator("form").filter({ hasText: "batches of 4 slots" });
     await form.getByLabel("Deposit (MSEC)").fill("0.1");
     await form.getByRole("button", { name: "Subscribe" }).click();
-    await buyer.waitForURL(/subscriptions\/0x/, { timeout: 30_000 });
+    await buyer.waitForURL(/subscriptions\/0x/);
     const id = buyer.url().split("/").pop() as Hex;
     const { contracts } = t.city;
     expect((await stateOf(contracts, id)).phase).toBe(PHASE.active);
-    await buyer.locator("[data-batch]").first().getByTestId("verified").waitFor({ timeout: 90_000 });
+    await buyer.locator("[data-batch]").first().getByTestId("verified").waitFor();
     await picture(buyer, "subscription");
     const press = async (name: string, phase: string) => {
       await buyer.getByRole("button", { name, exact: true }).click();
-      await buyer.locator(`[data-phase="${phase}"]`).waitFor({ timeout: 30_000 });
+      await buyer.locator(`[data-phase="${phase}"]`).waitFor();
     };
     const before = (await stateOf(contracts, id)).balance;
     await buyer.getByLabel("Add to the deposit (MSEC)").fill("0.2");
@@ -484,7 +480,7 @@ describe.skipIf(missing)("trade in the browser", () => {
     await again("Go on", async () => (await stateOf(contracts, id)).phase === PHASE.active);
     await again("End it", async () => (await stateOf(contracts, id)).phase === PHASE.ended);
     const out = buyer.getByRole("button", { name: /^Take out/ });
-    await out.click({ timeout: 60_000 });
+    await out.click();
     await until("it is paid out", async () => {
       const token = t.city.run.deployment.addresses.MSecToken;
       return (await contracts.Subscription.creditOf(wallets.buyer.address, token)) === 0n;

@@ -59,8 +59,8 @@ describe.skipIf(missing)("the marketplace on GoQuorum", () => {
     await page.getByRole("button", { name: "Test Wallet" }).click();
     await page.getByRole("link", { name: "square/air" }).click();
     await page.getByRole("button", { name: "Check this period" }).click();
-    await page.getByRole("button", { name: /^Pay/ }).click({ timeout: 60_000 });
-    await page.getByTestId("verified").waitFor({ timeout: 90_000 });
+    await page.getByRole("button", { name: /^Pay/ }).click();
+    await page.getByTestId("verified").waitFor();
     await page.getByText("The chain itself certifies the epoch: 3 of its 4 validators sealed the block.").waitFor();
     const dealId = page.url().split("/").pop() as Hex;
     const { Escrow } = t.city.contracts;
@@ -78,7 +78,7 @@ describe.skipIf(missing)("the marketplace on GoQuorum", () => {
         .setInputFiles({ name: "proof.json", mimeType: "application/json", buffer: Buffer.from(content) });
     };
     await drop(text);
-    await page.getByText("3 of its 4 validators sealed the block").waitFor({ timeout: 60_000 });
+    await page.getByText("3 of its 4 validators sealed the block").waitFor();
     const forged = JSON.parse(text) as { certificate: { epochs: { header: string }[] } };
     for (const epoch of forged.certificate.epochs) {
       const header = Buffer.from(epoch.header, "base64");
@@ -86,13 +86,13 @@ describe.skipIf(missing)("the marketplace on GoQuorum", () => {
       epoch.header = header.toString("base64");
     }
     await drop(JSON.stringify(forged));
-    await page.getByTestId("not-proved").waitFor({ timeout: 60_000 });
+    await page.getByTestId("not-proved").waitFor();
   });
 
   it("operators see who seals the chain's blocks, and when last", async () => {
     await page.goto(`${site}/en/operators`);
     const rows = page.locator("[data-validator]");
-    await expect.poll(() => rows.filter({ hasText: /Sealed block/ }).count(), { timeout: 30_000 }).toBe(4);
+    await expect.poll(() => rows.filter({ hasText: /Sealed block/ }).count()).toBe(4);
     const shown = await rows.evaluateAll((all) => all.map((row) => row.getAttribute("data-validator")));
     expect(shown.sort()).toEqual((await t.status(1)).validators?.map(({ address }) => address).sort());
   });

@@ -15,6 +15,8 @@ const FLAGS = [
   "--disable-sync",
   "--no-first-run",
 ];
+/** Longer than anything takes that comes at all: a page waits for a chain, operators and a worker. */
+const PATIENCE_MS = 90_000;
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 /** Why there is no browser to test with; undefined where there is one. */
@@ -43,6 +45,7 @@ export class TestBrowser {
       viewport: { width: 1280, height: 900 },
       acceptDownloads: true,
     });
+    context.setDefaultTimeout(PATIENCE_MS);
     return new TestBrowser(profile, context);
   }
 

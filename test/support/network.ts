@@ -1,13 +1,23 @@
+import { execFile } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import {
   ask,
-  type NetworkFolder,
+  backupNetwork,
+  downNetwork,
+  initNetwork,
+  NetworkFolder,
   type NetworkPlan,
   type NodePlan,
   requireBinary,
+  restoreNetwork,
   runningNodes,
   runningProcesses,
   startNode,
+  upNetwork,
 } from "@msec/quorum";
 import { writeJson } from "@msec/service";
 
@@ -74,5 +84,52 @@ export class Nodes {
     const [before, started] = [await this.height(n), performance.now()];
     await until(async () => (await this.height(n)) >= before + blocks, seconds);
     return performance.now() - started;
+  }
+}
+
+const msec = fileURLToPath(new URL("../../apps/cli/src/main.ts", import.meta.url));
+
+/** Operators of a network, by number from 1, each with a folder of its own as on a machine of its own: none has another's key or socket. */
+export class Machines {
+  readonly home = mkdtempSync(join(tmpdir(), "msec-machines-"));
+  readonly #known = new Set<number>();
+
+  /** Makes a network with four validators and brings up each of its nodes from its own folder. */
+  async found(given: { observers: number; members: number }): Promise<NetworkPlan> {
+    const [made, backup, wrapping] = [
+      join(this.home, "made"),
+      join(this.home, "backup"),
+      join(this.home, "wrapping.json"),
+    ];
+    const plan = await initNetwork(made, { ...given, chainId: 20_261, validators: 4, blockSeconds: 1 });
+    await backupNetwork(made, backup, { wrappingOut: wrapping, chainData: false });
+    const numbers = plan.nodes.map((_, i) => i + 1);
+    for (const n of numbers) await restoreNetwork(this.folder(n).root, backup, wrapping, [this.name(n)]);
+    await Promise.all(numbers.map((n) => upNetwork(this.folder(n).root, () => undefined, this.name(n))));
+    return plan;
+  }
+
+  name(n: number): string {
+    return `node-${n}`;
+  }
+
+  folder(n: number): NetworkFolder {
+    this.#known.add(n);
+    return new NetworkFolder(join(this.home, `machine-${n}`));
+  }
+
+  /** What `msec network … --json` prints on a machine. */
+  msec<T>(n: number, ...args: string[]): Promise<T> {
+    const command = [msec, "network", ...args, "--dir", this.folder(n).root, "--json"];
+    return new Promise((resolve, reject) => {
+      execFile(process.execPath, ["--disable-warning=ExperimentalWarning", ...command], (error, out, problem) =>
+        error ? reject(new Error(out + problem)) : resolve(JSON.parse(out) as T),
+      );
+    });
+  }
+
+  async end(): Promise<void> {
+    for (const n of this.#known) await downNetwork(this.folder(n).root).catch(() => undefined);
+    rmSync(this.home, { recursive: true, force: true });
   }
 }

@@ -12,7 +12,7 @@ beforeAll(async () => {
   await new Promise((resolve) => setTimeout(resolve, 50));
   vi.unstubAllGlobals();
   compiled = await import("../src/native/web.ts?compiled" as "../src/native/web.ts");
-  await vi.waitFor(() => expect(compiled.keccakIsCompiled()).toBe(true));
+  await vi.waitFor(() => expect(compiled.keccakIsCompiled()).toBe(true), { timeout: 30_000 });
 });
 
 test("Keccak-256 is the same in Node, in WebAssembly, and where a page may not compile any", () => {
