@@ -7,7 +7,7 @@ import { AbiCoder, keccak256, Wallet } from "ethers";
 import { type Page } from "playwright-core";
 import { createSiweMessage } from "viem/siwe";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { accessibilityProblems, missingChromium, TestBrowser } from "../support/browser.ts";
+import { missingChromium, problemsEverywhere, TestBrowser } from "../support/browser.ts";
 import { csvFile, openPlan, TestCity, until } from "../support/city.ts";
 import { ask } from "../support/indexed.ts";
 import { TestWallet } from "../support/wallet.ts";
@@ -328,26 +328,22 @@ describe.skipIf(missing)("auditors and operators", () => {
   });
 
   test("every page of auditors and operators is accessible in every language and theme", async () => {
-    const wrong: string[] = [];
-    for (const scheme of ["light", "dark"] as const) {
-      await page.emulateMedia({ colorScheme: scheme });
-      for (const locale of ["en", "es", "ja"])
-        for (const [route, ready] of [
-          ["/auditors", '[data-invariant="devices"]'],
-          ["/trace", "#trace-stream option"],
-          [`/trace?deal=${dealId}`, '[data-testid="trace"]'],
-          ["/operators", '[data-testid="incidents"] summary'],
-        ] as const) {
-          await page.goto(`${site}/${locale}${route}`, { waitUntil: "load" });
-          await page.locator(ready).first().waitFor({ state: "attached" });
-          for (const details of await page.locator("main details").all())
-            await details.evaluate((node) => ((node as HTMLDetailsElement).open = true));
-          for (const problem of await accessibilityProblems(page))
-            wrong.push(`${scheme} ${locale}${route}: ${problem}`);
-        }
-    }
-    expect(wrong).toEqual([]);
-  }, 240_000);
+    const ready: Record<string, string> = {
+      "/auditors": '[data-invariant="devices"]',
+      "/trace": "#trace-stream option",
+      [`/trace?deal=${dealId}`]: '[data-testid="trace"]',
+      "/operators": '[data-testid="incidents"] summary',
+    };
+    const problems = await problemsEverywhere(page, site, Object.keys(ready), async (route) => {
+      await page
+        .locator(ready[route] as string)
+        .first()
+        .waitFor({ state: "attached" });
+      for (const details of await page.locator("main details").all())
+        await details.evaluate((node) => ((node as HTMLDetailsElement).open = true));
+    });
+    expect(problems).toEqual([]);
+  });
 });
 
 /** Where the token keeps an account's balance. */

@@ -7,14 +7,7 @@ import { STATE } from "@msec/trade";
 import { type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { RESEARCH } from "../../apps/cli/src/city/consent.ts";
-import {
-  accessibilityProblems,
-  missingChromium,
-  TestBrowser,
-  vitals,
-  weigh,
-  writeFigures,
-} from "../support/browser.ts";
+import { missingChromium, problemsEverywhere, TestBrowser, vitals, weigh, writeFigures } from "../support/browser.ts";
 import { csvFile, msec, openPlan, TestCity, until } from "../support/city.ts";
 import { TestWallet } from "../support/wallet.ts";
 
@@ -352,17 +345,7 @@ describe.skipIf(missing)("the marketplace", () => {
       return ((await response.json()) as { items: { offerId: string }[] }).items[0]?.offerId;
     });
     const routes = ["", `/offers/${offer}`, "/deals", `/deals/${dealId}`, "/my-data", "/operators", "/verify"];
-    const wrong: string[] = [];
-    for (const scheme of ["light", "dark"] as const) {
-      await page.emulateMedia({ colorScheme: scheme });
-      for (const locale of ["en", "es", "ja"])
-        for (const route of routes) {
-          await page.goto(`${site}/${locale}${route}`, { waitUntil: "load" });
-          await page.getByRole("heading", { level: 1 }).waitFor();
-          for (const problem of await accessibilityProblems(page))
-            wrong.push(`${scheme} ${locale}${route}: ${problem}`);
-        }
-    }
-    expect(wrong).toEqual([]);
-  }, 240_000);
+    const ready = () => page.getByRole("heading", { level: 1 }).waitFor();
+    expect(await problemsEverywhere(page, site, routes, ready)).toEqual([]);
+  });
 });

@@ -44,8 +44,8 @@ const other: Hex = `0x${"ab".repeat(32)}`;
 let t: TestCity;
 beforeAll(async () => {
   t = await TestCity.up((root) => [
-    openPlan("lamp", csvFile(root, "lamp.csv", 20_000, 1000).file, 10, 40),
-    openPlan("post", csvFile(root, "post.csv", 20_000, 1000).file, 10, 40),
+    openPlan("lamp", csvFile(root, "lamp.csv", 60_000, 1000).file, 10, 40),
+    openPlan("post", csvFile(root, "post.csv", 60_000, 1000).file, 10, 40),
   ]);
 }, 240_000);
 afterAll(async () => {

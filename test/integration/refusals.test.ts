@@ -31,7 +31,7 @@ let t: TestCity;
 let good: HandDevice;
 
 beforeAll(async () => {
-  t = await TestCity.up((root) => [openPlan("honest", csvFile(root, "honest.csv", 20_000, 1000).file, 10, 40)], {
+  t = await TestCity.up((root) => [openPlan("honest", csvFile(root, "honest.csv", 60_000, 1000).file, 10, 40)], {
     software: true,
   });
   good = await HandDevice.make(t.city);

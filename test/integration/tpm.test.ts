@@ -35,7 +35,7 @@ describe.skipIf(missing !== undefined)("a city whose devices have TPMs", () => {
   const others: Swtpm[] = [];
 
   beforeAll(async () => {
-    t = await TestCity.up((root) => [openPlan("lamp", csvFile(root, "lamp.csv", 20_000, 1000).file, 10, 40)]);
+    t = await TestCity.up((root) => [openPlan("lamp", csvFile(root, "lamp.csv", 60_000, 1000).file, 10, 40)]);
     session = openSession(t.root);
     deviceId = t.city.run.devices[0]!.deviceId;
   }, 240_000);

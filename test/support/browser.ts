@@ -94,6 +94,28 @@ export async function accessibilityProblems(page: Page): Promise<string[]> {
   });
 }
 
+/** What of WCAG 2.2 AA these pages of a site break, in each language and theme, a line a rule; `ready` waits until a page has come. */
+export async function problemsEverywhere(
+  page: Page,
+  site: string,
+  routes: readonly string[],
+  ready: (route: string) => Promise<unknown>,
+): Promise<string[]> {
+  const wrong: string[] = [];
+  for (const locale of ["en", "es", "ja"])
+    for (const route of routes) {
+      await page.goto(`${site}/${locale}${route}`);
+      await ready(route);
+      for (const colorScheme of ["light", "dark"] as const) {
+        await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+        for (const problem of await accessibilityProblems(page))
+          wrong.push(`${colorScheme} ${locale}${route}: ${problem}`);
+      }
+    }
+  await page.emulateMedia({ colorScheme: null, reducedMotion: null });
+  return wrong;
+}
+
 /** How a page came up: milliseconds to its largest paint, of blocked main thread beyond 50 a task, and its layout shift. */
 export interface Vitals {
   largestPaintMilliseconds: number;

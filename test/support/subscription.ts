@@ -12,14 +12,14 @@ export const BATCH_BOND = 5_000n;
 export const SLOT_PRICE = 100n;
 
 /**
- * A device that measures now, in slots of a second: one second with four rows, two without, for some minutes. Of any four
- * slots one is empty before the last that is not.
+ * A device that measures now, in slots of a second: one second with four rows, two without, for longer than any test takes. Of any
+ * four slots one is empty before the last that is not.
  */
 export function livePlan(root: string): DevicePlan {
   const file = join(root, "live.csv");
   const start = Date.UTC(2024, 0, 1);
   const lines: string[] = [];
-  for (let i = 0; i < 1200; i++)
+  for (let i = 0; i < 4 * 3600; i++)
     if (Math.floor(i / 4) % 3 === 0) lines.push(`${start + i * 250},${i},${(i % 97) / 10}`);
   writeFileSync(file, `time,row,value\n${lines.join("\n")}\n`);
   const driver = { ...driverOf(file, 1), recorded: false };
