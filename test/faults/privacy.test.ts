@@ -10,6 +10,7 @@ import { type Hex, utf8 } from "@msec/core";
 import { partyEntry } from "@msec/privacy";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { certificateOf, toPem } from "../../oracles/privacy/src/certificate.ts";
+import { until } from "../support/city.ts";
 import { type ManagerProcess, PrivacyNetwork } from "../support/privacy.ts";
 
 /** A node gives up a manager that is silent for five seconds. */
@@ -39,6 +40,19 @@ beforeAll(async () => {
   [keyB, keyC] = [network.keyOf("beta"), network.keyOf("gamma")];
 });
 afterAll(() => network?.stop());
+
+/** Sends twenty at once. To be called: in the end each is done and answered, or was not taken in, says so and has no effect. */
+async function underWay(from: ManagerProcess): Promise<() => Promise<void>> {
+  const before = (await status(b)).payloads;
+  const sending = Array.from({ length: 20 }, () => client(from).send(utf8(TERMS), { to: [keyB] }));
+  const settled = Promise.allSettled(sending);
+  return async () => {
+    const results = await settled;
+    for (const result of results)
+      if (result.status === "rejected") expect(String(result.reason)).toMatch(/does not answer/);
+    expect((await status(b)).payloads - before).toBe(results.filter(({ status }) => status === "fulfilled").length);
+  };
+}
 
 describe("a manager that was killed", () => {
   test("is back before its node gives up, with all that it had, over the socket that it left behind", async () => {
@@ -79,11 +93,11 @@ describe("a manager that is told by SIGHUP that its party list has changed", () 
     const newcomer = partyEntry("delta", "https://127.0.0.1:1", identity, [Buffer.alloc(32, 9).toString("base64")]);
     try {
       writeFileSync(file, JSON.stringify([...network.parties, newcomer]));
-      const sending = Promise.all(Array.from({ length: 20 }, () => client(a).send(utf8(TERMS), { to: [keyB] })));
+      const answered = await underWay(a);
       await sleep(30);
       const told = performance.now();
       process.kill(pid, "SIGHUP");
-      await sending;
+      await answered();
       for (;;) {
         if ((await status(a).catch(() => undefined))?.parties.includes("delta")) break;
         await sleep(10);
@@ -113,14 +127,29 @@ describe("a manager that is told by SIGHUP that its party list has changed", () 
       writeFileSync(file, kept);
     }
   });
+
+  test("told again and again while it starts anew, with a list that changes meanwhile, it goes on", async () => {
+    const file = a.config.partyList;
+    const kept = readFileSync(file, "utf8");
+    const { pid } = a;
+    for (let i = 0; i < 40; i++) {
+      writeFileSync(file, i % 2 === 0 ? "[]" : kept);
+      process.kill(pid, "SIGHUP");
+      await sleep(5);
+    }
+    writeFileSync(file, kept);
+    process.kill(pid, "SIGHUP");
+    const { key } = await until("it answers", () => client(a).send(utf8(TERMS), { to: [keyB] }));
+    expect((await client(b).receive(key))?.payload).toEqual(utf8(TERMS));
+    expect(a.pid).toBe(pid);
+  });
 });
 
 test("a stop answers what is under way and leaves no socket", async () => {
-  const sending = Promise.allSettled(Array.from({ length: 20 }, () => client(c).send(utf8(TERMS), { to: [keyB] })));
+  const answered = await underWay(c);
   await sleep(30);
   expect(await c.stop()).toBe(0);
-  for (const result of await sending)
-    if (result.status === "rejected") expect(String(result.reason)).toMatch(/does not answer/);
+  await answered();
   expect(existsSync(c.socket)).toBe(false);
   await c.start();
 });

@@ -43,24 +43,30 @@ async function close(server: Server): Promise<void> {
 async function main(file: string): Promise<void> {
   const config = readConfig(file);
   const log = pino({ level: config.logLevel, base: { privacy: config.name } });
-  let stop = await start(config, log);
-  let turn = Promise.resolve();
-  // A changed party list, without the seconds of silence that a node would end of.
+  let stop = async (): Promise<void> => undefined;
+  const begin = async (parties: Parties) => {
+    stop = await start(config, parties, log);
+  };
+  const begun = begin(readParties(config));
+  let turn = begun;
+  // A changed party list, without the seconds of silence that a node would end of. It can be told while it starts.
   process.on("SIGHUP", () => {
     turn = turn.then(async () => {
+      let parties: Parties;
       try {
-        readParties(config);
+        parties = readParties(config);
       } catch (error) {
         return log.error({ error: (error as Error).message }, "the party list stays as it was");
       }
       await stop();
-      stop = await start(config, log);
+      await begin(parties);
     });
     turn.catch((error: Error) => {
       log.error({ error: error.message }, "ends: it could not start again");
       process.exit(1);
     });
   });
+  await begun;
   onStop(async () => {
     await turn;
     await stop();
@@ -73,10 +79,9 @@ function readParties({ dataDir, keys, partyList }: Config): Parties {
 }
 
 /** @returns What ends it in order. */
-async function start(config: Config, log: Logger): Promise<() => Promise<void>> {
+async function start(config: Config, parties: Parties, log: Logger): Promise<() => Promise<void>> {
   const ring = KeyRing.open(config.dataDir, config.keys);
   const identity = identityKey(config.dataDir);
-  const parties = Parties.read(config.partyList, identity, ring.publicKeys);
   const db = connect(config.databaseUrl, 16);
   const store = await Store.open(db);
   const metrics = new Metrics();
