@@ -15,8 +15,8 @@ export default defineConfig({
     // Most files wait for other processes.
     maxWorkers: Math.max(2, availableParallelism() - 1),
     // Longer than what a test waits for by itself: that says what did not happen.
-    testTimeout: 240_000,
-    hookTimeout: 240_000,
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
     expect: { poll: { timeout: 60_000, interval: 100 } },
   },
 });

@@ -58,7 +58,7 @@ describe.skipIf(missing)("auditors and operators", () => {
       const { items } = await ask<{ items: { description: unknown }[] }>(t, "/offers");
       return items[0]?.description;
     });
-  }, 240_000);
+  });
 
   const picture = async (name: string) => {
     const folder = process.env.MSEC_BROWSER_PICTURES;

@@ -27,7 +27,7 @@ describe.skipIf(missing)("the map", () => {
     market = await TestMarket.up(crowd(STREAMS, OFFERS_EACH));
     browser = await TestBrowser.open();
     page = await browser.page();
-  }, 240_000);
+  });
   afterEach(async ({ task }) => {
     if (task.result?.state === "fail") console.log(`${page.url()} says:\n${await page.locator("main").innerText()}`);
     expect(browser.wrongs.splice(0)).toEqual([]);

@@ -63,7 +63,7 @@ describe.skipIf(missing)("the marketplace", () => {
       const [offer] = ((await response.json()) as { items: { description: unknown; thing: unknown }[] }).items;
       return offer?.description && offer.thing;
     });
-  }, 240_000);
+  });
 
   /** A picture for the documents, where they are asked for. */
   const picture = async (name: string) => {

@@ -60,7 +60,7 @@ describe.skipIf(missing)("trade in the browser", () => {
       100_000,
     );
     for (const page of [buyer, seller]) await connect(page);
-  }, 240_000);
+  });
 
   const connect = async (page: Page) => {
     await page.goto(`${site}/en`);
@@ -80,7 +80,7 @@ describe.skipIf(missing)("trade in the browser", () => {
     for (const browser of Object.values(browsers ?? {})) await browser.close();
     for (const wallet of Object.values(wallets ?? {})) wallet.close();
     await t?.stop();
-  }, 240_000);
+  });
 
   const picture = async (page: Page, name: string) => {
     const folder = process.env.MSEC_BROWSER_PICTURES;
@@ -319,16 +319,12 @@ describe.skipIf(missing)("trade in the browser", () => {
       await page.getByRole("button", { name: "The newest pack" }).click();
       await page.getByLabel("At most (MSEC)").fill("0.01");
       await page.getByRole("button", { name: "Leave the request" }).click();
-      await until(
-        "everything is agreed to",
-        async () => {
-          if (await page.getByTestId("asked").isVisible()) return true;
-          const agree = page.getByRole("button", { name: "Agree" });
-          if (await agree.isEnabled().catch(() => false)) await agree.click({ timeout: 2_000 }).catch(() => undefined);
-          return false;
-        },
-        120_000,
-      );
+      await until("everything is agreed to", async () => {
+        if (await page.getByTestId("asked").isVisible()) return true;
+        const agree = page.getByRole("button", { name: "Agree" });
+        if (await agree.isEnabled().catch(() => false)) await agree.click({ timeout: 2_000 }).catch(() => undefined);
+        return false;
+      });
       const found = await fetch(`${t.city.run.markets[0]?.url}/orders?maker=${address}`);
       expect(((await found.json()) as { items: unknown[] }).items).toHaveLength(1);
       expect(alone.wrongs).toEqual([]);

@@ -20,21 +20,20 @@ beforeAll(async () => {
   ).preimage;
   const deliverer = t.city.people.deliverers[0]?.address as Hex;
   kept = await subscribe(t.shop(), await subscriptionOffer(t, preimage, stream, deliverer), DEPOSIT);
-}, 240_000);
+});
 
 afterAll(async () => {
   await t?.stop();
-}, 240_000);
+});
 
 test("the deliverer at each step of a batch: all batches are delivered once, in order, and open", async () => {
   const { contracts } = t.city;
   for (const step of ["batch", "delivering-batch", "sending-batch", "sent-batch"]) {
     const before = (await stateOf(contracts, kept.id)).next;
-    await t.killAt("market-1", step, 40_000);
+    await t.killAt("market-1", step);
     await until(
       `a batch is delivered after the death at ${step}`,
       async () => (await stateOf(contracts, kept.id)).next > before,
-      40_000,
     );
   }
   const all = await batchesOf(contracts, kept.id);
@@ -51,4 +50,4 @@ test("the deliverer at each step of a batch: all batches are delivered once, in 
   const { batches, refuted } = await fetchBatches(t.shop(), kept);
   expect(refuted).toEqual([]);
   expect(batches.length).toBeGreaterThanOrEqual(4);
-}, 240_000);
+});

@@ -89,7 +89,7 @@ beforeAll(async () => {
   await deployer.transact({ to: token, data: coins.interface.encodeFunctionData("mint", [account("beta"), 1000n]) });
   writeFileSync(join(folder, "terms.txt"), TERMS);
   writeFileSync(join(folder, "amended.txt"), AMENDED);
-}, 240_000);
+});
 afterAll(async () => {
   provider?.destroy();
   await chain?.stop();
@@ -106,7 +106,7 @@ describe("two parties agree", () => {
     const refused = await msec("alpha", "propose", "--contract", "--terms", "terms.txt", "--with", cards.beta);
     expect([refused.code, refused.json.error]).toEqual([1, expect.stringMatching(/takes a node of GoQuorum/)]);
     expect((await msec("alpha", "list")).json).toEqual([]);
-  }, 240_000);
+  });
 
   test("a manager that dies in the middle is named, nothing is announced, and the retry has one effect", async () => {
     await manager("beta").stop("SIGKILL");
@@ -126,14 +126,14 @@ describe("two parties agree", () => {
     });
     id = list[0].id;
     digest = list[0].open.digest;
-  }, 240_000);
+  });
 
   test("only who is asked signs, and only what it has read", async () => {
     const wrong = await msec("beta", "sign", id, "--digest", `0x${"00".repeat(32)}`);
     expect([wrong.code, wrong.json.error]).toEqual([1, expect.stringMatching(/read it again/)]);
     const audit = await msec("audit", "sign", id, "--digest", digest);
     expect([audit.code, audit.json.error]).toEqual([1, expect.stringMatching(/is not asked to sign/)]);
-  }, 240_000);
+  });
 
   test("the last signature puts it in force and anchors its digest; signing again changes nothing", async () => {
     const signed = await msec("beta", "sign", id.slice(0, 12), "--digest", digest.slice(0, 10));
@@ -142,7 +142,7 @@ describe("two parties agree", () => {
     const again = await msec("beta", "sign", id, "--digest", digest);
     expect(again.json).toEqual(signed.json);
     expect((await msec("alpha", "show", id)).json).toEqual(signed.json);
-  }, 240_000);
+  });
 
   test("whoever is shown the file can check it at the public contract, and no word of it can be changed", async () => {
     await msec("alpha", "show", id, "--out", "agreement.json");
@@ -155,7 +155,7 @@ describe("two parties agree", () => {
       writeFileSync(join(folder, "changed.json"), file.replace(from, to));
       expect((await msec("outsider", "verify", "changed.json")).code).toBe(1);
     }
-  }, 240_000);
+  });
 });
 
 describe("what is paid under it", () => {
@@ -173,7 +173,7 @@ describe("what is paid under it", () => {
     expect(transaction?.data.length).toBe(2 + 2 * (4 + 3 * 32));
     expect(transaction?.data.endsWith(digest.slice(2))).toBe(true);
     expect((await msec("outsider", "verify", "agreement.json")).json.payments).toMatchObject([payment]);
-  }, 240_000);
+  });
 
   test("is by parties among themselves: a stranger's transfer that names the digest proves nothing", async () => {
     const stranger = new Sender(toHex(new Uint8Array(randomBytes(32))), provider, chain.chainId);
@@ -186,7 +186,7 @@ describe("what is paid under it", () => {
     expect([audit.code, audit.json.error]).toEqual([1, expect.stringMatching(/is no party: parties alone pay/)]);
     const elsewhere = await msec("beta", "pay", id, "--amount", "1", "--to", account("outsider"));
     expect([elsewhere.code, elsewhere.json.error]).toEqual([2, expect.stringMatching(/name another party with --to/)]);
-  }, 240_000);
+  });
 
   test("is not more than the payer has, and not under a digest that nobody anchored", async () => {
     const poor = await msec("beta", "pay", id, "--amount", "751");
@@ -197,7 +197,7 @@ describe("what is paid under it", () => {
     const none = await msec("outsider", "payments", `0x${"11".repeat(32)}`);
     expect([none.code, none.json.error]).toEqual([1, expect.stringMatching(/is not anchored on this chain/)]);
     expect(await balance("beta")).toBe(750);
-  }, 240_000);
+  });
 
   test("is paid once where the command was killed: paying again brings that payment to its end", async () => {
     // As the command leaves it when it dies between keeping and sending.
@@ -207,13 +207,13 @@ describe("what is paid under it", () => {
     expect([await balance("alpha"), await balance("beta")]).toEqual([350, 650]);
     expect((await msec("beta", "pay", id, "--amount", "100")).json).toMatchObject({ resumed: false });
     expect(await balance("beta")).toBe(550);
-  }, 240_000);
+  });
 });
 
 describe("who reads it", () => {
   test("the auditor reads everything", async () => {
     expect((await msec("audit", "show", id)).json).toMatchObject({ state: "active", active: { terms: TERMS } });
-  }, 240_000);
+  });
 
   test("nobody else: not by their manager, its database or its log, nor in the chain's blocks", async () => {
     expect((await msec("outsider", "list")).json).toEqual([]);
@@ -240,7 +240,7 @@ describe("who reads it", () => {
     for (const text of [...network.managers.map((m) => m.log), JSON.stringify(blocks)])
       for (const secret of [TERMS, Buffer.from(TERMS).toString("hex"), Buffer.from(TERMS).toString("base64")])
         expect(text.includes(secret)).toBe(false);
-  }, 240_000);
+  });
 
   test("a stranger's proposal of a next version has no effect", async () => {
     const outsider = manager("outsider");
@@ -253,7 +253,7 @@ describe("who reads it", () => {
     const sender = new Sender(toHex(new Uint8Array(randomBytes(32))), provider, chain.chainId);
     await sender.transact({ to: sender.address, data: key });
     expect((await msec("alpha", "show", id)).json).toMatchObject({ state: "active", active: { digest } });
-  }, 240_000);
+  });
 });
 
 test("a later party joins by an amendment: it gets what is in force, all sign, and the digest is anchored", async () => {
@@ -282,7 +282,7 @@ test("a later party joins by an amendment: it gets what is in force, all sign, a
       active: { version: 2, terms: AMENDED, missing: [] },
     });
   expect((await msec("outsider", "list")).json).toEqual([]);
-}, 180_000);
+});
 
 test("a party's notice ends it for all of them at the same time", async () => {
   const given = (await msec("gamma", "notice", id)).json;
@@ -290,4 +290,4 @@ test("a party's notice ends it for all of them at the same time", async () => {
   expect((await msec("audit", "show", id)).json.ends).toBe(given.ends);
   const audit = await msec("audit", "notice", id);
   expect([audit.code, audit.json.error]).toEqual([1, expect.stringMatching(/auditors read and never write/)]);
-}, 240_000);
+});

@@ -168,11 +168,7 @@ describe("a complaint about quality", () => {
   });
 
   test("votes are shown, and the lower median shares the seller's part; the judges have the stake", async () => {
-    await until(
-      "votes are shown",
-      async () => (await caseById(t.shop(), judged.dealId, [])).phase === "reveal",
-      120_000,
-    );
+    await until("votes are shown", async () => (await caseById(t.shop(), judged.dealId, [])).phase === "reveal");
     await expect(vote("operator-4", 0)).rejects.toThrow(/the time to vote was over/);
     await expect(show("operator-4")).rejects.toThrow("operator-4 has not voted");
     await show("operator-2");

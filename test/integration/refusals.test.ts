@@ -35,13 +35,13 @@ beforeAll(async () => {
     software: true,
   });
   good = await HandDevice.make(t.city);
-}, 240_000);
+});
 
 afterAll(async () => {
   if (process.env.MSEC_LOGS) cpSync(join(t.root, "logs"), process.env.MSEC_LOGS, { recursive: true });
   await good?.close();
   await t?.stop();
-}, 240_000);
+});
 
 test("without a TPM the device is shown as software, and not as one that proves itself", async () => {
   const [device] = t.city.run.devices;
@@ -102,10 +102,8 @@ const refusals = (reason: RefusalCode) =>
 async function refused(reason: RefusalCode, act: () => Promise<unknown>, times = 1): Promise<void> {
   const before = await refusals(reason);
   await act();
-  await until(
-    `every operator counts ${reason}`,
-    async () => (await refusals(reason)).every((count, i) => count >= (before[i] as number) + times),
-    10_000,
+  await until(`every operator counts ${reason}`, async () =>
+    (await refusals(reason)).every((count, i) => count >= (before[i] as number) + times),
   );
 }
 
@@ -135,7 +133,7 @@ async function honestGoesOn(): Promise<void> {
   const id = t.streamOf("honest");
   const seq = async () => (await t.get<Info>(1, `/streams/${id}`)).head?.seq ?? 0;
   const before = await seq();
-  await until("the honest device's packs are anchored", async () => (await seq()) > before + 1, 15_000);
+  await until("the honest device's packs are anchored", async () => (await seq()) > before + 1);
 }
 
 describe("what an operator refuses of a device", () => {
@@ -295,7 +293,11 @@ describe("what an operator refuses of a device", () => {
     const a = device.pack(device.free(), {}, 1);
     const b = device.pack(device.free(), {}, 2);
     await refused("equivocation", () => device.flood([a, b]));
-    await sleep(2500);
+    for (const n of ALL) {
+      const of = () => t.get<Info & { equivocations: number }>(n, `/streams/${device.id}`);
+      await until(`operator ${n} has seen both`, async () => (await of()).equivocations > 0);
+    }
+    await honestGoesOn();
     for (const n of ALL) {
       const seen = await t.get<Info & { equivocations: number }>(n, `/streams/${device.id}`);
       expect(seen.head?.headerDigest, "neither of the two entered").toBe(head.signed.headerDigest);
@@ -304,7 +306,6 @@ describe("what an operator refuses of a device", () => {
     }
     const evidence = await Promise.all(ALL.map((n) => t.metric(n, "msec_equivocations_total")));
     expect(evidence).toEqual([1, 1, 1, 1]);
-    await honestGoesOn();
     // The device goes on under `break`, far above whatever it may have signed.
     const onward = device.pack(device.free(1), { seq: head.signed.header.seq + 1001, flags: FLAG.break });
     await device.send(onward);
@@ -381,9 +382,9 @@ describe("what an operator refuses of a device", () => {
     const started = Date.now();
     await honestGoesOn();
     await goOn(good);
-    expect(Date.now() - started).toBeLessThan(15_000);
+    expect(Date.now() - started).toBeLessThan(30_000);
     // When the epoch is there and is another, the packs are refused for good.
-    await until("no pack with a false beacon waits", async () => (await info(flooder)).pending === 0, 30_000);
+    await until("no pack with a false beacon waits", async () => (await info(flooder)).pending === 0);
     expect((await info(flooder)).head?.seq).toBe(1);
     await flooder.close();
   });
@@ -405,7 +406,7 @@ describe("what an operator refuses of a device", () => {
       [people.deployer.key, QUARANTINED],
     ] as const) {
       const twoBlocks = await act(who, "setStatus", device.preimage.deviceId, status);
-      await until("the broker ends its connection", () => !device.connected, 5_000);
+      await until("the broker ends its connection", () => !device.connected);
       await expect(device.connect()).rejects.toThrow(/not authorized/i);
       await twoBlocks();
       // Another device's hand does not help it.
@@ -417,13 +418,13 @@ describe("what an operator refuses of a device", () => {
     const again = await goOn(device);
     expect(again.signed.header.previous).toBe(head.signed.headerDigest);
     const revoked = await act(people.deployer.key, "revokeKey", device.preimage.deviceId, 1);
-    await until("the broker ends its connection", () => !device.connected, 5_000);
+    await until("the broker ends its connection", () => !device.connected);
     await expect(device.connect()).rejects.toThrow(/bad username or password/i);
     await revoked();
     await refused("revoked", () => good.send(device.pack()));
     expect((await info(device)).head?.headerDigest).toBe(again.signed.headerDigest);
     await device.close();
-  }, 240_000);
+  });
 
   test("every refusal is a sentence with a code in the operator's status", async () => {
     const { refusedPacks } = await t.status(3);

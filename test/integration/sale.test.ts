@@ -118,22 +118,18 @@ beforeAll(async () => {
   });
   await listener.subscribeAsync(rightsOf({ kind: "operator", id: address }).subscribe, { qos: 1 });
   stream = t.streamOf("park");
-  const found = await until(
-    "forty slots are anchored",
-    async () => {
-      const info = await t.get<StreamInfo>(1, `/streams/${stream}`);
-      return (info.lastSlot ?? 0) > (info.firstSlot ?? Infinity) + 40 && info;
-    },
-    60_000,
-  );
+  const found = await until("forty slots are anchored", async () => {
+    const info = await t.get<StreamInfo>(1, `/streams/${stream}`);
+    return (info.lastSlot ?? 0) > (info.firstSlot ?? Infinity) + 40 && info;
+  });
   preimage = found.preimage;
   first = found.firstSlot as number;
-}, 240_000);
+});
 
 afterAll(async () => {
   await listener?.endAsync(true);
   await t?.stop();
-}, 240_000);
+});
 
 /** A window of slots with what an operator holds of it. */
 async function windowOf(fromSlot: number, toSlot: number) {
@@ -177,12 +173,8 @@ describe("a sale nobody has to trust", () => {
     expect(honest.report.readings).toBe(220);
     // The buyer says nothing: the deliverer's process presses the button after the window.
     const paid = honest.deal.price - honest.deal.fee;
-    await until(
-      "the seller has the price",
-      async () => (await credit(t.city.people.city.address)) === before + paid,
-      30_000,
-    );
-  }, 240_000);
+    await until("the seller has the price", async () => (await credit(t.city.people.city.address)) === before + paid);
+  });
 
   test("the indexer tells of it: the offer, the deal with all that happened, who may buy", async () => {
     const buyer = t.city.people.buyer.address;
@@ -254,7 +246,7 @@ describe("a sale nobody has to trust", () => {
     expect(revealed, "the private key of one node is in the proof, no other").toHaveLength(1);
     expect(await credit(t.city.people.buyer.address)).toBe(before + BigInt(draft.deal.price) + 5_000n);
     expect(await bond(mallory.address)).toBe(1_000n);
-  }, 240_000);
+  });
 
   test("too few keys, a stranger, a second delivery, a false claim, an early button: the escrow refuses each", async () => {
     const deliverer = await funded(t, 6_000n);
@@ -306,7 +298,7 @@ describe("a sale nobody has to trust", () => {
     await senderOf(t, stranger).transact({ to: escrow(), data: release });
     expect(await credit(t.city.people.city.address)).toBe(before + open.deal.price - open.deal.fee);
     expect(await bond(deliverer.address), "bond and fee").toBe(6_000n + open.deal.fee);
-  }, 240_000);
+  });
 
   test("a deliverer declines what its keys do not open: wrong readings, a cover that is not canonical", async () => {
     const deliverer = t.city.people.deliverers[0]?.address as Hex;
@@ -332,7 +324,7 @@ describe("a sale nobody has to trust", () => {
       expect(await Escrow.queryFilter(Escrow.filters.Delivered(id), 0)).toHaveLength(0);
     }
     expect(await bond(deliverer)).toBe(before);
-  }, 240_000);
+  });
 
   test("orders that were signed apart meet: anyone settles them, once, and the deliverer serves", async () => {
     const { chainId, addresses } = t.city.run.deployment;
@@ -408,7 +400,7 @@ describe("a sale nobody has to trust", () => {
     const made = { E: { x: Ex, v: Number(vE) }, masked: [...masked] as Hex[] };
     const keys = unmask({ chainId, escrow: addresses.Escrow, dealId: id }, secret, nodes, made);
     expect(keys).toEqual(await keysOf(t, 2, stream, window.fromSlot, window.toSlot));
-  }, 240_000);
+  });
 
   test("orders left with a market are checked, listed, and settled by it as soon as two meet; cancelled ones never", async () => {
     const { deployment } = t.city.run;
@@ -511,7 +503,7 @@ describe("a sale nobody has to trust", () => {
       "the rest of the offer is off the book",
       async () => (await listed(`kind=offer&stream=${stream}`)).length === 1,
     );
-  }, 240_000);
+  });
 
   test("a silent deliverer: the fallback serves after half the time; without one the buyer is refunded", async () => {
     const silent = await funded(t, 6_000n);
@@ -535,7 +527,7 @@ describe("a sale nobody has to trust", () => {
     expect(delivered?.args.by.toLowerCase()).toBe(fallback);
     await expect(buy(t.shop(), alone, first + 5, first + 6)).rejects.toThrow(/nobody delivered in time|refunded/);
     expect(await credit(t.city.people.buyer.address)).toBe(before + done.deal.price);
-  }, 240_000);
+  });
 });
 
 describe("what a proof says, through the command line", () => {
@@ -564,7 +556,7 @@ describe("what a proof says, through the command line", () => {
     expect(offline.out).toMatch(/proved/);
     expect([offline.code, rpc.code, both.code, none.code]).toEqual([0, 0, 2, 2]);
     expect(rpc.out).toMatch(/as anchored, the device's key as registered/);
-  }, 240_000);
+  });
 
   test("of a device in quarantine it stays proved, and says so", async () => {
     const right = changed("marked", () => undefined);
@@ -601,7 +593,7 @@ describe("what a proof says, through the command line", () => {
       expect(out).toMatch(/refused/);
       expect(out).toMatch(cases[i]?.[1] as RegExp);
     }
-  }, 240_000);
+  });
 
   test("an old head does not end a newer window", async () => {
     const operators = t.shop().operators;
@@ -641,7 +633,7 @@ describe("what a proof says, through the command line", () => {
     const { code, out } = await msec(["verify", stale, "--offline"]);
     expect(code, out).toBe(1);
     expect(out).toMatch(/head/);
-  }, 240_000);
+  });
 });
 
 describe("what leaves a home", () => {
@@ -690,7 +682,7 @@ describe("what leaves a home", () => {
       }),
     );
     expect([...spans]).toEqual(["9999/6/0"]);
-  }, 240_000);
+  });
 });
 
 function splitMessage(message: Uint8Array): Uint8Array {
@@ -802,7 +794,7 @@ describe("what was erased", () => {
     } finally {
       await old.stop();
     }
-  }, 180_000);
+  });
 });
 
 describe("consent", () => {
@@ -849,7 +841,7 @@ describe("consent", () => {
     const grant = [streamOf(preimage), research, who, 0, Date.now() + 86_400_000] as const;
     await owner.transact({ to, data: ConsentRegistry.interface.encodeFunctionData("grant", [...grant]) });
     expect((await buy(t.shop(), offer, first + 30, first + 31)).report.packs).toBe(2);
-  }, 240_000);
+  });
 
   test("the person measured takes everything back alone: all keys are destroyed, and it is complete on the chain", async () => {
     const { city } = t;
@@ -870,7 +862,7 @@ describe("consent", () => {
     const again = await msec(["erase", "home/room", "--all", "--dir", city.layout.root]);
     expect(again.code).not.toBe(0);
     expect(again.out).toMatch(/ConsentRegistry_StreamErased/);
-  }, 240_000);
+  });
 });
 
 const onQuorum = process.env.MSEC_NETWORK === "quorum";

@@ -53,11 +53,11 @@ beforeAll(async () => {
   honest = await subscribe(t.shop(), await subscriptionOffer(t, preimage, stream, deliverer), DEPOSIT);
   wrongKey = await subscribe(t.shop(), await subscriptionOffer(t, preimage, stream, liar.address), DEPOSIT);
   overclaim = await subscribe(t.shop(), await subscriptionOffer(t, preimage, stream, greedy.address), DEPOSIT);
-}, 240_000);
+});
 
 afterAll(async () => {
   await t?.stop();
-}, 240_000);
+});
 
 /** Delivers the first batch by hand, once the stream has gone on past it: with this key, claiming these slots. */
 async function deliverBy(
@@ -115,7 +115,7 @@ describe("a subscription to a live stream", () => {
     expect(told.join("\n")).toMatch(/the key is wrong: proved/);
     expect((await stateOf(t.city.contracts, wrongKey.id)).phase).toBe(PHASE.ended);
     expect(await credit(t.city.people.buyer.address)).toBe(before + DEPOSIT + BATCH_BOND);
-  }, 240_000);
+  });
 
   test("a slot that holds nothing can't be charged for: shown by the packs on either side of it", async () => {
     const before = await credit(t.city.people.buyer.address);
@@ -130,7 +130,7 @@ describe("a subscription to a live stream", () => {
     expect(refuted[0]?.fault).toMatch(/^slot \d+ is paid and holds nothing$/);
     expect((await stateOf(t.city.contracts, overclaim.id)).phase).toBe(PHASE.ended);
     expect(await credit(t.city.people.buyer.address)).toBe(before + DEPOSIT + BATCH_BOND);
-  }, 240_000);
+  });
 
   test("batches come by themselves, open, are complete, cost what they hold, and are settled unless complained of", async () => {
     const { contracts, people } = t.city;
@@ -172,7 +172,7 @@ describe("a subscription to a live stream", () => {
     expect(ended.code, ended.out).toBe(0);
     expect((JSON.parse(ended.out) as { phase: string }).phase).toMatch(/^(ending|ended)$/);
     // What was over is delivered or its time runs out; then the deliverer ends it, and all of the rest is the buyer's.
-    await until("it has ended", async () => (await stateOf(contracts, honest.id)).phase === PHASE.ended, 60_000);
+    await until("it has ended", async () => (await stateOf(contracts, honest.id)).phase === PHASE.ended);
     const paid = (await batchesOf(contracts, honest.id)).reduce(
       (sum, b) => sum + BigInt([...b.slots.toString(2)].filter((bit) => bit === "1").length),
       0n,
@@ -184,7 +184,7 @@ describe("a subscription to a live stream", () => {
     const [event] = await contracts.Subscription.queryFilter(contracts.Subscription.filters.Ended(honest.id), 0);
     const [ending] = await contracts.Subscription.queryFilter(contracts.Subscription.filters.Ending(honest.id), 0);
     expect((event?.args.toBuyer ?? 0n) + (ending?.args.toBuyer ?? 0n) + paid * SLOT_PRICE).toBe(DEPOSIT);
-  }, 240_000);
+  });
 
   test("consent withdrawn: the deliverer ends it without showing a key, and the deposit is the buyer's", async () => {
     const { contracts, people } = t.city;
@@ -193,11 +193,11 @@ describe("a subscription to a live stream", () => {
     const { ConsentRegistry } = t.city.run.deployment.addresses;
     const data = contracts.ConsentRegistry.interface.encodeFunctionData("revokeAll", [streamOf(preimage)]);
     await senderOf(t, people.city).transact({ to: ConsentRegistry, data });
-    await until("it has ended", async () => (await stateOf(contracts, kept.id)).phase === PHASE.ended, 20_000);
+    await until("it has ended", async () => (await stateOf(contracts, kept.id)).phase === PHASE.ended);
     expect(await batchesOf(contracts, kept.id)).toEqual([]);
     const [event] = await contracts.Subscription.queryFilter(contracts.Subscription.filters.Ended(kept.id), 0);
     expect([Number(event?.args.reason), event?.args.toBuyer]).toEqual([3, DEPOSIT]);
     const tx = await t.city.provider.getTransaction(event?.transactionHash as string);
     expect(contracts.Subscription.interface.parseTransaction(tx as never)?.name).toBe("end");
-  }, 240_000);
+  });
 });

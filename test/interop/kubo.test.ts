@@ -47,7 +47,7 @@ describe.skipIf(!version)(`Kubo ${version ?? ""}`, () => {
       child.on("exit", () => reject(new Error(`Kubo ended: ${text}`)));
     });
     kubo = openContents({ kuboUrl: url, host: "127.0.0.1", port: 0, read: none }, failed);
-  }, 240_000);
+  });
 
   afterAll(async () => {
     await kubo?.stop();

@@ -127,5 +127,5 @@ describe.skipIf(missing !== undefined)("a device without Node, with a TPM", () =
     } finally {
       await tpm.stop();
     }
-  }, 240_000);
+  });
 });

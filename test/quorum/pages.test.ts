@@ -36,13 +36,12 @@ describe.skipIf(missing)("the marketplace on GoQuorum", () => {
     await until(
       "fifty packs are anchored",
       async () => ((await t.get<{ head: { seq: number } | null }>(1, `/streams/${stream}`)).head?.seq ?? 0) > 50,
-      120_000,
     );
     await until("the indexer knows the offer", async () => {
       const response = await fetch(`${t.city.run.indexer}/offers`);
       return ((await response.json()) as { items: { description: unknown }[] }).items[0]?.description;
     });
-  }, 300_000);
+  });
   afterEach(async ({ task }) => {
     if (task.result?.state === "fail") console.log(`${page.url()} says:\n${await page.locator("main").innerText()}`);
     expect(browser.wrongs.splice(0)).toEqual([]);

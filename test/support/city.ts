@@ -14,11 +14,14 @@ import { shopOf } from "../../apps/cli/src/demo.ts";
 import { type Shop } from "../../apps/cli/src/market/buy.ts";
 import { type Status } from "../../oracles/custody/src/health.ts";
 
+/** Longer than anything takes on a busy machine: what doesn't come by then won't. */
+const PATIENCE_MS = 120_000;
+
 /** Waits until `check` gives something, and says what it waited for when it does not. */
 export async function until<T>(
   what: string,
   check: () => Promise<T | undefined | false> | T | undefined | false,
-  timeoutMs = 60_000,
+  timeoutMs = PATIENCE_MS,
 ): Promise<T> {
   const end = Date.now() + timeoutMs;
   let last = "";
@@ -32,6 +35,20 @@ export async function until<T>(
     if (Date.now() > end) throw new Error(`not within ${timeoutMs / 1000} s: ${what}${last}`);
     await sleep(100);
   }
+}
+
+/** Waits until a value has not changed for a time, and returns it: what was under way has come by then. */
+export async function settled<T>(what: string, read: () => Promise<T>, quietMs: number): Promise<T> {
+  let last = await read();
+  let since = Date.now();
+  return until(`${what} for ${quietMs / 1000} s`, async () => {
+    const now = await read();
+    if (now !== last) {
+      last = now;
+      since = Date.now();
+    }
+    return Date.now() - since >= quietMs && { last };
+  }).then(({ last }) => last);
 }
 
 /** A CSV file of rows a given time apart, whose values tell their row. */
@@ -158,22 +175,17 @@ export class TestCity {
   }
 
   /** Has a process killed the next time it comes to a step, and waits until another runs in its place. */
-  async killAt(
-    name: string,
-    step: string,
-    timeoutMs = 30_000,
-    provoke: () => Promise<unknown> | void = () => undefined,
-  ) {
+  async killAt(name: string, step: string, provoke: () => Promise<unknown> | void = () => undefined) {
     const before = this.pid(name);
     writeFileSync(join(this.root, `${name}.kill`), step);
     await provoke();
-    await this.restarted(name, before, `${name} comes to the step ${step}`, timeoutMs);
+    await this.restarted(name, before, `${name} comes to the step ${step}`);
   }
 
-  async restarted(name: string, before: number, what = `${name} is started again`, timeoutMs = 30_000): Promise<void> {
-    await until(what, () => this.pid(name) !== before && isAlive(this.pid(name)), timeoutMs);
+  async restarted(name: string, before: number, what = `${name} is started again`): Promise<void> {
+    await until(what, () => this.pid(name) !== before && isAlive(this.pid(name)));
     const answers = this.urlOf(name);
-    if (answers) await until(`${name} answers again`, async () => (await fetch(answers)).ok, 60_000);
+    if (answers) await until(`${name} answers again`, async () => (await fetch(answers)).ok);
   }
 
   urlOf(name: string): string | undefined {

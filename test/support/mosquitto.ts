@@ -90,14 +90,14 @@ export class ProductionBroker {
     });
     t.city.processes.start({ name: "enrolment", script, args: [file] });
     const at = profileFiles(join(dataDir, "mosquitto"));
-    const ca = await until("the enrolment service has made its authority", () => readFileSync(at.ca, "utf8"), 60_000);
-    await until("the profile is written", () => readFileSync(at.revoked, "utf8"), 60_000);
+    const ca = await until("the enrolment service has made its authority", () => readFileSync(at.ca, "utf8"));
+    await until("the profile is written", () => readFileSync(at.revoked, "utf8"));
     const url = `mqtts://localhost:${mqttPort}`;
     const broker = new ProductionBroker(t, dataDir, url, { url: `https://localhost:${port}`, ca });
     try {
       await broker.up();
       const answers = () => ask(broker.server, { path: "/.well-known/est/cacerts" });
-      await until("the enrolment service answers", answers, 60_000);
+      await until("the enrolment service answers", answers);
       return broker;
     } catch (error) {
       await broker.kill();

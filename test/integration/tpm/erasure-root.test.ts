@@ -259,7 +259,7 @@ describe.skipIf(missing !== undefined)("the root of the erasure keys in a TPM", 
         },
       );
       console.log(`first start: cut at each of ${commands} commands`);
-    }, 240_000);
+    });
 
     test("the move of a root from a file loses no key, and the file goes", async () => {
       const file = () => new FileRoot(at("erasure.root"));
@@ -278,7 +278,7 @@ describe.skipIf(missing !== undefined)("the root of the erasure keys in a TPM", 
         },
       );
       console.log(`moving the root: cut at each of ${commands} commands`);
-    }, 240_000);
+    });
 
     test("replacing the root loses no key, and old copies stay refused", async () => {
       let current: ReturnType<ErasureKeys["get"]>;
@@ -312,7 +312,7 @@ describe.skipIf(missing !== undefined)("the root of the erasure keys in a TPM", 
         },
       );
       console.log(`replacing the root: cut at each of ${commands} commands`);
-    }, 240_000);
+    });
 
     test("the same process goes on after a cut: the next attempt ends what was begun", async () => {
       line.cutAt(undefined);
@@ -335,7 +335,7 @@ describe.skipIf(missing !== undefined)("the root of the erasure keys in a TPM", 
         busy.promote(A);
         expect((await open()).get(A)).toEqual(busy.get(A));
       }
-    }, 240_000);
+    });
   });
 
   test("an erased slot does not open from any old copy: database, files and TPM as they were before", async () => {
@@ -365,5 +365,5 @@ describe.skipIf(missing !== undefined)("the root of the erasure keys in a TPM", 
     } finally {
       await server.stop();
     }
-  }, 240_000);
+  });
 });
