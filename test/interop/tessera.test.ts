@@ -11,7 +11,12 @@ const [a, b, c] = clients;
 if (a && b && c) {
   const mandatoryRecipients = (await a.apiVersions()).includes("4.0");
   if (!mandatoryRecipients) console.log("skipped: mandatory recipients, which this manager does not know");
-  managerSuite(`the managers at ${pairs.join(", ")}`, () => ({ a, b, c }), { mandatoryRecipients });
+  const groups = await a.residentGroups().then(
+    () => true,
+    () => false,
+  );
+  if (!groups) console.log("skipped: groups of resident keys, which this manager does not know");
+  managerSuite(`the managers at ${pairs.join(", ")}`, () => ({ a, b, c }), { mandatoryRecipients, groups });
 } else {
   console.log(
     'skipped: no other privacy managers: give MSEC_PRIVACY_MANAGER_URL three times "Q2T-URL THIRDPARTY-URL", by commas',

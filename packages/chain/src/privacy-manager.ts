@@ -235,16 +235,16 @@ export class PrivacyManager {
   }
 
   #call(method: string, path: string, options: { at?: string; type?: string; body?: string } = {}): Promise<string> {
-    const { at = this.at, type = "application/json", body } = options;
+    const { at = this.at, type, body } = options;
     const failed = (why: string) =>
       new PrivacyManagerError(0, `the privacy manager at ${at} does not answer (${why}): start it, then try again`);
     const isUrl = /^https?:\/\//.test(at);
     const target = new URL(path, isUrl ? at : "http://localhost");
     const socket = isUrl ? {} : { socketPath: at.replace(/^unix:/, "") };
     const headers = {
-      accept:
-        path.endsWith("/isSender") || path.endsWith("/participants") || path.endsWith("/mandatory") ? "*/*" : type,
-      ...(body === undefined ? {} : { "content-type": type, "content-length": Buffer.byteLength(body) }),
+      // A Tessera tells text as text alone.
+      accept: type ?? "*/*",
+      ...(type && body !== undefined ? { "content-type": type, "content-length": Buffer.byteLength(body) } : {}),
     };
     return new Promise((resolve, reject) => {
       const signal = AbortSignal.timeout(TIMEOUT_MS);
