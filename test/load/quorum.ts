@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -10,8 +10,9 @@ import {
   findBinary,
   initNetwork,
   isManager,
-  managerUrl,
   type NetworkPlan,
+  type NodePlan,
+  privacyOf,
   profileOf,
   type RunningNetwork,
   upNetwork,
@@ -34,14 +35,15 @@ and readings anchored by a whole city on such a network.
   --json FILE     writes the figures as JSON
   --help          this
 
-MSEC_PRIVACY_MANAGER_URL="Q2T-URL THIRDPARTY-URL,Q2T-URL THIRDPARTY-URL" names two Tesseras: then what they send a second is
-measured in the same run, and the ratio told.
+MSEC_PRIVACY_MANAGER_URL="Q2T-URL THIRDPARTY-URL,Q2T-URL THIRDPARTY-URL" names two or more Tesseras: then private transactions
+of such a network with them, and what they send, are measured in the same run, and the ratios told.
 `;
 
-const BLOCK_SECONDS = 1;
+const NETWORK = { chainId: 20_261, validators: 4, observers: 0, blockSeconds: 1 };
 const MEMBERS = 3;
 const AT_ONCE = [1, 8, 16];
 const PRIVATE_SECONDS = 10;
+const SENDS_AT_ONCE = [1, 16];
 const SEND_SECONDS = 5;
 const CALIPER = { rate: 100, seconds: 20, workers: 2 };
 const CITY_SECONDS = 20;
@@ -59,25 +61,52 @@ interface Options {
 }
 
 async function memberOf(plan: NetworkPlan, n: number): Promise<Member> {
-  const node = plan.nodes[n - 1] as NetworkPlan["nodes"][number];
-  const ports = node.manager as NonNullable<typeof node.manager>;
-  const manager = new PrivacyManager(managerUrl(ports), `http://127.0.0.1:${ports.thirdParty}`);
+  const node = plan.nodes[n - 1] as NodePlan;
+  const { q2t, thirdParty } = privacyOf(node) as NonNullable<ReturnType<typeof privacyOf>>;
+  const manager = new PrivacyManager(q2t, thirdParty);
   return { profile: profileOf(plan, node), manager, key: (await manager.keys())[0] as string };
 }
 
-/** Sends a second from manager to manager, beside two others' where they are named. */
-async function sends(a: Member, b: Member) {
-  const pairs = (process.env.MSEC_PRIVACY_MANAGER_URL ?? "").split(",").filter((pair) => pair.trim() !== "");
-  const [c, d] = pairs.map((pair) => new PrivacyManager(...(pair.trim().split(/\s+/) as [string, string])));
-  const others = c && d && { from: c, to: (await d.keys())[0] as string, version: await c.version() };
-  const result = [];
-  for (const atOnce of [1, 16]) {
-    const ours = await sendRun(a.manager, b.key, atOnce, SEND_SECONDS);
-    const theirs = others && (await sendRun(others.from, others.to, atOnce, SEND_SECONDS));
-    const beside = theirs && { version: others.version, theirs, ratio: Number((ours / theirs).toFixed(2)) };
-    result.push({ atOnce, ours, ...beside });
+/** Private transactions of two parties, and what one's manager sends to the other's. */
+async function privatelyOn(plan: NetworkPlan, rounds: number) {
+  const [a, b] = [await memberOf(plan, 1), await memberOf(plan, 2)];
+  const transactions = [];
+  for (const atOnce of AT_ONCE) {
+    const each = [];
+    for (let n = 0; n < rounds; n++) each.push(await privateRun(a, b, atOnce, PRIVATE_SECONDS));
+    say(`private transactions, ${atOnce} at once: ${each.join(", ")} a second`);
+    transactions.push({ atOnce, perSecond: median(each), rounds: each });
   }
-  return result;
+  say("what the privacy managers send");
+  const sends = [];
+  for (const atOnce of SENDS_AT_ONCE)
+    sends.push({ atOnce, perSecond: await sendRun(a.manager, b.key, atOnce, SEND_SECONDS) });
+  return { version: await a.manager.version(), transactions, sends };
+}
+
+type Privately = Awaited<ReturnType<typeof privatelyOn>>;
+
+/** The same on a network of other managers, where some are named, and how many times theirs ours is. */
+async function beside(root: string, ours: Privately, rounds: number) {
+  const pairs = (process.env.MSEC_PRIVACY_MANAGER_URL ?? "").split(",").filter((pair) => pair.trim() !== "");
+  if (pairs.length < 2) return undefined;
+  const tesseras = pairs.map((pair) => {
+    const [q2t, thirdParty] = pair.trim().split(/\s+/) as [string, string];
+    return { q2t, thirdParty };
+  });
+  const plan = await initNetwork(root, { ...NETWORK, members: tesseras.length, tesseras });
+  const running = await upNetwork(root, say);
+  try {
+    const theirs = await privatelyOn(plan, rounds);
+    const ratios = (of: "transactions" | "sends") =>
+      ours[of].map(({ atOnce, perSecond }, i) => ({
+        atOnce,
+        ratio: Number((perSecond / (theirs[of][i] as { perSecond: number }).perSecond).toFixed(2)),
+      }));
+    return { ...theirs, ratios: { transactions: ratios("transactions"), sends: ratios("sends") } };
+  } finally {
+    await running.stop();
+  }
 }
 
 async function onNetwork(o: Options, { plan, pids }: RunningNetwork) {
@@ -91,16 +120,7 @@ async function onNetwork(o: Options, { plan, pids }: RunningNetwork) {
     rounds.push(round);
   }
   const of = (pick: (r: (typeof rounds)[number]) => number) => median(rounds.map(pick));
-  const [a, b] = [await memberOf(plan, 1), await memberOf(plan, 2)];
-  const privately = [];
-  for (const atOnce of AT_ONCE) {
-    const each = [];
-    for (let n = 0; n < o.rounds; n++) each.push(await privateRun(a, b, atOnce, PRIVATE_SECONDS));
-    say(`private transactions, ${atOnce} at once: ${each.join(", ")} a second`);
-    privately.push({ atOnce, perSecond: median(each), rounds: each });
-  }
-  say("what the privacy managers send");
-  const managers = await sends(a, b);
+  const privately = await privatelyOn(plan, o.rounds);
   const memory = Object.entries(pids()).map(([name, pid]) => [name, residentMb(pid)] as const);
   say(`Caliper: ${CALIPER.rate} transactions a second for ${CALIPER.seconds} s`);
   const caliper = await caliperRun(profiles[0] as (typeof profiles)[0], CALIPER).catch((error: Error) => ({
@@ -115,7 +135,6 @@ async function onNetwork(o: Options, { plan, pids }: RunningNetwork) {
       rounds,
     },
     private: privately,
-    managers,
     nodeMemoryMb: Object.fromEntries(memory.filter(([name]) => !isManager(name))),
     managerMemoryMb: Object.fromEntries(memory.filter(([name]) => isManager(name))),
     caliper,
@@ -148,25 +167,29 @@ function city(root: string): CityFigures {
 async function measure(o: Options, version: string) {
   const loadBefore = load();
   const root = mkdtempSync(join(tmpdir(), "msec-load-quorum-"));
-  const network = join(root, "network");
-  const options = { chainId: 20_261, validators: 4, observers: 0, members: MEMBERS, blockSeconds: BLOCK_SECONDS };
-  const down = () => downNetwork(network).then(() => rmSync(root, { recursive: true, force: true }));
+  const [network, other] = [join(root, "network"), join(root, "other")];
+  const down = async () => {
+    for (const one of [network, other]) if (existsSync(one)) await downNetwork(one);
+    rmSync(root, { recursive: true, force: true });
+  };
   const interrupt = () => void down().finally(() => process.exit(130));
   process.once("SIGINT", interrupt);
   process.once("SIGTERM", interrupt);
   try {
-    await initNetwork(network, options);
+    await initNetwork(network, { ...NETWORK, members: MEMBERS });
     const running = await upNetwork(network, say);
     const figures = await onNetwork(o, running);
     await running.stop();
+    const others = await beside(other, figures.private, o.rounds);
     say("the whole city on such a network");
     return {
       goQuorum: version,
-      validators: 4,
+      validators: NETWORK.validators,
       privacyManagers: MEMBERS,
-      blockSeconds: BLOCK_SECONDS,
+      blockSeconds: NETWORK.blockSeconds,
       senders: o.senders,
       ...figures,
+      ...(others ? { tessera: others } : {}),
       city: city(root),
       machine: { ...machine(), loadBefore, loadAfter: load() },
     };
@@ -176,6 +199,14 @@ async function measure(o: Options, version: string) {
 }
 
 type Figures = Awaited<ReturnType<typeof measure>>;
+
+const privateRows = (of: string, p: Privately): [string, string][] => [
+  ...p.transactions.map((t): [string, string] => ["private", `${t.perSecond} a second, ${t.atOnce} at once${of}`]),
+  ...p.sends.map((t): [string, string] => ["manager's sends", `${t.perSecond} a second, ${t.atOnce} at once${of}`]),
+];
+
+const ratios = ({ ratios: all }: NonNullable<Figures["tessera"]>, of: "transactions" | "sends") =>
+  all[of].map(({ atOnce, ratio }) => `${ratio} at ${atOnce}`).join(", ");
 
 function print(f: Figures): void {
   const list = (record: Record<string, number>) =>
@@ -189,11 +220,16 @@ function print(f: Figures): void {
       "public",
       `${f.public.perSecond} a second by ${f.senders} senders, p50 ${f.public.p50Ms} ms, p95 ${f.public.p95Ms} ms, lost ${f.public.lost}`,
     ],
-    ...f.private.map((p): [string, string] => ["private", `${p.perSecond} a second, ${p.atOnce} at once`]),
-    ...f.managers.map((m): [string, string] => [
-      "manager's sends",
-      `${m.ours} a second, ${m.atOnce} at once${"ratio" in m ? `; ${m.theirs} by ${m.version}, ratio ${m.ratio}` : ""}`,
-    ]),
+    ...privateRows("", f.private),
+    ...(f.tessera ? privateRows(`, Tessera ${f.tessera.version}`, f.tessera) : []),
+    ...(f.tessera
+      ? [
+          ["ratio to it", `private ${ratios(f.tessera, "transactions")}; sends ${ratios(f.tessera, "sends")}`] as [
+            string,
+            string,
+          ],
+        ]
+      : []),
     ["nodes (MB)", list(f.nodeMemoryMb)],
     ["managers (MB)", list(f.managerMemoryMb)],
     [

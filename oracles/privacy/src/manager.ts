@@ -138,7 +138,7 @@ export class Manager {
   async mandatory(key: string): Promise<string[]> {
     const envelope = await this.#get(key);
     if (envelope.flag !== FLAGS.mandatoryParties)
-      throw new PrivacyError(403, "Operation invalid. Transaction found is not a mandatory recipients privacy type");
+      throw new PrivacyError(400, "Operation invalid. Transaction found is not a mandatory recipients privacy type");
     return envelope.mandatory;
   }
 
