@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { connectChain, PRIVACY, PrivacyManager, PrivateSender } from "@msec/chain";
+import { connectChain, PRIVACY, PrivacyManager, type PrivateFor, PrivateSender, type SignedPrivate } from "@msec/chain";
 import { type EmbeddedPostgres, startPostgres } from "@msec/companion-db";
 import { type Hex, toHex } from "@msec/core";
 import {
@@ -22,7 +22,7 @@ import {
   upNetwork,
 } from "@msec/quorum";
 import { getCreateAddress } from "ethers";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 // Nodes whose privacy managers run elsewhere, by URL. No registry carries a Tessera: managers of ours, which have its API, stand
 // in for two. With MSEC_PRIVACY_MANAGER_URL ("Q2T-URL THIRDPARTY-URL", comma, and so on) it is those that are asked.
@@ -80,28 +80,67 @@ it.skipIf(given.length >= 2)("names the one that is away, and starts no node bef
   expect(runningProcesses(new NetworkFolder(root))).toEqual({});
 });
 
-it("brings a private transaction to the parties' nodes by them, and to nobody else's", async () => {
-  await begin();
-  plan ??= await initNetwork(root, { ...options, tesseras });
-  await upNetwork(root, () => undefined);
-  expect(Object.keys(runningProcesses(new NetworkFolder(root))).filter(isManager)).toEqual([]);
-  const providers = plan.nodes.slice(0, 3).map((one: NodePlan) => connectChain(profileOf(plan, one)));
-  try {
-    const [first] = providers as [(typeof providers)[0]];
-    const [sender, other] = tesseras.map(({ q2t, thirdParty }) => new PrivacyManager(q2t, thirdParty)) as [
-      PrivacyManager,
-      PrivacyManager,
-    ];
+describe("a private transaction by them", () => {
+  let providers: ReturnType<typeof connectChain>[] = [];
+  let sender: PrivacyManager;
+  let account: PrivateSender;
+  let privateFor: PrivateFor;
+  let nonce = 0;
+
+  beforeAll(async () => {
+    await begin();
+    plan ??= await initNetwork(root, { ...options, tesseras });
+    await upNetwork(root, () => undefined);
+    providers = plan.nodes.slice(0, 3).map((one: NodePlan) => connectChain(profileOf(plan, one)));
+    const [mine, other] = tesseras.map(({ q2t, thirdParty }) => new PrivacyManager(q2t, thirdParty));
+    sender = mine as PrivacyManager;
+    privateFor = { to: await (other as PrivacyManager).keys(), flag: PRIVACY.partyProtection };
+    account = new PrivateSender(toHex(new Uint8Array(randomBytes(32))), first(), sender);
+  });
+  afterAll(() => providers.forEach((provider) => provider.destroy()));
+
+  const first = () => providers[0] as (typeof providers)[0];
+
+  /** Makes a contract that keeps a word; `broadcast` brings it on its way. Then the parties' nodes have it, and no other. */
+  async function makes(broadcast: (signed: SignedPrivate) => Promise<void>): Promise<void> {
     const word = toHex(new Uint8Array(randomBytes(32)));
-    const account = new PrivateSender(toHex(new Uint8Array(randomBytes(32))), first, sender);
-    const { hash, raw } = await account.sign({ data: kept(word), gasLimit: 1_000_000 }, 0);
-    await account.broadcast(raw, { to: [(await other.keys())[0] as string], flag: PRIVACY.partyProtection });
-    const { blockNumber } = await first.mined(hash);
-    const address = getCreateAddress({ from: account.address, nonce: 0 });
+    const address = getCreateAddress({ from: account.address, nonce });
+    const signed = await account.sign({ data: kept(word), gasLimit: 1_000_000 }, nonce++);
+    await broadcast(signed);
+    const { blockNumber } = await first().mined(signed.hash);
     for (const provider of providers) while ((await provider.getBlockNumber()) < blockNumber) await sleep(100);
     const words = await Promise.all(providers.map((provider) => provider.getStorage(address, 0)));
     expect(words).toEqual([word, word, `0x${"00".repeat(32)}`]);
-  } finally {
-    for (const provider of providers) provider.destroy();
   }
+
+  it("comes to the parties' nodes, and to nobody else's", async () => {
+    expect(Object.keys(runningProcesses(new NetworkFolder(root))).filter(isManager)).toEqual([]);
+    await makes(({ raw }) => account.broadcast(raw, privateFor));
+  });
+
+  it("has one effect where it is sent again, before and after its block", async () => {
+    await makes(async ({ raw, hash }) => {
+      await account.broadcast(raw, privateFor);
+      await account.broadcast(raw, privateFor);
+      await first().mined(hash);
+      await account.broadcast(raw, privateFor);
+    });
+    expect(await first().getTransactionCount(account.address)).toBe(nonce);
+  });
+
+  it("goes on where its sender died after its content had come to the parties", async () => {
+    await makes(async ({ raw, key }) => {
+      await sender.sendStored(key, privateFor);
+      await account.broadcast(raw, privateFor);
+    });
+  });
+
+  it("is refused, and uses no nonce, where nobody has the key that it names", async () => {
+    const { raw } = await account.sign({ data: kept(`0x${"11".repeat(32)}`), gasLimit: 1_000_000 }, nonce);
+    const stranger = { ...privateFor, to: [randomBytes(32).toString("base64")] };
+    await expect(account.broadcast(raw, stranger)).rejects.toThrow(/does not take the private transaction/);
+    expect(await first().getTransactionCount(account.address, "pending")).toBe(nonce);
+    await account.broadcast(raw, privateFor);
+    nonce++;
+  });
 });

@@ -1,5 +1,5 @@
 import { addressOfKey, fromHex, type Hex, toHex } from "@msec/core";
-import { encodeRlp, type JsonRpcProvider, keccak256, SigningKey, toBeArray } from "ethers";
+import { decodeRlp, encodeRlp, type JsonRpcProvider, keccak256, SigningKey, toBeArray } from "ethers";
 import { z } from "zod";
 import { type PrivacyManager, type PrivateFor, PRIVACY } from "./privacy-manager.ts";
 import { type Call, type SignedTransaction } from "./sender.ts";
@@ -9,6 +9,8 @@ import { type Call, type SignedTransaction } from "./sender.ts";
 
 const KEY_BYTES = 64;
 const GAS_LIMIT = 8_000_000n;
+/** Of a legacy transaction. */
+const DATA_FIELD = 5;
 
 const word = (value: number | bigint): Uint8Array => toBeArray(value);
 const hexBytes = z.string().regex(/^0x([0-9a-f]{2})*$/i) as unknown as z.ZodType<Hex>;
@@ -71,12 +73,29 @@ export class PrivateSender {
       ...(mandatory.length > 0 ? { mandatoryFor: mandatory } : {}),
     };
     try {
-      await this.#provider.send("eth_sendRawPrivateTransaction", [raw, args]);
+      await this.#hand("eth_sendRawPrivateTransaction", raw, args);
+    } catch (error) {
+      // A Tessera refuses to bring the same content twice; its parties hold it, and what is left is the transaction.
+      if (!(await this.#isWithParties(raw, flag))) throw error;
+      await this.#hand("eth_sendRawTransaction", raw);
+    }
+  }
+
+  async #hand(method: string, raw: Hex, ...args: object[]): Promise<void> {
+    try {
+      await this.#provider.send(method, [raw, ...args]);
     } catch (error) {
       const text = String((error as { error?: { message?: string } }).error?.message ?? (error as Error).message);
       if (/already known|known transaction|nonce too low/i.test(text)) return;
       throw new Error(`the node does not take the private transaction: ${text}`, { cause: error });
     }
+  }
+
+  /** A manager has what it sent only once all parties have it. */
+  async #isWithParties(raw: Hex, flag: PrivateFor["flag"]): Promise<boolean> {
+    const key = (decodeRlp(raw) as string[])[DATA_FIELD] as Hex;
+    const held = await this.#manager.receive(key).catch(() => undefined);
+    return held?.flag === flag;
   }
 }
 

@@ -51,7 +51,7 @@ const [partyA, partyB] = [randomBytes(32).toString("base64"), randomBytes(32).to
 
 describe("a private transaction", () => {
   const key = random(64);
-  const manager = { storeRaw: async () => key } as unknown as PrivacyManager;
+  const manager = { storeRaw: async () => key, receive: async () => undefined } as unknown as PrivacyManager;
   const sender = () => new PrivateSender(random(32), provider, manager);
 
   test("names its parties, flag and mandatory parties, and no field that a node does not know", async () => {
