@@ -1,12 +1,12 @@
 import { PrivacyManager } from "@msec/chain";
 import { test } from "vitest";
 import { managerSuite } from "../support/manager-suite.ts";
+import { managersElsewhere } from "../support/managers-elsewhere.ts";
 
 // The suite of the client on managers that run elsewhere, such as three Tesseras: "Q2T-URL THIRDPARTY-URL", comma, and so on.
 
-const pairs = (process.env.MSEC_PRIVACY_MANAGER_URL ?? "").split(",").filter((pair) => pair.trim() !== "");
-const clients = pairs.map((pair) => new PrivacyManager(...(pair.trim().split(/\s+/) as [string, string])));
-const [a, b, c] = clients;
+const elsewhere = managersElsewhere();
+const [a, b, c] = elsewhere.map(({ q2t, thirdParty }) => new PrivacyManager(q2t, thirdParty));
 
 if (a && b && c) {
   const mandatoryRecipients = (await a.apiVersions()).includes("4.0");
@@ -16,7 +16,10 @@ if (a && b && c) {
     () => false,
   );
   if (!groups) console.log("skipped: groups of resident keys, which this manager does not know");
-  managerSuite(`the managers at ${pairs.join(", ")}`, () => ({ a, b, c }), { mandatoryRecipients, groups });
+  managerSuite(`the managers at ${elsewhere.map(({ q2t }) => q2t).join(", ")}`, () => ({ a, b, c }), {
+    mandatoryRecipients,
+    groups,
+  });
 } else {
   console.log(
     'skipped: no other privacy managers: give MSEC_PRIVACY_MANAGER_URL three times "Q2T-URL THIRDPARTY-URL", by commas',

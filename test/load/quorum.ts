@@ -17,6 +17,7 @@ import {
   type RunningNetwork,
   upNetwork,
 } from "@msec/quorum";
+import { managersElsewhere } from "../support/managers-elsewhere.ts";
 import { caliperRun } from "./caliper.ts";
 import { load, machine, residentMb } from "./machine.ts";
 import { median, type Member, privateRun, publicRun, sendRun } from "./transactions.ts";
@@ -88,12 +89,8 @@ type Privately = Awaited<ReturnType<typeof privatelyOn>>;
 
 /** The same on a network of other managers, where some are named, and how many times theirs ours is. */
 async function beside(root: string, ours: Privately, rounds: number) {
-  const pairs = (process.env.MSEC_PRIVACY_MANAGER_URL ?? "").split(",").filter((pair) => pair.trim() !== "");
-  if (pairs.length < 2) return undefined;
-  const tesseras = pairs.map((pair) => {
-    const [q2t, thirdParty] = pair.trim().split(/\s+/) as [string, string];
-    return { q2t, thirdParty };
-  });
+  const tesseras = managersElsewhere().slice(0, MEMBERS);
+  if (tesseras.length < 2) return undefined;
   const plan = await initNetwork(root, { ...NETWORK, members: tesseras.length, tesseras });
   const running = await upNetwork(root, say);
   try {

@@ -24,21 +24,25 @@ import { fromHex, type Hex, signDigest, toHex, utf8 } from "@msec/core";
 import {
   downNetwork,
   initNetwork,
-  managerUrl,
   type NetworkPlan,
   type NodePlan,
+  privacyOf,
   profileOf,
   upNetwork,
 } from "@msec/quorum";
 import { Contract, ContractFactory, getCreateAddress, Interface } from "ethers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { managersElsewhere } from "../support/managers-elsewhere.ts";
 
 // A private agreement of two parties with an auditor on a real network, each at a node of its own, an outsider at the fourth, and at the
-// fifth a party that joins later: as the contract PrivateAgreement, and as `msec agreement`.
+// fifth a party that joins later: as the contract PrivateAgreement, and as `msec agreement`. Where MSEC_PRIVACY_MANAGER_URL names five
+// managers ("Q2T-URL THIRDPARTY-URL", comma, and so on), such as Tesseras, with them in place of ours.
 
 const SOURCE = "contracts/privacy/PrivateAgreement.sol";
 const ACTIVE = 2n;
 const TERMS = "Park readings at 5 cents each until further notice.";
+const MEMBERS = 5;
+const elsewhere = managersElsewhere().slice(0, MEMBERS);
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 const GAS = 6_000_000;
@@ -64,6 +68,7 @@ let token: Hex;
 let mint: (to: Hex, amount: bigint) => Promise<unknown>;
 const { abi, bytecode } = artifact(SOURCE);
 const functions = new Interface(abi);
+const serversOf = (node: NodePlan) => privacyOf(node) as NonNullable<ReturnType<typeof privacyOf>>;
 const side = (n: number) => sides[n] as Side;
 const addressOf = (at: Side) => new Sender(at.account, at.provider, plan.chainId).address;
 
@@ -84,13 +89,14 @@ function sideOf(node: NodePlan, party: string, manager: PrivacyManager): Side {
 
 beforeAll(async () => {
   plan = await initNetwork(join(root, "network"), {
-    ...{ chainId: 20_261, validators: 4, observers: 1, members: 5, blockSeconds: 1 },
+    ...{ chainId: 20_261, validators: 4, observers: 1, members: MEMBERS, blockSeconds: 1 },
+    ...(elsewhere.length === MEMBERS ? { tesseras: elsewhere } : {}),
   });
   await upNetwork(join(root, "network"), () => undefined);
   sides = await Promise.all(
     plan.nodes.map(async (node) => {
-      const ports = node.manager as NonNullable<NodePlan["manager"]>;
-      const manager = new PrivacyManager(managerUrl(ports), `http://127.0.0.1:${ports.thirdParty}`);
+      const { q2t, thirdParty } = serversOf(node);
+      const manager = new PrivacyManager(q2t, thirdParty);
       return sideOf(node, (await manager.keys())[0] as string, manager);
     }),
   );
@@ -212,18 +218,16 @@ describe("msec agreement", () => {
   /** By one side's manager and account, and another's node. */
   function msecAt(n: number, nodeOf: number, ...args: string[]): Promise<Ran> {
     const { node } = side(n);
-    const ports = node.manager as NonNullable<NodePlan["manager"]>;
+    const { q2t, thirdParty } = serversOf(node);
     const { rpc } = profileOf(plan, side(nodeOf).node);
     const flags = ["--rpc", rpc, "--digests", digestsAddress, "--token", token, "--json"];
     const env = {
       ...process.env,
-      MSEC_PRIVACY_MANAGER: managerUrl(ports),
+      MSEC_PRIVACY_MANAGER: q2t,
       MSEC_ACCOUNT: join(root, "accounts", node.name),
     };
-    const thirdParty = OF_ALL.includes(args[0] as string)
-      ? []
-      : ["--third-party", `http://127.0.0.1:${ports.thirdParty}`];
-    return run(["agreement", ...args, ...flags, ...thirdParty], env);
+    const own = OF_ALL.includes(args[0] as string) ? [] : ["--third-party", thirdParty];
+    return run(["agreement", ...args, ...flags, ...own], env);
   }
 
   /** As the operator of one side's node. */

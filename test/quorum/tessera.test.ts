@@ -23,6 +23,7 @@ import {
 } from "@msec/quorum";
 import { getCreateAddress } from "ethers";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { managersElsewhere, type ManagerElsewhere } from "../support/managers-elsewhere.ts";
 
 // Nodes whose privacy managers run elsewhere, by URL. No registry carries a Tessera: managers of ours, which have its API, stand
 // in for two. With MSEC_PRIVACY_MANAGER_URL ("Q2T-URL THIRDPARTY-URL", comma, and so on) it is those that are asked.
@@ -32,17 +33,14 @@ const root = join(home, "network");
 const options = { chainId: 20_261, validators: 4, observers: 0, members: 2, blockSeconds: 1 };
 /** Keeps the word that it was made with. */
 const kept = (word: Hex): Hex => `0x7f${word.slice(2)}6000556001603060003960016000f300`;
-const given = (process.env.MSEC_PRIVACY_MANAGER_URL ?? "").split(",").filter((pair) => pair.trim() !== "");
+const given = managersElsewhere();
 let begin: () => Promise<void> = () => Promise.resolve();
 let end: () => Promise<void> = () => Promise.resolve();
-let tesseras: { q2t: string; thirdParty: string }[];
+let tesseras: ManagerElsewhere[];
 let plan: NetworkPlan;
 
 beforeAll(async () => {
-  tesseras = given.slice(0, 2).map((pair) => {
-    const [q2t, thirdParty] = pair.trim().split(/\s+/) as [string, string];
-    return { q2t, thirdParty };
-  });
+  tesseras = given.slice(0, 2);
   if (tesseras.length < 2) await standIn();
 });
 afterAll(async () => {
@@ -55,7 +53,7 @@ async function standIn(): Promise<void> {
   const elsewhere = join(home, "elsewhere");
   const { nodes } = await initNetwork(elsewhere, options);
   const members = nodes.filter(({ manager }) => manager);
-  tesseras = members.map((one) => privacyOf(one) as { q2t: string; thirdParty: string });
+  tesseras = members.map((one) => privacyOf(one) as ManagerElsewhere);
   let server: EmbeddedPostgres | undefined;
   let running: Running[] = [];
   begin = async () => {
