@@ -254,7 +254,7 @@ describe("a sale nobody has to trust", () => {
     const offer = await offerOf(t, preimage, stream, {
       deliverer: deliverer.address,
       deliverSeconds: 60,
-      complainSeconds: 3,
+      complainSeconds: 12,
     });
     const window = await windowOf(first + 3, first + 9);
     const open = await openDeal(t, offer, preimage, window);
@@ -511,7 +511,7 @@ describe("a sale nobody has to trust", () => {
     const helped = await offerOf(t, preimage, stream, {
       deliverer: silent.address,
       fallbackDeliverer: fallback,
-      deliverSeconds: 12,
+      deliverSeconds: 30,
       complainSeconds: 30,
     });
     const alone = await offerOf(t, preimage, stream, {

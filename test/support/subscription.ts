@@ -64,8 +64,8 @@ export async function subscriptionOffer(
     bond: BATCH_BOND,
     depth: 30,
     slotSeconds: 1,
-    deliverSeconds: 30,
-    complainSeconds: 8,
+    deliverSeconds: 45,
+    complainSeconds: 20,
     silenceSeconds: 120,
     licence: toHex(new Uint8Array(randomBytes(32))),
   };
