@@ -21,7 +21,7 @@ const commands = {
 };
 
 /** Commands that serve the pages. */
-const WITH_PAGES = ["start", "test", "test:browser"];
+const WITH_PAGES = ["start", "setup", "test", "test:browser", "test:quorum"];
 
 /** Runs a script under the project's Node and ends as it ends. */
 export async function run(script, args, { pages = false } = {}) {
