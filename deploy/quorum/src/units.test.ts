@@ -32,6 +32,7 @@ interface Service {
   restart: string;
   mem_limit: string;
   volumes: { source: string }[];
+  healthcheck?: { test: string[] };
   depends_on?: Record<string, { condition: string }>;
 }
 
@@ -91,6 +92,12 @@ describe("the compose file", () => {
       "node-1-key": { condition: "service_completed_successfully" },
       "node-1-manager": { condition: "service_healthy" },
     });
+    const { test } = all["node-1-manager"]?.healthcheck ?? { test: [] };
+    expect(test).toHaveLength(4);
+    expect(
+      test.filter((word) => word.includes(" ")),
+      "Podman takes a word apart at a space",
+    ).toEqual([]);
     expect(all["node-4"]?.depends_on).toEqual({ "node-4-key": { condition: "service_completed_successfully" } });
     expect(all["node-1"]?.command.join(" ").replaceAll("$$", "$")).toContain(`--config ${folder.config("node-1")}`);
   });

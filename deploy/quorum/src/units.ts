@@ -196,7 +196,8 @@ function servicesOf(folder: NetworkFolder, plan: NetworkPlan, one: NodePlan): Re
     },
   };
   if (one.manager) {
-    const answers = `fetch("${privacy?.q2t}/upcheck").then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))`;
+    // Without a space: Podman takes a word apart at them.
+    const answers = `fetch("${privacy?.q2t}/upcheck").then((r)=>process.exit(r.ok?0:1),()=>process.exit(1))`;
     services[manager] = {
       ...script(MEMORY.manager, programOf("manager", MANAGER, folder.managerConfig(one.name)), [
         bind(folder.manager(one.name)),
