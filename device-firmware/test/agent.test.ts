@@ -9,7 +9,7 @@ import { WrapKey } from "@msec/secure-element";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { KeyFile } from "../src/identity.ts";
 import type { ConfigInput } from "../src/index.ts";
-import { airRows, City, type CityStream, until, wait } from "./city.ts";
+import { type Agent, airRows, City, type CityStream, until, wait } from "./city.ts";
 
 // Processes start in seconds on a busy machine.
 vi.setConfig({ testTimeout: 240_000 });
@@ -47,6 +47,14 @@ async function air(rows: number, stream: Partial<Stream> = {}, driver: object = 
   return { config, readings };
 }
 
+/** The rows that are left, at once, to their end. */
+async function finish(agent: Agent, config: Stream): Promise<void> {
+  const driver = { ...config.driver, speed: "max" } as Stream["driver"];
+  await writeFile(agent.configPath, JSON.stringify(city.config([{ ...config, driver }])));
+  agent.start("--until-done");
+  expect(await agent.exited()).toBe(0);
+}
+
 /** One line from seq 1 to a header with `end`, without breaks, nothing signed twice. */
 function expectOneLine(stream: CityStream | undefined, readings: string[]): void {
   expect(city.faultsSeen).toEqual([]);
@@ -71,10 +79,7 @@ test("kill -9 at any moment: every row in exactly one pack of one unbroken line,
     await wait(delay);
     await agent.kill();
   }
-  const driver = { ...config.driver, speed: "max" } as Stream["driver"];
-  await writeFile(agent.configPath, JSON.stringify(city.config([{ ...config, driver }])));
-  agent.start("--until-done");
-  expect(await agent.exited()).toBe(0);
+  await finish(agent, config);
   const stream = city.stream(agent);
   expectOneLine(stream, readings);
   expect(stream?.rows.some((row) => row.includes("-200"))).toBe(false);
@@ -137,7 +142,7 @@ test("receipts of f organisations, forged ones and those for another header dele
 });
 
 test("a lost outbox: the line goes on with a break 1,000 further, from the anchored head, and no row comes twice", async () => {
-  const { config, readings } = await air(600, {}, { speed: 40_000 });
+  const { config, readings } = await air(600, {}, { speed: 10_000 });
   const agent = await city.device(city.config([config]));
   agent.start();
   await until("some packs", () => (city.stream(agent)?.line.length ?? 0) > 20);
@@ -145,8 +150,7 @@ test("a lost outbox: the line goes on with a break 1,000 further, from the ancho
   const stream = city.stream(agent) as CityStream;
   const before = stream.line.at(-1)!.signed;
   for (const suffix of ["", "-wal", "-shm"]) await rm(join(agent.dataDir, `outbox.db${suffix}`), { force: true });
-  agent.start("--until-done");
-  expect(await agent.exited()).toBe(0);
+  await finish(agent, config);
   expect(city.faultsSeen).toEqual([]);
   expect(stream.equivocations).toEqual([]);
   const breaks = stream.line.filter((pack) => (pack.signed.header.flags & FLAG.break) !== 0);
@@ -158,7 +162,7 @@ test("a lost outbox: the line goes on with a break 1,000 further, from the ancho
 });
 
 test("an outbox from a backup: the operators know more, so a break follows and nothing is signed twice", async () => {
-  const { config, readings } = await air(600, {}, { speed: 40_000 });
+  const { config, readings } = await air(600, {}, { speed: 10_000 });
   const agent = await city.device(city.config([config]));
   agent.start();
   await until("some packs", () => (city.stream(agent)?.line.length ?? 0) > 5);
@@ -168,8 +172,7 @@ test("an outbox from a backup: the operators know more, so a break follows and n
   await until("more packs", () => (city.stream(agent)?.line.length ?? 0) > 30);
   expect(await agent.kill("SIGTERM")).toBe(0);
   await cp(join(city.dir, "backup.db"), join(agent.dataDir, "outbox.db"));
-  agent.start("--until-done");
-  expect(await agent.exited()).toBe(0);
+  await finish(agent, config);
   const stream = city.stream(agent) as CityStream;
   expect(city.faultsSeen).toEqual([]);
   expect(stream.equivocations).toEqual([]);

@@ -59,7 +59,8 @@ export class TestBrowser {
     page.on("console", (message) => {
       if (message.type() !== "error") return;
       const text = message.text();
-      if (!this.#expected.some((pattern) => pattern.test(text))) this.wrongs.push(`${page.url()}: ${text}`);
+      if (!this.#expected.some((pattern) => pattern.test(text)))
+        this.wrongs.push(`${page.url()}: ${text} (${message.location().url})`);
     });
     page.on("pageerror", (error) => this.wrongs.push(`${page.url()}: ${error.message}`));
     page.on("request", (request) => {
