@@ -92,6 +92,11 @@ describe.skipIf(missing)("the marketplace", () => {
     expect(kilobytes).toBeLessThanOrEqual(250);
   });
 
+  test("a browser that asks for an icon by itself gets it", async () => {
+    const { status, headers } = await fetch(`${site}/favicon.ico`);
+    expect([status, headers.get("content-type")]).toEqual([200, "image/svg+xml"]);
+  });
+
   test("from the first page to verified data: few clicks, one transaction", async () => {
     let clicks = 0;
     const click = async (role: "button" | "link", name: string | RegExp) => {
