@@ -202,8 +202,14 @@ const privateRows = (of: string, p: Privately): [string, string][] => [
   ...p.sends.map((t): [string, string] => ["manager's sends", `${t.perSecond} a second, ${t.atOnce} at once${of}`]),
 ];
 
-const ratios = ({ ratios: all }: NonNullable<Figures["tessera"]>, of: "transactions" | "sends") =>
-  all[of].map(({ atOnce, ratio }) => `${ratio} at ${atOnce}`).join(", ");
+function tesseraRows(t: Figures["tessera"]): [string, string][] {
+  if (!t) return [];
+  const told = (of: "transactions" | "sends") => t.ratios[of].map((r) => `${r.ratio} at ${r.atOnce}`).join(", ");
+  return [
+    ...privateRows(`, Tessera ${t.version}`, t),
+    ["ratio to it", `private ${told("transactions")}; sends ${told("sends")}`],
+  ];
+}
 
 function print(f: Figures): void {
   const list = (record: Record<string, number>) =>
@@ -218,15 +224,7 @@ function print(f: Figures): void {
       `${f.public.perSecond} a second by ${f.senders} senders, p50 ${f.public.p50Ms} ms, p95 ${f.public.p95Ms} ms, lost ${f.public.lost}`,
     ],
     ...privateRows("", f.private),
-    ...(f.tessera ? privateRows(`, Tessera ${f.tessera.version}`, f.tessera) : []),
-    ...(f.tessera
-      ? [
-          ["ratio to it", `private ${ratios(f.tessera, "transactions")}; sends ${ratios(f.tessera, "sends")}`] as [
-            string,
-            string,
-          ],
-        ]
-      : []),
+    ...tesseraRows(f.tessera),
     ["nodes (MB)", list(f.nodeMemoryMb)],
     ["managers (MB)", list(f.managerMemoryMb)],
     [

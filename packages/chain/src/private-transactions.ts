@@ -91,7 +91,7 @@ export class PrivateSender {
     }
   }
 
-  /** A manager has what it sent only once all parties have it. */
+  /** A manager has what it sent only once all parties have it; a Tessera too, seen with one of two parties away. */
   async #isWithParties(raw: Hex, flag: PrivateFor["flag"]): Promise<boolean> {
     const key = (decodeRlp(raw) as string[])[DATA_FIELD] as Hex;
     const held = await this.#manager.receive(key).catch(() => undefined);
